@@ -1,0 +1,28 @@
+"""The names of things: TensorDict keys in memory, array names on disk, and how one becomes the other.
+
+In memory we use TorchRL's singular keys, on disk D4RL's plural arrays. The conversion stands here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+Key = str | tuple[str, ...]
+
+OBSERVATION: Final = "observation"
+ACTION: Final = "action"
+REWARD: Final = ("next", "reward")
+NEXT_OBSERVATION: Final = ("next", "observation")
+TERMINATED: Final = ("next", "terminated")
+TRUNCATED: Final = ("next", "truncated")
+DONE: Final = ("next", "done")
+
+DISK_TO_MEMORY: Final[dict[str, Key]] = {
+    "observations": OBSERVATION,
+    "actions": ACTION,
+    "rewards": REWARD,
+    "next_observations": NEXT_OBSERVATION,
+    "terminals": TERMINATED,
+    "timeouts": TRUNCATED,
+}
+"""Array name in a dataset file -> key of the TensorDict that TorchRL sees. ``DONE`` is the or of the last two."""

@@ -1,0 +1,204 @@
+"""What a recipe may say: one frozen, typed model a section, with the meaning, unit and default of every key.
+
+Nothing here imports torch. Unknown keys and wrong types are errors; ``loader.py`` turns them into readable messages.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AWACSection",
+    "BCSection",
+    "BufferSection",
+    "CheckpointSection",
+    "DataSection",
+    "EnvSection",
+    "EvalSection",
+    "LogSection",
+    "OfflineSection",
+    "OnlineSection",
+    "PolicySection",
+    "QValueSection",
+    "Recipe",
+]
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+HiddenSizes = Annotated[tuple[PositiveCount, ...], Field(min_length=1)]
+Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, no unknown keys, no silent conversion of strings to numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+
+class EnvSection(Section):
+    """The task."""
+
+    id: Annotated[str, Field(description="Gymnasium id, for example door-binary-v0")]
+    kwargs: Annotated[dict[str, Any], Field(description="keyword arguments of gymnasium.make")] = {}
+    horizon: Annotated[
+        PositiveCount | None, Field(description="steps before an episode is cut; null: the registered horizon")
+    ] = None
+
+
+class DataSection(Section):
+    """The offline data, and how observations are standardised by it."""
+
+    datasets: Annotated[
+        tuple[str, ...], Field(min_length=1, description="card names (datasets/NAME.yaml) or paths of .hdf5 files, in loading order")
+    ]
+    normalize_observations: Annotated[
+        bool, Field(description="standardise by the mean and deviation of the offline data; the statistics travel in every checkpoint")
+    ] = True
+    action_margin: Annotated[
+        NonNegative | None,
+        Field(description="how far inside the action bounds dataset actions are pulled; null: 0 for normal, 1e-3 for tanh_normal"),
+    ] = None
+
+
+class PolicySection(Section):
+    """pi_theta: a Gaussian whose mean is an MLP of the (standardised) observation."""
+
+    distribution: Annotated[
+        Literal["normal", "tanh_normal"],
+        Field(description="normal: mean = tanh(MLP), density unsquashed (the authors'); tanh_normal: TorchRL's squashed Gaussian"),
+    ] = "normal"
+    hidden_sizes: HiddenSizes = (256, 256, 256, 256)
+    activation: Activation = "relu"
+    std: Annotated[
+        Literal["independent", "dependent"], Field(description="standard deviation: one learnt vector, or a second head of the MLP")
+    ] = "independent"
+    log_std_min: float = -6.0
+    log_std_max: Annotated[float, Field(description="log_std = min + (max - min) * sigmoid(p), p starting at 0: exp(-3) = 0.0498")] = 0.0
+    init_from: Annotated[
+        str | None, Field(description="policy checkpoint to start from, or 'clone': the clone that made the recipe's bc dataset")
+    ] = None
+
+
+class QValueSection(Section):
+    """Q_phi: an ensemble of MLPs of (standardised observation, action)."""
+
+    hidden_sizes: HiddenSizes = (256, 256, 256, 256)
+    activation: Activation = "relu"
+    count: Annotated[PositiveCount, Field(description="how many critics; their minimum is used")] = 2
+
+
+class AWACSection(Section):
+    """Equations 3 and 10 of the paper, and what its text leaves open."""
+
+    lmbda: Annotated[Positive, Field(description="lambda of Eq. 10: divides the advantage")] = 0.3
+    weighting: Annotated[
+        Literal["exp", "softmax"], Field(description="exp(A/lambda) (paper), or batch size times its softmax over the batch (authors' code)")
+    ] = "exp"
+    advantage_max: Annotated[float | None, Field(description="cap on the advantage before weighting; null: none")] = None
+    weight_max: Annotated[Positive | None, Field(description="cap on the weight; null: none")] = None
+    value_estimate: Annotated[
+        Literal["sample", "mean"], Field(description="V(s): mean of min Q over value_samples actions, or min Q at the policy's mean action")
+    ] = "sample"
+    value_samples: PositiveCount = 1
+    value_bounds: Annotated[
+        Literal["reward_range"] | tuple[float | None, float | None],
+        Field(description="bounds on target values and on the Q of the advantage; reward_range: from the environment's rewards and gamma"),
+    ] = (None, None)
+    gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
+    tau: Annotated[float, Field(gt=0, le=1, description="share of the new critic in the target per update")] = 5e-3
+    ignore_terminals: Annotated[bool, Field(description="bootstrap through terminal states (the authors' hand tasks)")] = False
+    policy_lr: Positive = 3e-4
+    policy_weight_decay: NonNegative = 1e-4
+    qvalue_lr: Positive = 3e-4
+    qvalue_weight_decay: NonNegative = 0.0
+
+
+class BCSection(Section):
+    """Behaviour cloning by maximum likelihood (or squared error), stopped on held-out likelihood."""
+
+    loss: Annotated[Literal["nll", "mse"], Field(description="negative log-likelihood, or squared error of the mean")] = "nll"
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 1e-4
+    validation_fraction: Annotated[float, Field(ge=0, lt=1, description="share of whole episodes held out; 0: no early stopping")] = 0.1
+    patience: Annotated[PositiveCount, Field(description="held-out checks without improvement before stopping")] = 10
+    check_every: Annotated[PositiveCount, Field(description="updates between held-out checks")] = 100
+
+
+class OfflineSection(Section):
+    """num_offline_steps of Algorithm 1."""
+
+    updates: Count = 25_000
+    batch_size: PositiveCount = 1024
+
+
+class OnlineSection(Section):
+    """Rounds of environment steps and updates after the offline phase."""
+
+    steps: Annotated[Count, Field(description="environment steps in all; 0: offline only")] = 0
+    batch_size: PositiveCount = 1024
+    steps_per_round: PositiveCount = 1000
+    updates_per_step: Annotated[NonNegative, Field(description="Table 1: 1")] = 1.0
+
+
+class BufferSection(Section):
+    """beta of Algorithm 1."""
+
+    capacity: PositiveCount = 1_000_000
+    mix: Annotated[Literal["union"], Field(description="union: one buffer, offline and online transitions drawn alike (paper)")] = "union"
+
+
+class EvalSection(Section):
+    """Evaluation during training: always at the start, at the border between the phases and at the end."""
+
+    every: Annotated[Count, Field(description="updates between evaluations; 0: only start, border and end")] = 5_000
+    episodes: PositiveCount = 50
+    seed: Annotated[Count, Field(description="evaluation episodes use seeds seed, seed+1, ...")] = 1_000_000
+    action: Literal["mean", "sample"] = "mean"
+    clone: Annotated[bool, Field(description="also measure the clone that made the recipe's bc dataset, once, before training")] = True
+
+
+class LogSection(Section):
+    """Metrics. metrics.jsonl is always written."""
+
+    every: Annotated[PositiveCount, Field(description="updates between rows of metrics")] = 500
+    csv: bool = True
+    tensorboard: bool = False
+    wandb: Annotated[Literal["off", "offline", "online"], Field(description="Weights & Biases; offline needs neither account nor network")] = "off"
+    wandb_project: str = "awac-tr"
+
+
+class CheckpointSection(Section):
+    """checkpoints/last.pt and checkpoints/best.pt (by measure)."""
+
+    every: Annotated[Count, Field(description="updates between checkpoints; 0: border and end only")] = 10_000
+    measure: Literal["success_any", "success_last", "success_share", "success_steps", "return"] = "success_any"
+
+
+class Recipe(Section):
+    """A whole experiment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    algorithm: Literal["awac", "bc"] = "awac"
+    seed: Count = 0
+    threads: Annotated[PositiveCount | None, Field(description="intra-op threads of an update; null: torch's choice")] = None
+    device: Annotated[str, Field(description="cpu, cuda, cuda:0 or auto")] = "auto"
+    precision: Annotated[
+        Literal["fp32", "bf16"], Field(description="bf16: hidden layers in bfloat16; last layers, targets, advantages and losses stay in fp32")
+    ] = "fp32"
+    compile: Annotated[bool, Field(description="compile the update with torch.compile")] = False
+    env: EnvSection
+    data: DataSection
+    policy: PolicySection = PolicySection()
+    qvalue: QValueSection = QValueSection()
+    awac: AWACSection = AWACSection()
+    bc: BCSection = BCSection()
+    offline: OfflineSection = OfflineSection()
+    online: OnlineSection = OnlineSection()
+    buffer: BufferSection = BufferSection()
+    eval: EvalSection = EvalSection()
+    log: LogSection = LogSection()
+    checkpoint: CheckpointSection = CheckpointSection()
