@@ -1,0 +1,288 @@
+"""One file format for every policy this project writes: tensors and plain data, opened with ``weights_only``.
+
+A checkpoint is a dictionary::
+
+    {"format": "awac-tr-checkpoint", "version": 1, "kind": "policy" | "train",
+     "policy": {"spec", "state", "observation_size", "action_size", "action_low", "action_high"},
+     "env": {"id", "kwargs", "horizon"},
+     "info": {...}}                       # plain data: where it came from, how well it did
+
+and for ``kind: train`` whatever the loop needs to go on. A file is never trusted to run code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from awac_tr.errors import CheckpointError
+from awac_tr.recipes.schema import PolicySection
+
+if TYPE_CHECKING:
+    from tensordict.nn import ProbabilisticTensorDictSequential
+
+__all__ = ["FORMAT", "VERSION", "LoadedPolicy", "load_policy", "policy_entry", "read_checkpoint", "save_checkpoint"]
+
+FORMAT: Final = "awac-tr-checkpoint"
+VERSION: Final = 1
+
+_POLICY_KEYS: Final = ("spec", "state", "observation_size", "action_size", "action_low", "action_high")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy and what its file says of it.
+
+    Attributes:
+        module: keys ``observation`` [B, observation_size] -> ``loc``, ``scale``, ``action`` [B, action_size], float32.
+        spec: the recipe section it was built from.
+        env_id: the environment it was trained for.
+        env_kwargs: keyword arguments of that environment.
+        horizon: steps before an episode of it was cut; None: the registered horizon.
+        action_low: lower bounds of the actions, [action_size] float32.
+        action_high: upper bounds of the actions, [action_size] float32.
+        kind: ``policy`` or ``train``.
+        info: plain data, free form.
+        path: the file it came from.
+    """
+
+    module: ProbabilisticTensorDictSequential
+    spec: PolicySection
+    env_id: str
+    env_kwargs: dict[str, Any]
+    horizon: int | None
+    observation_size: int
+    action_size: int
+    action_low: np.ndarray
+    action_high: np.ndarray
+    kind: Literal["policy", "train"]
+    path: Path
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def require(self, env_id: str, observation_size: int, action_size: int) -> None:
+        """Refuse to act in another task than the policy was made for.
+
+        Raises:
+            CheckpointError: the environment's id or sizes differ from the checkpoint's.
+        """
+        mine = (self.env_id, self.observation_size, self.action_size)
+        if mine != (env_id, observation_size, action_size):
+            raise CheckpointError(
+                f"{self.path} is a policy for {mine[0]} (observations {mine[1]}, actions {mine[2]}), "
+                f"not for {env_id} (observations {observation_size}, actions {action_size})",
+                f"use it with --env {self.env_id}, or give a checkpoint that was trained on {env_id}.",
+            )
+
+
+def policy_entry(
+    module: nn.Module,
+    spec: PolicySection,
+    *,
+    observation_size: int,
+    action_size: int,
+    action_low: np.ndarray | Sequence[float],
+    action_high: np.ndarray | Sequence[float],
+) -> dict[str, Any]:
+    """The ``policy`` part of a checkpoint: copies of the module's tensors on the CPU, and how to build it again.
+
+    Args:
+        module: what :func:`awac_tr.policies.build.build_policy` returned, statistics of the observations included.
+        spec: the section it was built from.
+        observation_size: entries of one observation.
+        action_size: entries of one action.
+        action_low: lower bounds of the actions, [action_size].
+        action_high: upper bounds of the actions, [action_size].
+    """
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "state": {name: value.detach().to("cpu", copy=True) for name, value in module.state_dict().items()},
+        "observation_size": int(observation_size),
+        "action_size": int(action_size),
+        "action_low": [float(x) for x in np.broadcast_to(action_low, (action_size,))],
+        "action_high": [float(x) for x in np.broadcast_to(action_high, (action_size,))],
+    }
+
+
+def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> Path:
+    """Write a checkpoint under its final name only when it is complete; an older file of that name is replaced.
+
+    Args:
+        path: where to; missing folders are made.
+        payload: the dictionary of the module's docstring; ``format`` and ``version`` are filled in.
+
+    Returns:
+        The path.
+
+    Raises:
+        CheckpointError: the disk is full or the place cannot be written; nothing is left behind.
+        TypeError: the payload holds something other than tensors and plain data (a mistake of the caller).
+    """
+    path = Path(path)
+    whole = {"format": FORMAT, "version": VERSION, **payload}
+    _require_plain(whole, "checkpoint")
+    try:
+        with _replacing(path) as file:
+            torch.save(whole, file)
+    except (OSError, RuntimeError) as error:  # torch's own zip writer reports a failed write as RuntimeError
+        raise CheckpointError(f"could not write {path}: {error}", "is the disk full, or the folder read-only?") from error
+    return path
+
+
+def read_checkpoint(path: str | Path, *, kind: Literal["policy", "train"] | None = None) -> dict[str, Any]:
+    """Read a checkpoint's dictionary, tensors on the CPU, without running anything that stands in the file.
+
+    Args:
+        path: the file.
+        kind: insist on this kind.
+
+    Raises:
+        CheckpointError: missing, truncated, not ours, of a newer version, of another kind, or holding more than data.
+    """
+    path = Path(path)
+    _require_archive(path)
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and plain data and was not opened: doing so could run foreign code",
+            f"checkpoints of awac-tr never need that. ({_first_line(error)})",
+        ) from error
+    except Exception as error:  # damaged archives fail in a dozen ways, all of them the file's fault
+        raise CheckpointError(f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one.") from error
+    _require_format(path, payload, kind)
+    return dict(payload)
+
+
+def load_policy(path: str | Path) -> LoadedPolicy:
+    """Build the policy of a checkpoint, of either kind, on the CPU and in evaluation mode.
+
+    Raises:
+        CheckpointError: as :func:`read_checkpoint`; also when the tensors do not fit the policy that the file describes,
+            or are not finite.
+    """
+    path = Path(path)
+    payload = read_checkpoint(path)
+    entry, env = payload["policy"], payload["env"]
+    try:
+        spec = PolicySection.model_validate_json(json.dumps(entry["spec"]))
+        low = np.asarray(entry["action_low"], dtype=np.float32)
+        high = np.asarray(entry["action_high"], dtype=np.float32)
+        module = _built(entry, spec, low, high)
+        return LoadedPolicy(
+            module=module,
+            spec=spec,
+            env_id=str(env["id"]),
+            env_kwargs=dict(env["kwargs"]),
+            horizon=env["horizon"],
+            observation_size=entry["observation_size"],
+            action_size=entry["action_size"],
+            action_low=low,
+            action_high=high,
+            kind=payload["kind"],
+            path=path,
+            info=dict(payload.get("info", {})),
+        )
+    except (ValidationError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: the policy cannot be built from what the file says: {_first_line(error)}",
+            "the file was changed by hand or written by another version.",
+        ) from error
+
+
+def _built(entry: Mapping[str, Any], spec: PolicySection, low: np.ndarray, high: np.ndarray) -> ProbabilisticTensorDictSequential:
+    from awac_tr.policies.build import build_policy
+
+    broken = [name for name, value in entry["state"].items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise ValueError(f"values that are not finite in {', '.join(broken[:3])}: the training diverged")
+    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's random stream must not notice
+        module = build_policy(
+            spec, entry["observation_size"], entry["action_size"], action_low=torch.as_tensor(low), action_high=torch.as_tensor(high)
+        )
+    module.load_state_dict(entry["state"])
+    return module.eval().requires_grad_(False)
+
+
+def _require_archive(path: Path) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}", "checkpoints of a run stand in RUN/checkpoints/last.pt and best.pt.")
+    if zipfile.is_zipfile(path):
+        return
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:1] == b"\x80":
+        raise CheckpointError(
+            f"{path} is a bare pickle and was not opened: pickles can run foreign code",
+            "give a checkpoint written by awac-tr.",
+        )
+    state = "is truncated" if start == b"PK\x03\x04" else "is not a checkpoint"
+    raise CheckpointError(f"{path} {state}", "copy it again, or give a checkpoint written by awac-tr.")
+
+
+def _require_format(path: Path, payload: object, kind: str | None) -> None:
+    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was not written by awac-tr", f"its 'format' should read {FORMAT!r}.")
+    version = payload.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise CheckpointError(f"{path} has no valid version number: {version!r}")
+    if version > VERSION:
+        raise CheckpointError(f"{path} has format version {version}; this awac-tr reads up to {VERSION}", "upgrade awac-tr.")
+    found = payload.get("kind")
+    if found not in ("policy", "train"):
+        raise CheckpointError(f"{path} is of unknown kind {found!r}", "known kinds: policy, train.")
+    if kind is not None and found != kind:
+        raise CheckpointError(f"{path} is a {found} checkpoint, and a {kind} checkpoint is needed here")
+    entry, env = payload.get("policy"), payload.get("env")
+    missing = [key for key in _POLICY_KEYS if not isinstance(entry, dict) or key not in entry]
+    missing += [key for key in ("id", "kwargs", "horizon") if not isinstance(env, dict) or key not in env]
+    if missing:
+        raise CheckpointError(f"{path} lacks {', '.join(missing)}", "the file was changed by hand or written by another version.")
+
+
+def _require_plain(value: object, where: str) -> None:
+    """Refuse at writing what ``weights_only`` would refuse at reading, where the mistake can still be mended."""
+    if value is None or type(value) in (bool, int, float, str, bytes, Tensor, nn.Parameter):
+        return
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if type(key) not in (str, int):
+                raise TypeError(f"{where}: a key of type {type(key).__name__}; only str and int survive weights_only loading")
+            _require_plain(item, f"{where}.{key}")
+    elif type(value) in (list, tuple):
+        for index, item in enumerate(value):  # type: ignore[var-annotated, arg-type]
+            _require_plain(item, f"{where}[{index}]")
+    else:
+        raise TypeError(f"{where} is a {type(value).__name__}; checkpoints hold tensors and plain data only")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its name when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
