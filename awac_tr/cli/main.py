@@ -1,0 +1,95 @@
+"""The command line: ``awac-tr COMMAND``. Commands live one a file and are imported only when they are named."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from awac_tr import __version__
+from awac_tr.cli.support import (
+    EXIT_FAULT,
+    EXIT_INTERRUPTED,
+    EXIT_USER,
+    UserError,
+    examples,
+    notes_on_stderr,
+    orderly_termination,
+)
+from awac_tr.errors import AwacError
+
+__all__ = ["main"]
+
+COMMANDS: Final = ("collect", "data", "train", "eval", "plot", "recipes", "doctor")
+"""In the order of the help text; ``awac_tr/cli/NAME.py`` holds the command as ``command``."""
+
+
+class CommandLine(click.Group):
+    """A group that imports its commands on demand and turns exceptions into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order of the help text."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command of that name; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"awac_tr.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the package's exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted."""
+        debug = bool(ctx.params.get("debug"))
+        try:
+            return super().invoke(ctx)
+        except AwacError as error:
+            if debug:
+                _leave_with_traceback(EXIT_USER)
+            raise UserError.of(error) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if debug:
+                _leave_with_traceback(EXIT_FAULT)
+            raise _fault(error) from error
+
+
+def _leave_with_traceback(code: int) -> None:
+    traceback.print_exc()
+    sys.exit(code)
+
+
+def _fault(error: Exception) -> click.ClickException:
+    """A mistake of ours, said in two lines; exit code 1."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return click.ClickException(f"{what}\nThis looks like a fault of awac-tr itself; awac-tr --debug COMMAND ... shows where.")
+
+
+@click.group(
+    cls=CommandLine,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples(
+        "awac-tr train recipes/quickstart.yaml",
+        "awac-tr collect --source bc --n 500",
+        "awac-tr eval runs/NAME/checkpoints/best.pt --episodes 50",
+    ),
+)
+@click.version_option(__version__, prog_name="awac-tr", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more about what is being done.")
+@click.pass_context
+def main(ctx: click.Context, *, debug: bool, verbose: bool) -> None:  # noqa: ARG001  (debug is read by CommandLine)
+    """Start a policy from data and let it keep improving online, by advantage-weighted actor-critic.
+
+    Results go to stdout, notes and progress to stderr. Exit codes: 0 done, 1 a fault of awac-tr,
+    2 a mistake in what was asked for, 130 interrupted.
+    """
+    ctx.with_resource(notes_on_stderr(verbose=verbose))
+    ctx.with_resource(orderly_termination())

@@ -1,0 +1,69 @@
+"""What every test stands on: an empty folder of its own, fixed seeds, one thread, no network, no accounts."""
+
+from __future__ import annotations
+
+import os
+
+# before anything imports torch or numpy, and inherited by every process that a test starts
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", WANDB_MODE="offline", WANDB_SILENT="true", MPLBACKEND="Agg")
+
+import random
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real inputs by others (human demonstrations, trained experts) beside the checkout."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real inputs are absent: no folder {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Any:
+    """Refuse connections that leave the machine, so that a test that needs the network fails here as it would elsewhere."""
+    patch = pytest.MonkeyPatch()
+    for name in ("connect", "connect_ex"):
+        patch.setattr(socket.socket, name, _local_only(getattr(socket.socket, name)))
+    yield
+    patch.undo()
+
+
+def _local_only(connect: Any) -> Any:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family != socket.AF_UNIX and not str(address[0]).startswith(LOOPBACK):
+            raise OSError(f"tests run without a network: connection to {address} refused")
+        return connect(self, address)
+
+    return guarded
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test starts in an empty folder, with its own place for datasets."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWAC_TR_DATA", str(tmp_path / "datasets"))
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds() -> None:
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
