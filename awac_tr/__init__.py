@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from awac_tr.recipes.loader import load_recipe as load_recipe
     from awac_tr.training.loop import train as train
 
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"
 
 _HOMES: Final = {
     "AWACLoss": "awac_tr.objectives.awac",
