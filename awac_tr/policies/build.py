@@ -1,0 +1,163 @@
+"""From the sections of a recipe to policies and critics with TorchRL's keys."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tensordict.nn import (
+    InteractionType,
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    TensorDictModule,
+)
+from torch import Tensor, nn
+from torchrl.modules.distributions import IndependentNormal, TanhNormal
+
+from awac_tr.errors import EnvError
+from awac_tr.keys import ACTION, OBSERVATION
+from awac_tr.policies.networks import GaussianNet, Precision, QNet, Standardizer
+from awac_tr.recipes.schema import PolicySection, QValueSection
+
+__all__ = ["build_policy", "build_qvalues", "set_observation_statistics"]
+
+_log = logging.getLogger(__name__)
+
+
+def build_policy(
+    spec: PolicySection,
+    observation_size: int,
+    action_size: int,
+    *,
+    action_low: npt.ArrayLike | None = None,
+    action_high: npt.ArrayLike | None = None,
+    precision: Precision = "fp32",
+) -> ProbabilisticTensorDictSequential:
+    """pi_theta(a | s): ``observation`` -> ``loc``, ``scale`` -> ``action``.
+
+    ``normal`` has its mean squashed by tanh and its density not (the authors' code); ``tanh_normal`` is TorchRL's
+    squashed Gaussian. Where the action bounds are not -1 and 1, means, deviations and squashing are mapped to them
+    linearly. ``spec.init_from`` is not looked at: whoever calls loads weights afterwards.
+
+    Args:
+        spec: the ``policy`` section of a recipe.
+        observation_size: features of an observation.
+        action_size: dimensions of an action.
+        action_low: [action_size] lower bounds of an action; None: -1.
+        action_high: [action_size] upper bounds; None: 1.
+        precision: ``bf16`` runs the hidden layers in bfloat16, see :class:`~awac_tr.policies.networks.MLP`.
+
+    Returns:
+        A module whose log-probabilities have shape [B] for observations [B, observation_size]. Called, it samples,
+        or gives the deterministic action (for tanh_normal, tanh of ``loc``) under TorchRL's exploration type
+        ``DETERMINISTIC``.
+
+    Raises:
+        EnvError: bounds of the wrong size, not finite, or crossed.
+
+    Examples:
+        >>> from tensordict import TensorDict
+        >>> policy = build_policy(PolicySection(hidden_sizes=(16,)), 3, 2)
+        >>> batch = policy(TensorDict({"observation": torch.zeros(5, 3)}, [5]))
+        >>> batch["action"].shape, policy.get_dist(batch).log_prob(batch["action"]).shape
+        (torch.Size([5, 2]), torch.Size([5]))
+    """
+    affine = _affine(action_size, action_low, action_high)
+    squashed = spec.distribution == "tanh_normal"
+    net = GaussianNet(
+        observation_size,
+        action_size,
+        spec.hidden_sizes,
+        spec.activation,
+        log_std_min=spec.log_std_min,
+        log_std_max=spec.log_std_max,
+        dependent=spec.std == "dependent",
+        squash_mean=not squashed,
+        affine=None if squashed else affine,
+        precision=precision,
+    )
+    kwargs: dict[str, Any] = {} if squashed else {"validate_args": False}
+    if squashed and affine is not None:
+        kwargs = {"low": affine[0] - affine[1], "high": affine[0] + affine[1]}
+    return ProbabilisticTensorDictSequential(
+        TensorDictModule(net, in_keys=[OBSERVATION], out_keys=["loc", "scale"]),
+        ProbabilisticTensorDictModule(
+            in_keys=["loc", "scale"],
+            out_keys=[ACTION],
+            distribution_class=TanhNormal if squashed else IndependentNormal,
+            distribution_kwargs=kwargs,
+            default_interaction_type=InteractionType.RANDOM,
+        ),
+    )
+
+
+def build_qvalues(
+    spec: QValueSection, observation_size: int, action_size: int, *, precision: Precision = "fp32"
+) -> list[TensorDictModule]:
+    """Q_phi(s, a), ``spec.count`` times: ``observation``, ``action`` -> ``state_action_value``.
+
+    Args:
+        spec: the ``qvalue`` section of a recipe.
+        observation_size: features of an observation.
+        action_size: dimensions of an action.
+        precision: as in :func:`build_policy`.
+
+    Returns:
+        Separately initialised critics; each gives [B, 1] for observations [B, observation_size] and actions
+        [B, action_size].
+
+    Examples:
+        >>> len(build_qvalues(QValueSection(), 3, 2))
+        2
+    """
+    return [
+        TensorDictModule(
+            QNet(observation_size, action_size, spec.hidden_sizes, spec.activation, precision=precision),
+            in_keys=[OBSERVATION, ACTION],
+            out_keys=["state_action_value"],
+        )
+        for _ in range(spec.count)
+    ]
+
+
+def set_observation_statistics(module: nn.Module, mean: Tensor | npt.ArrayLike, std: Tensor | npt.ArrayLike) -> None:
+    """Standardise observations by this mean and deviation in a policy or critic of this package.
+
+    A loss copies the buffers of its critics when it is built: set statistics before that.
+
+    Args:
+        module: what :func:`build_policy` gave, or one of :func:`build_qvalues`.
+        mean: [observation_size].
+        std: [observation_size]; features with a deviation below 1e-6 are centred only.
+
+    Raises:
+        ValueError: unsuitable statistics, or a module that standardises nothing.
+    """
+    found = [part for part in module.modules() if isinstance(part, Standardizer)]
+    if not found:
+        raise ValueError(f"{type(module).__name__} holds no Standardizer: its observations cannot be standardised")
+    for part in found:
+        part.set_statistics(mean, std)
+
+
+def _affine(size: int, low: npt.ArrayLike | None, high: npt.ArrayLike | None) -> tuple[Tensor, Tensor] | None:
+    """Centre and half-width [size] of the action bounds; None if they are -1 and 1."""
+    bounds = [
+        np.asarray(default if bound is None else bound, dtype=np.float32) for bound, default in ((low, -1.0), (high, 1.0))
+    ]
+    for name, bound in zip(("low", "high"), bounds, strict=True):
+        if bound.shape not in ((), (size,)):
+            raise EnvError(f"action_{name} has shape {list(bound.shape)}, actions have [{size}]")
+    lower, upper = (np.broadcast_to(bound, (size,)) for bound in bounds)
+    if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
+        raise EnvError(
+            f"action bounds must be finite and low below high, not {lower.tolist()} and {upper.tolist()}",
+            "Wrap the environment with bounded actions, for example gymnasium.wrappers.RescaleAction.",
+        )
+    if (lower == -1).all() and (upper == 1).all():
+        return None
+    _log.info("policy outputs are mapped to the action bounds %s .. %s", lower.tolist(), upper.tolist())
+    return torch.tensor((upper + lower) / 2), torch.tensor((upper - lower) / 2)
