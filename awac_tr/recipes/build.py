@@ -1,0 +1,140 @@
+"""Plain data into a frozen, typed model, with every mistake found at once."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from awac_tr.recipes.closest import closest
+from awac_tr.recipes.expected import advice, expected, shown
+from awac_tr.recipes.problems import Problem
+from awac_tr.recipes.yaml_text import KeyPath, dotted
+
+__all__ = ["build", "fields_of", "get_path", "section_of", "unknown_key", "without"]
+
+Model = TypeVar("Model", bound=BaseModel)
+Where = Callable[[KeyPath], str]
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model a field holds, or None for a plain value."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def fields_of(model: type[BaseModel], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
+    """All keys of a model that hold values (not sections), in order."""
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        if section is None:
+            yield (*prefix, name), field
+        else:
+            yield from fields_of(section, (*prefix, name))
+
+
+def get_path(data: Any, path: KeyPath, default: Any = None) -> Any:
+    """The value at a path of nested dicts, or ``default``."""
+    for key in path:
+        if not isinstance(data, Mapping) or key not in data:
+            return default
+        data = data[key]
+    return data
+
+
+def unknown_key(model: type[BaseModel], path: KeyPath) -> str:
+    """The message for a key that a model does not have, with the closest it has, in this section or another.
+
+    >>> from awac_tr.recipes.schema import Recipe
+    >>> unknown_key(Recipe, ("lmbda",))
+    "unknown key; did you mean 'awac.lmbda'?"
+    """
+    section = _model_at(model, path[:-1])
+    match = closest(path[-1], section.model_fields)
+    if match is None:
+        elsewhere = {candidate[-1]: dotted(candidate) for candidate, _ in reversed(list(fields_of(model)))}
+        name = closest(path[-1], elsewhere)
+        match = elsewhere[name] if name else None
+    if match:
+        return f"unknown key; did you mean {match!r}?"
+    return f"unknown key; known here: {', '.join(section.model_fields)}"
+
+
+def build(model: type[Model], data: Mapping[str, Any], where: Where) -> tuple[Model | None, list[Problem], set[KeyPath]]:
+    """Validate plain data strictly.
+
+    Args:
+        model: what to build.
+        data: nested dicts of JSON values; null for a section means that none of its keys are set.
+        where: tells for a key's path where it was written.
+
+    Returns:
+        The model, or None when it cannot be built; the problems, in order of the schema; the paths they concern.
+    """
+    filled = _fill_sections(model, data)
+    try:
+        # JSON mode: lists fill tuples, while strings still do not become numbers.
+        return model.model_validate_json(json.dumps(filled)), [], set()
+    except ValidationError as error:
+        texts: dict[KeyPath, str] = {}
+        for item in error.errors(include_url=False, include_context=False):
+            path, text = _explain(model, filled, item["type"], item["loc"])
+            texts.setdefault(path, text)
+    problems = [Problem(dotted(path), where(path), text) for path, text in texts.items()]
+    return None, problems, set(texts)
+
+
+def without(data: Mapping[str, Any], paths: set[KeyPath]) -> dict[str, Any]:
+    """A deep copy of nested dicts without the keys at these paths."""
+    pruned: dict[str, Any] = copy.deepcopy(dict(data))
+    for path in paths:
+        parent = get_path(pruned, path[:-1])
+        if isinstance(parent, dict):
+            parent.pop(path[-1], None)
+    return pruned
+
+
+def _fill_sections(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    filled = dict(data)
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        if section is None:
+            continue
+        # An absent section is made empty so that its missing keys are named one by one.
+        value = {} if filled.get(name) is None else filled[name]
+        filled[name] = _fill_sections(section, value) if isinstance(value, Mapping) else value
+    return filled
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    for name in path:
+        section = section_of(model.model_fields[name])
+        if section is None:
+            return model
+        model = section
+    return model
+
+
+def _explain(model: type[BaseModel], data: Mapping[str, Any], kind: str, loc: tuple[int | str, ...]) -> tuple[KeyPath, str]:
+    """The path of the key a pydantic error is about, and what to say; union branches and list positions fold into it."""
+    path: KeyPath = ()
+    section, field = model, None
+    for step in loc:
+        field = section.model_fields.get(str(step))
+        path = (*path, str(step))
+        if field is None:
+            return path, unknown_key(model, path)
+        inner = section_of(field)
+        if inner is None:
+            break
+        section, field = inner, field
+    value = get_path(data, path)
+    if field is None or section_of(field) is not None:
+        return path, f"expected a section with keys {', '.join(section.model_fields)}; got {shown(value)}"
+    if kind == "missing":
+        return path, f"missing; expected {expected(field)}"
+    return path, f"expected {expected(field)}, got {shown(value)}{advice(field, value)}"

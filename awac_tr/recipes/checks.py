@@ -1,0 +1,69 @@
+"""What no single key can tell: recipes whose keys are each fine and together make no sense."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from awac_tr.recipes.schema import Recipe
+
+__all__ = ["Conflict", "conflicts"]
+
+Conflict = tuple[tuple[str, ...], str]
+"""The dotted keys involved, the first being the one to name; and the text."""
+
+
+def conflicts(recipe: Recipe) -> list[Conflict]:
+    """All contradictions of a recipe, each with the dotted keys it involves."""
+    found: list[Conflict] = []
+    for check in (_device, _policy, _values, _batches, _phases, _init_from):
+        found += check(recipe)
+    return found
+
+
+def _device(recipe: Recipe) -> Iterator[Conflict]:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", recipe.device):
+        yield ("device",), f"expected auto, cpu, cuda, cuda:N or mps, got {recipe.device!r}"
+
+
+def _policy(recipe: Recipe) -> Iterator[Conflict]:
+    policy, margin = recipe.policy, recipe.data.action_margin
+    if policy.log_std_min >= policy.log_std_max:
+        text = f"must be below policy.log_std_max: {policy.log_std_min:g} is not below {policy.log_std_max:g}"
+        yield ("policy.log_std_min", "policy.log_std_max"), text
+    if policy.distribution == "tanh_normal" and margin == 0:
+        text = "0 with policy.distribution tanh_normal: the log-density of an action at its bound is infinite; use null or 0.001"
+        yield ("data.action_margin", "policy.distribution"), text
+
+
+def _values(recipe: Recipe) -> Iterator[Conflict]:
+    awac, bounds = recipe.awac, recipe.awac.value_bounds
+    if bounds == "reward_range" and awac.gamma == 1:
+        yield ("awac.value_bounds", "awac.gamma"), "reward_range divides by 1 - gamma: awac.gamma must be below 1"
+    if isinstance(bounds, tuple) and None not in bounds and bounds[0] >= bounds[1]:  # type: ignore[operator]
+        yield ("awac.value_bounds",), f"the lower bound {bounds[0]:g} must be below the upper bound {bounds[1]:g}"
+    if awac.value_estimate == "mean" and awac.value_samples > 1:
+        text = f"{awac.value_samples} has no effect with awac.value_estimate mean; leave it out or use sample"
+        yield ("awac.value_samples", "awac.value_estimate"), text
+
+
+def _batches(recipe: Recipe) -> Iterator[Conflict]:
+    capacity = recipe.buffer.capacity
+    for phase, size in (("offline", recipe.offline.batch_size), ("online", recipe.online.batch_size)):
+        if size > capacity:
+            yield (f"{phase}.batch_size", "buffer.capacity"), f"{size} is more than buffer.capacity {capacity} holds"
+
+
+def _phases(recipe: Recipe) -> Iterator[Conflict]:
+    offline, online = recipe.offline.updates, recipe.online.steps
+    if recipe.algorithm == "bc" and online > 0:
+        text = f"{online} with algorithm bc: cloning has no online phase; set it to 0 or use algorithm awac"
+        yield ("online.steps", "algorithm"), text
+    if offline == 0 and online == 0:
+        yield ("offline.updates", "online.steps"), "0, and online.steps is 0 as well: nothing would be trained"
+
+
+def _init_from(recipe: Recipe) -> Iterator[Conflict]:
+    start = recipe.policy.init_from
+    if start is not None and start != "clone" and not start.endswith(".pt"):
+        yield ("policy.init_from",), f"expected null, clone or the path of a checkpoint (.pt), got {start!r}"

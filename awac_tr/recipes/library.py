@@ -1,0 +1,118 @@
+"""The recipes and dataset cards that come with awac-tr: found, listed, copied."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from awac_tr.errors import AwacError, RecipeError
+from awac_tr.recipes.closest import closest, did_you_mean
+
+__all__ = ["cards", "copy_file", "dataset_folder", "find_card", "find_recipe", "purpose", "recipes"]
+
+_log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def recipes() -> dict[str, Path]:
+    """Shipped recipes by name, sorted."""
+    return _yaml_files(_shipped("recipes"))
+
+
+def cards() -> dict[str, Path]:
+    """Shipped dataset cards by name, sorted."""
+    return _yaml_files(_shipped("datasets"))
+
+
+def dataset_folder() -> Path:
+    """Where datasets, and cards of the user's own, are looked for: ``$AWAC_TR_DATA``, or ``datasets``."""
+    return Path(os.environ.get("AWAC_TR_DATA") or "datasets")
+
+
+def find_recipe(ref: str | Path) -> Path:
+    """The file a reference means.
+
+    An existing file is taken as it is. Otherwise ``door``, ``door.yaml`` and ``recipes/door.yaml`` mean the shipped
+    recipe, so that commands of the README work where there is no ``recipes`` folder; this is said once.
+
+    Raises:
+        RecipeError: no such file, and no shipped recipe of that name.
+    """
+    path, known = Path(ref), recipes()
+    if path.is_file():
+        return path
+    name = path.stem if path.suffix in (".yaml", ".yml") else path.name
+    if name in known and path.parent in (Path(), Path("recipes")):
+        if str(ref) != name:
+            _log.info("%s is not here; using the recipe %r shipped with awac-tr", path, name)
+        return known[name]
+    near = name if name in known else closest(name, known)
+    hint = f"Did you mean the shipped recipe {near!r}? " if near else ""
+    raise RecipeError(f"no recipe {str(ref)!r}", f"{hint}See those that come with awac-tr with: awac-tr recipes list")
+
+
+def find_card(name: str) -> Path:
+    """The card of a dataset: ``NAME.yaml`` in the dataset folder, else the shipped one.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    own, known = dataset_folder() / f"{name}.yaml", cards()
+    if own.is_file():
+        return own
+    if name in known:
+        return known[name]
+    raise RecipeError(
+        f"no dataset card {name!r}{did_you_mean(name, known)}",
+        f"Known cards: {', '.join(known)}. A card of your own goes to {own}.",
+    )
+
+
+def purpose(path: Path) -> str:
+    """The first comment line of a recipe or card, without its ``#``; empty if it opens with none."""
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    return first.lstrip("#").strip() if first.startswith("#") else ""
+
+
+def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
+    """Copy a recipe or card, as text, atomically.
+
+    Args:
+        source: the file.
+        dest: a folder, or a file name; ``.yaml`` is added where it is missing.
+        force: replace an existing file.
+
+    Returns:
+        The path written.
+
+    Raises:
+        RecipeError: the file exists and ``force`` is off, or it cannot be written.
+    """
+    target = Path(dest)
+    if target.is_dir():
+        target = target / source.name
+    elif target.suffix not in (".yaml", ".yml"):
+        target = target.with_name(target.name + ".yaml")
+    if target.exists() and not force:
+        raise RecipeError(f"{target} exists already", "Choose another name, or replace it with --force.")
+    part = target.with_name(target.name + ".part")
+    try:
+        part.write_bytes(source.read_bytes())
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RecipeError(f"cannot write {target}: {error.strerror}", "Choose a folder that exists and is yours.") from error
+    return target
+
+
+def _shipped(kind: str) -> Path:
+    """In a wheel the files lie inside the package; in a checkout beside it."""
+    for folder in (_PACKAGE / "_shipped" / kind, _PACKAGE.parent / kind):
+        if folder.is_dir():
+            return folder
+    raise AwacError(f"the {kind} that come with awac-tr are missing from this installation", "Install awac-tr again.")
+
+
+def _yaml_files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}

@@ -1,0 +1,201 @@
+"""A recipe file and its overrides -> a frozen `Recipe`, or one error that names every mistake."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from awac_tr.errors import RecipeError
+from awac_tr.recipes.build import build, fields_of, get_path, section_of, unknown_key, without
+from awac_tr.recipes.checks import conflicts
+from awac_tr.recipes.library import find_recipe
+from awac_tr.recipes.problems import Problem, problems_error
+from awac_tr.recipes.schema import Recipe
+from awac_tr.recipes.yaml_text import KeyPath, ParsedYaml, dotted, parse_yaml
+
+__all__ = ["LoadedRecipe", "Source", "load_recipe", "read_yaml_file", "recipe_from_dict"]
+
+_log = logging.getLogger(__name__)
+Source = Literal["default", "recipe", "override"]
+
+_LEAVES = dict(fields_of(Recipe))
+# Stand-ins for required keys that are missing or wrong, so that the remaining keys can still be checked together.
+_STAND_INS: dict[KeyPath, Any] = {("name",): "unnamed", ("env", "id"): "unknown", ("data", "datasets"): ["unknown"]}
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe and where each of its values came from.
+
+    Attributes:
+        recipe: the experiment.
+        sources: dotted key -> ``default``, ``recipe`` or ``override``, for every key that holds a value.
+        path: the file it was read from; None when it was built from a dict.
+    """
+
+    recipe: Recipe
+    sources: Mapping[str, Source]
+    path: Path | None = None
+
+
+@dataclass
+class _Draft:
+    """Data under construction: what is wrong so far, and which paths were overridden."""
+
+    data: dict[str, Any]
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    overridden: set[KeyPath] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def where(self, path: KeyPath) -> str:
+        """Where the key, or else the section around it, was written."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.overridden:
+                return "(override)"
+            if path[:end] in self.lines:
+                return f"line {self.lines[path[:end]]}"
+        return ""
+
+
+def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Read a recipe file strictly.
+
+    Args:
+        ref: path of a YAML file, or the name of a shipped recipe (see `library.find_recipe`).
+        overrides: ``key=value`` each, split at the first ``=``; the key dotted and known, the value YAML.
+
+    Returns:
+        The recipe and where its values came from.
+
+    Raises:
+        RecipeError: with all mistakes of file and overrides together.
+
+    >>> loaded = load_recipe("door", ["awac.lmbda=1", "seed=3"])
+    >>> loaded.recipe.awac.lmbda, loaded.recipe.seed, loaded.sources["seed"]
+    (1.0, 3, 'override')
+    """
+    path = find_recipe(ref)
+    parsed = read_yaml_file(path)
+    draft = _Draft(_mapping_of(parsed, f"recipe {ref}"), parsed.lines, problems=list(parsed.problems))
+    for override in overrides:
+        _apply(draft, override)
+    hint = f"See all keys with: awac-tr recipes show {ref} --resolved" if not parsed.problems else ""
+    recipe = _finish(draft, f"recipe {ref}", hint)
+    return LoadedRecipe(recipe, _sources(parsed.data, draft.overridden), path)
+
+
+def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from nested dicts of plain values, as strictly as from a file.
+
+    Raises:
+        RecipeError: with all mistakes together.
+
+    >>> recipe_from_dict({"name": "a", "env": {"id": "door-binary-v0"}, "data": {"datasets": ["door-demos"]}}).seed
+    0
+    """
+    return _finish(_Draft(dict(data)), "recipe", "")
+
+
+def read_yaml_file(path: Path) -> ParsedYaml:
+    """Read a YAML file of the user's.
+
+    Raises:
+        RecipeError: it cannot be opened, or is not UTF-8 text.
+    """
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"cannot read {path}: not UTF-8 text (byte {error.start})") from error
+
+
+def _mapping_of(parsed: ParsedYaml, title: str) -> dict[str, Any]:
+    if parsed.data is None and parsed.problems:
+        raise problems_error(title, parsed.problems)
+    if parsed.data is None:
+        return {}
+    if not isinstance(parsed.data, dict):
+        raise problems_error(title, [Problem("", "", "expected a mapping (key: value) at the top")])
+    return dict(parsed.data)
+
+
+def _apply(draft: _Draft, override: str) -> None:
+    """Set one ``key=value``; a key the schema does not have, or a value that is no YAML, becomes a problem."""
+    key, sign, text = override.partition("=")
+    path = tuple(key.strip().split("."))
+    if not sign or not key.strip():
+        draft.problems.append(Problem(override, "(override)", "expected key=value, for example seed=3"))
+        return
+    refusal = _refuse_key(path)
+    value = parse_yaml(text)
+    for problem in value.problems:
+        refusal = refusal or problem.text
+    if refusal:
+        draft.problems.append(Problem(dotted(path), "(override)", refusal))
+        return
+    if path in draft.overridden:
+        _log.info("%s is overridden more than once; the last value, %s, counts", key, text)
+    draft.data = _with(draft.data, path, value.data)
+    draft.overridden.add(path)
+
+
+def _refuse_key(path: KeyPath) -> str:
+    model: Any = Recipe
+    for depth, name in enumerate(path, start=1):
+        if name not in model.model_fields:
+            return unknown_key(Recipe, path[:depth])
+        inner = section_of(model.model_fields[name])
+        if inner is None:
+            is_mapping = path[:depth] == ("env", "kwargs")
+            return "" if depth == len(path) or is_mapping else f"unknown key; {dotted(path[:depth])} has no keys inside"
+        model = inner
+    return f"is a section; set its keys one by one: {dotted(path)}.{next(iter(model.model_fields))}=..."
+
+
+def _with(data: Mapping[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
+    """A copy of nested dicts with one value set."""
+    changed = dict(data)
+    if len(path) == 1:
+        changed[path[0]] = value
+    else:
+        inner = changed.get(path[0])
+        changed[path[0]] = _with(inner if isinstance(inner, Mapping) else {}, path[1:], value)
+    return changed
+
+
+def _finish(draft: _Draft, title: str, hint: str) -> Recipe:
+    recipe, problems, wrong = build(Recipe, draft.data, draft.where)
+    whole = recipe or _sound_part(draft.data, wrong)
+    if whole is not None:
+        bad_keys = {dotted(path) for path in wrong}
+        for keys, text in conflicts(whole):
+            if not bad_keys & set(keys):
+                problems.append(Problem(keys[0], draft.where(tuple(keys[0].split("."))), text))
+    problems = draft.problems + problems
+    if recipe is None or problems:
+        raise problems_error(title, problems, hint)
+    return recipe
+
+
+def _sound_part(data: Mapping[str, Any], wrong: set[KeyPath]) -> Recipe | None:
+    """The recipe without its wrong keys, to find the contradictions among the others."""
+    pruned: Mapping[str, Any] = without(data, wrong)
+    for path, value in _STAND_INS.items():
+        if path in wrong or path[:1] in wrong:
+            pruned = _with(pruned, path, value)
+    return build(Recipe, pruned, lambda path: "")[0]
+
+
+def _sources(written: Any, overridden: set[KeyPath]) -> dict[str, Source]:
+    absent = object()
+    sources: dict[str, Source] = {}
+    for path in _LEAVES:
+        if any(changed[: len(path)] == path for changed in overridden):
+            sources[dotted(path)] = "override"
+        else:
+            sources[dotted(path)] = "default" if get_path(written, path, absent) is absent else "recipe"
+    return sources
