@@ -1,0 +1,105 @@
+"""Everything that is checked before a change lands: ``pip install -c constraints.txt nox && nox``.
+
+``nox -s tests -- tests/data -x`` runs one session and hands the rest to its tool. Sessions that need the whole
+package share one environment, so that torch is unpacked once for all of them and once for the clean installation.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+CONSTRAINTS = str(ROOT / "constraints.txt")
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+SHARED = str(ROOT / ".nox" / "shared")
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "recipes", "types", "docs", "package", "tests"]
+
+
+def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> None:
+    """Install packages and dependency groups of pyproject.toml at the versions of the constraints file."""
+    session.install("-c", CONSTRAINTS, *nox.project.dependency_groups(PYPROJECT, *groups), *what)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style: ruff's rules and ruff's formatting."""
+    install(session, groups=("lint",))
+    session.run("ruff", "check", *session.posargs, ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def recipes(session: nox.Session) -> None:
+    """Check every shipped recipe and dataset card; with nothing installed that a recipe does not need."""
+    install(session, "click", "pydantic", "pyyaml", "rich")
+    session.install("--no-deps", "-e", ".")
+    session.run("awac-tr", "recipes", "check", *session.posargs)
+
+
+@nox.session(venv_location=SHARED, reuse_venv=True)
+def types(session: nox.Session) -> None:
+    """Types: mypy, strict."""
+    install(session, "-e", ".", groups=("types", "test"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(venv_location=SHARED, reuse_venv=True)
+def docs(session: nox.Session) -> None:
+    """Run the examples of the docstrings and of the Markdown pages, and parse every command line shown there."""
+    install(session, "-e", ".", groups=("types", "test"))
+    session.run("pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session(venv_location=SHARED, reuse_venv=True)
+def tests(session: nox.Session) -> None:
+    """The test suite; warnings are errors."""
+    install(session, "-e", ".", groups=("types", "test"))
+    session.run("pytest", *(session.posargs or ["--ignore=tests/test_docs.py"]))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The test suite with coverage by branch (not run by default)."""
+    install(session, "-e", ".", groups=("test",))
+    session.run("pytest", "--cov", "--cov-branch", "--cov-report=term-missing", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the sdist, from it the wheel, install that in a clean environment and use it from an empty folder."""
+    dist = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    install(session, "hatchling", groups=("package",))
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(ROOT))
+    install(session, str(next(dist.glob("*.whl"))))
+    with session.chdir(_empty_folder(dist)):
+        use_installed(session)
+
+
+def _empty_folder(dist: Path) -> Path:
+    folder = dist.parent / "elsewhere"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def use_installed(session: nox.Session) -> None:
+    """From help to evaluation, each at its smallest; nothing here may come from the checkout."""
+    tiny = ["offline.updates=4", "offline.batch_size=32", "online.steps=0", "eval.episodes=1", "threads=1"]
+    for command in (
+        ["--help"],
+        ["recipes", "list"],
+        ["recipes", "check"],
+        ["doctor"],
+        ["collect", "--source", "demos", "--env", "door-binary-v0", "--n", "2", "--out", "demos.hdf5"],
+        ["data", "validate", "demos.hdf5"],
+        ["train", "door", "data.datasets=[demos.hdf5]", *tiny, "--run", "run"],
+        ["eval", "run/checkpoints/last.pt", "--episodes", "1", "--json"],
+    ):
+        session.run("awac-tr", *command)
