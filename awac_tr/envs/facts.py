@@ -1,0 +1,131 @@
+"""What the rest of the tool must know of an environment without holding one: sizes, horizon, rewards, the goal rule."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec, registry
+
+from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
+from awac_tr.envs.goals import door_reward, pen_reward, relocate_reward
+from awac_tr.errors import EnvError
+
+__all__ = ["EnvFacts", "RewardRule", "env_facts", "find_spec", "normal_id"]
+
+RewardRule = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class EnvFacts:
+    """An environment as data loaders, losses and measures see it.
+
+    Args:
+        id: registered Gymnasium id, without a ``module:`` prefix.
+        horizon: registered steps before an episode is cut.
+        reward_range: smallest and largest reward of one step; infinite where nobody says.
+        goal_steps: an episode counts as solved by ``success_steps`` with *more* goal steps than this; None: undefined.
+        reward_rule: rewards [N] float32 of transitions from their next observations [N, o]; None: not a function of them.
+        observation_size: length of the observation vector.
+        action_size: length of the action vector.
+    """
+
+    id: str
+    horizon: int
+    reward_range: tuple[float, float]
+    goal_steps: int | None
+    reward_rule: RewardRule | None
+    observation_size: int
+    action_size: int
+
+
+@dataclass(frozen=True)
+class _Binary:
+    """Facts of one of our environments, and the threshold names its keyword arguments may change."""
+
+    sizes: tuple[int, int]
+    goal_steps: int
+    rule: Callable[..., np.ndarray]
+    thresholds: Mapping[str, float]
+
+
+_BINARY: Final[dict[str, _Binary]] = {
+    "pen-binary-v0": _Binary((45, 24), 20, pen_reward, {"distance": PEN_DISTANCE, "similarity": PEN_SIMILARITY}),
+    "door-binary-v0": _Binary((39, 28), 25, door_reward, {"hinge": DOOR_HINGE}),
+    "relocate-binary-v0": _Binary((39, 30), 25, relocate_reward, {"distance": RELOCATE_DISTANCE}),
+}
+
+
+def normal_id(env_id: str) -> str:
+    """The id without its ``module:`` prefix, under which Gymnasium keeps it."""
+    return env_id.rpartition(":")[2]
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """The registered specification of an id; ``module:id`` imports the module first.
+
+    Raises:
+        EnvError: the id is unknown (with the closest known ones), or the module cannot be imported.
+    """
+    try:
+        return gymnasium.spec(env_id)
+    except (gymnasium.error.Error, ImportError) as error:
+        known = difflib.get_close_matches(normal_id(env_id), list(registry), n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(known)}?" if known else "Our environments: " + ", ".join(_BINARY) + "."
+        raise EnvError(f"unknown environment {env_id!r} ({error})", hint) from error
+
+
+def env_facts(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvFacts:
+    """Facts of any registered environment with vector observations and continuous actions.
+
+    Args:
+        env_id: Gymnasium id, for example ``door-binary-v0``.
+        kwargs: keyword arguments the environment is made with; thresholds among them change ``reward_rule``.
+
+    Raises:
+        EnvError: unknown id, spaces that are not vectors, or no horizon registered.
+
+    >>> facts = env_facts("door-binary-v0")
+    >>> facts.observation_size, facts.action_size, facts.horizon, facts.reward_range
+    (39, 28, 200, (-1.0, 0.0))
+    """
+    spec = find_spec(env_id)
+    binary = _BINARY.get(spec.id)
+    if binary is None:
+        return _facts_by_making(spec, kwargs)
+    changed = {name: float((kwargs or {}).get(name, value)) for name, value in binary.thresholds.items()}
+    return EnvFacts(
+        id=spec.id,
+        horizon=spec.max_episode_steps or 0,
+        reward_range=(-1.0, 0.0),
+        goal_steps=binary.goal_steps,
+        reward_rule=partial(binary.rule, **changed),
+        observation_size=binary.sizes[0],
+        action_size=binary.sizes[1],
+    )
+
+
+def _facts_by_making(spec: EnvSpec, kwargs: Mapping[str, Any] | None) -> EnvFacts:
+    """Facts of an environment of others: make it once, read its spaces, close it."""
+    from awac_tr.envs.make import horizon_of, make_env
+
+    env = make_env(spec.id, kwargs=kwargs)
+    try:
+        observation_shape, action_shape = env.observation_space.shape, env.action_space.shape
+        horizon = horizon_of(env)
+    finally:
+        env.close()
+    return EnvFacts(
+        id=spec.id,
+        horizon=horizon,
+        reward_range=(-np.inf, np.inf),
+        goal_steps=None,
+        reward_rule=None,
+        observation_size=observation_shape[0] if observation_shape else 0,
+        action_size=action_shape[0] if action_shape else 0,
+    )

@@ -1,0 +1,45 @@
+"""How well episodes went: the four measures of success that different authors quote, return and length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from awac_tr.envs.episode import Episode
+
+__all__ = ["SUCCESS_MEASURES", "measure"]
+
+SUCCESS_MEASURES: Final = ("success_any", "success_last", "success_share", "success_steps")
+"""At any step; at the last step; share of steps; more goal steps than the task asks for (pen 20, door, relocate 25)."""
+
+
+def measure(episodes: Iterable[Episode], goal_steps: int | None) -> dict[str, NDArray[np.float64]]:
+    """Measures of each episode.
+
+    Args:
+        episodes: read once, so a generator of rollouts will do.
+        goal_steps: ``success_steps`` is 1 with more goal steps than this; None leaves that measure out.
+
+    Returns:
+        float64 arrays [number of episodes]: ``return`` (undiscounted sum of rewards), ``length`` (steps) and, where every
+        episode has ``infos["success"]``, the success measures, each in [0, 1]. Their means are success rates.
+    """
+    rows = [_of_episode(episode, goal_steps) for episode in episodes]
+    names = [name for name in rows[0] if all(name in row for row in rows)] if rows else ["return", "length"]
+    return {name: np.array([row[name] for row in rows], np.float64) for name in names}
+
+
+def _of_episode(episode: Episode, goal_steps: int | None) -> dict[str, float]:
+    values = {"return": float(episode.rewards.sum(dtype=np.float64)), "length": float(len(episode))}
+    success = episode.infos.get("success")
+    if success is None:
+        return values
+    values["success_any"] = float(success.any())
+    values["success_last"] = float(success[-1])
+    values["success_share"] = float(success.mean())
+    if goal_steps is not None:
+        values["success_steps"] = float(success.sum() > goal_steps)
+    return values
