@@ -1,0 +1,437 @@
+"""AWACLoss: advantage-weighted actor-critic (Nair et al., 2020) as a TorchRL loss, usable without the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal
+
+import torch
+from tensordict import NestedKey, TensorDict, TensorDictBase, TensorDictParams, unravel_key
+from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule, dispatch
+from torch import Tensor
+from torch.distributions import Distribution
+from torchrl.objectives import LossModule, ValueEstimators, distance_loss
+from torchrl.objectives.utils import dispatch_value_estimator
+from torchrl.objectives.value import TD0Estimator
+
+from awac_tr.objectives.batch import BatchError, require_column, require_terminated, working_copy
+from awac_tr.objectives.weights import capped, effective_sample_size, exp_weights, softmax_weights
+
+__all__ = ["AWACLoss"]
+
+_WEIGHTS = {"exp": exp_weights, "softmax": softmax_weights}
+_log = logging.getLogger(__name__)
+
+OUT_KEYS: Final = (
+    "loss_actor",
+    "loss_qvalue",
+    "advantage",
+    "effective_sample_size",
+    "capped_fraction",
+    "weight_max",
+    "log_prob",
+    "qvalue",
+    "target_value",
+)
+
+
+class AWACLoss(LossModule):
+    r"""Eq. 3 and Eq. 10 of "Accelerating Online Reinforcement Learning with Offline Datasets".
+
+    For transitions (s, a, r, s', terminated) from a buffer, i over the critics:
+
+    - critic, Eq. 3, with the minimum over target critics of TD3 (A.3):
+      ``y = r + gamma * (1 - terminated) * clamp(min_i Q_target_i(s', a'))``, ``a' ~ pi(. | s')``,
+      ``loss_qvalue = mean_B sum_i (Q_i(s, a) - y)^2``. Only the next value is clamped to ``value_bounds``: a clamp on the
+      prediction would leave critics outside the bounds without gradient.
+    - actor, Eq. 10 (Eq. 20) with Z(s) dropped: ``loss_actor = -mean_B w * log pi(a | s)``,
+      ``w = exp(A / lmbda)`` or ``w = B * softmax(A / lmbda)``, without gradient through w, where
+      ``A = clamp(min_i Q_i(s, a)) - V(s)`` and V(s) is the mean of ``clamp(min_i Q_i(s, a_k))`` over ``a_k ~ pi(. | s)``,
+      or that at the policy's deterministic action.
+
+    One :meth:`forward` evaluates Q(s, a) once, for both losses: the advantage is that of the critic before the step.
+    No gradient flows from ``loss_actor`` to the critics nor from ``loss_qvalue`` to the actor, so that their sum may be
+    differentiated in one pass. The caller's batch is not written to.
+
+    Args:
+        actor_network: pi; its log-probabilities must have the batch's shape [B] (for example TorchRL's
+            ``IndependentNormal`` or ``TanhNormal``).
+        qvalue_network: Q. A list of separately initialised critics of one architecture is kept as given (parameters are
+            stacked). A single module with ``num_qvalue_nets`` above 1 is re-drawn by TorchRL for each critic, which is
+            logged.
+
+    Keyword Args:
+        num_qvalue_nets: how many critics; None: the length of the list, or 2 for a single module.
+        lmbda: lambda of Eq. 10, divides the advantage; in units of return.
+        weighting: ``exp`` (the paper) or ``softmax`` (the authors' code).
+        advantage_max: cap on A before weighting; None: none.
+        weight_max: cap on w; None: none.
+        value_estimate: ``sample`` or ``mean``: V(s) from sampled actions, or at the deterministic action.
+        value_samples: K, sampled actions a state for ``sample``.
+        value_bounds: (low, high) in units of return, for next values and the Q of the advantage; None: open.
+            Rewards in [-1, 0] give (-1 / (1 - gamma), 0).
+        ignore_terminals: bootstrap through terminal states (the authors' hand tasks). The flags must be there all the same.
+        loss_function: ``l2`` (Eq. 3), ``l1`` or ``smooth_l1``: distance between prediction and target.
+        deactivate_vmap: evaluate critics one after another instead of by ``torch.vmap``; same results. On a CPU the
+            loop is usually the faster one.
+        reduction: ``mean`` or ``sum`` over the batch, or ``none``: losses of shape [B].
+
+    The discount is set by ``make_value_estimator(ValueEstimators.TD0, gamma=...)``; 0.99 until then. Other estimators are
+    refused: single transitions out of a buffer hold no trajectory to trace. ``steps_to_next_obs`` in the batch (TorchRL's
+    multi-step transform) raises gamma to that power. Target parameters are moved by TorchRL's ``SoftUpdate`` or
+    ``HardUpdate``.
+
+    Batch (keys can be renamed by :meth:`set_keys`): ``action`` [B, action_size], ``("next", "reward")`` [B, 1],
+    ``("next", "terminated")`` bool [B, 1], and the inputs of both networks, those of the actor also under ``next``.
+    ``done`` is not read.
+
+    Returns:
+        From :meth:`forward`, a TensorDict without batch size: ``loss_actor`` and ``loss_qvalue``, and, detached, scalars
+        over the batch: ``advantage`` (mean of A before caps), ``effective_sample_size`` of the weights (in samples, 1 to B),
+        ``capped_fraction`` (share of samples at a cap), ``weight_max`` (largest weight after caps), ``log_prob`` (mean of
+        log pi(a | s)), ``qvalue`` (mean of Q_i(s, a) over batch and critics), ``target_value`` (mean of y).
+
+    Raises:
+        BatchError: from :meth:`forward`, a batch without ``terminated`` or with wrong shapes.
+        ValueError: from the constructor, an option out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from tensordict import TensorDict
+        >>> from tensordict.nn import ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential, TensorDictModule
+        >>> from torch import nn
+        >>> from torchrl.modules import MLP, IndependentNormal, NormalParamExtractor
+        >>> from torchrl.objectives import SoftUpdate, ValueEstimators
+        >>> from awac_tr.objectives import AWACLoss
+        >>> head = nn.Sequential(nn.Linear(3, 4), NormalParamExtractor())
+        >>> actor = ProbabilisticTensorDictSequential(
+        ...     TensorDictModule(head, in_keys=["observation"], out_keys=["loc", "scale"]),
+        ...     ProbabilisticTensorDictModule(
+        ...         in_keys=["loc", "scale"], out_keys=["action"], distribution_class=IndependentNormal
+        ...     ),
+        ... )
+        >>> critics = [
+        ...     TensorDictModule(
+        ...         MLP(in_features=5, out_features=1, num_cells=[8]),
+        ...         in_keys=["observation", "action"],
+        ...         out_keys=["state_action_value"],
+        ...     )
+        ...     for _ in range(2)
+        ... ]
+        >>> loss = AWACLoss(actor, critics, lmbda=0.3, value_bounds=(-100.0, 0.0))
+        >>> _ = loss.make_value_estimator(ValueEstimators.TD0, gamma=0.99)
+        >>> targets = SoftUpdate(loss, tau=5e-3)
+        >>> optimizer = torch.optim.Adam(loss.parameters(), lr=3e-4)
+        >>> batch = TensorDict(
+        ...     {
+        ...         "observation": torch.randn(4, 3),
+        ...         "action": torch.rand(4, 2) * 2 - 1,
+        ...         "next": {
+        ...             "observation": torch.randn(4, 3),
+        ...             "reward": -torch.ones(4, 1),
+        ...             "terminated": torch.zeros(4, 1, dtype=torch.bool),
+        ...         },
+        ...     },
+        ...     batch_size=[4],
+        ... )
+        >>> out = loss(batch)
+        >>> (out["loss_actor"] + out["loss_qvalue"]).backward()
+        >>> optimizer.step()
+        >>> targets.step()
+        >>> sorted(key for key in out.keys() if not key.startswith("loss_"))
+        ['advantage', 'capped_fraction', 'effective_sample_size', 'log_prob', 'qvalue', 'target_value', 'weight_max']
+
+        Without TensorDict, by keywords, in the order of ``out_keys``:
+
+        >>> loss_actor, loss_qvalue, *_ = loss(
+        ...     observation=batch["observation"],
+        ...     action=batch["action"],
+        ...     next_observation=batch["next", "observation"],
+        ...     next_reward=batch["next", "reward"],
+        ...     next_terminated=batch["next", "terminated"],
+        ... )
+        >>> loss_actor.shape, loss_qvalue.shape
+        (torch.Size([]), torch.Size([]))
+    """
+
+    @dataclass
+    class _AcceptedKeys:
+        """Keys that ``set_keys(name=key)`` changes; reward and terminated are looked for under ``next``.
+
+        Attributes:
+            action: actions, read from the batch and by the critics.
+            state_action_value: where the critics write Q [B, 1].
+            reward: rewards [B, 1] under ``next``.
+            terminated: bool flags [B, 1] under ``next``.
+        """
+
+        action: NestedKey = "action"
+        state_action_value: NestedKey = "state_action_value"
+        reward: NestedKey = "reward"
+        terminated: NestedKey = "terminated"
+
+    default_keys = _AcceptedKeys
+    tensor_keys: _AcceptedKeys
+    default_value_estimator = ValueEstimators.TD0
+    out_keys: ClassVar[list[str]] = list(OUT_KEYS)
+
+    actor_network: ProbabilisticTensorDictSequential
+    actor_network_params: TensorDictParams
+    target_actor_network_params: TensorDictParams
+    qvalue_network: TensorDictModule
+    qvalue_network_params: TensorDictParams
+    target_qvalue_network_params: TensorDictParams
+
+    def __init__(
+        self,
+        actor_network: ProbabilisticTensorDictSequential,
+        qvalue_network: TensorDictModule | Sequence[TensorDictModule],
+        *,
+        num_qvalue_nets: int | None = None,
+        lmbda: float = 0.3,
+        weighting: Literal["exp", "softmax"] = "exp",
+        advantage_max: float | None = None,
+        weight_max: float | None = None,
+        value_estimate: Literal["sample", "mean"] = "sample",
+        value_samples: int = 1,
+        value_bounds: tuple[float | None, float | None] = (None, None),
+        ignore_terminals: bool = False,
+        loss_function: Literal["l2", "l1", "smooth_l1"] = "l2",
+        deactivate_vmap: bool = False,
+        reduction: Literal["mean", "sum", "none"] = "mean",
+    ) -> None:
+        self._in_keys: list[NestedKey] | None = None
+        super().__init__()
+        self.lmbda = lmbda
+        self.weighting = weighting
+        self.advantage_max = advantage_max
+        self.weight_max = weight_max
+        self.value_estimate = value_estimate
+        self.value_samples = value_samples
+        self.value_bounds = value_bounds
+        self.ignore_terminals = ignore_terminals
+        self.loss_function = loss_function
+        self.deactivate_vmap = deactivate_vmap
+        self.reduction = reduction
+        self._check_options()
+        self.convert_to_functional(actor_network, "actor_network")
+        critics, self.num_qvalue_nets = _critics(qvalue_network, num_qvalue_nets)
+        self.convert_to_functional(critics, "qvalue_network", self.num_qvalue_nets, create_target_params=True)
+        # built at once, so that its gamma is in the state dict from the beginning
+        self.make_value_estimator()
+
+    @dispatch
+    def forward(self, tensordict: TensorDictBase) -> TensorDict:
+        """Both losses and the diagnostics; shapes and keys in the class docstring."""
+        batch = self._batch(tensordict)
+        qvalues = self._qvalues(batch, self.qvalue_network_params)
+        critic = self._qvalue_terms(batch, qvalues)
+        actor = self._actor_terms(batch, qvalues.detach())
+        return self._output(actor | critic)
+
+    def loss_actor(self, tensordict: TensorDictBase) -> TensorDict:
+        """The part of :meth:`forward` that trains the actor (Eq. 10), with its diagnostics, on the same batch."""
+        batch = self._batch(tensordict)
+        with torch.no_grad():
+            qvalues = self._qvalues(batch, self.qvalue_network_params)
+        return self._output(self._actor_terms(batch, qvalues))
+
+    def loss_qvalue(self, tensordict: TensorDictBase) -> TensorDict:
+        """The part of :meth:`forward` that trains the critics (Eq. 3), with its diagnostics, on the same batch."""
+        batch = self._batch(tensordict)
+        return self._output(self._qvalue_terms(batch, self._qvalues(batch, self.qvalue_network_params)))
+
+    def _qvalue_terms(self, batch: TensorDict, qvalues: Tensor) -> dict[str, Tensor]:
+        target = self._target_value(batch).to(qvalues.dtype)
+        distance = distance_loss(qvalues, target.expand_as(qvalues), self.loss_function)
+        return {
+            "loss_qvalue": self._reduce_loss(distance.sum(0).squeeze(-1)),
+            "qvalue": qvalues.detach().mean(),
+            "target_value": target.mean(),
+        }
+
+    @torch.no_grad()
+    def _target_value(self, batch: TensorDict) -> Tensor:
+        """y of Eq. 3, [*B, 1]."""
+        following = batch.get("next")
+        following.set(self.tensor_keys.action, self._policy(following).sample())
+        next_value = self._min_q(following, self.target_qvalue_network_params)
+        target: Tensor = self.value_estimator.value_estimate(batch, next_value=next_value)
+        return target
+
+    def _actor_terms(self, batch: TensorDict, qvalues: Tensor) -> dict[str, Tensor]:
+        policy = self._policy(batch)
+        log_prob = policy.log_prob(batch.get(self.tensor_keys.action))
+        if log_prob.shape != batch.batch_size:
+            raise BatchError(
+                f"log-probabilities have shape {list(log_prob.shape)}, expected {list(batch.batch_size)}",
+                "The policy's distribution must sum over the dimensions of an action, as IndependentNormal does.",
+            )
+        with torch.no_grad():
+            advantage = (self._clamp(qvalues.min(0)[0]) - self._value(batch, policy)).squeeze(-1)
+            caps = {"advantage_max": self.advantage_max, "weight_max": self.weight_max}
+            weights = _WEIGHTS[self.weighting](advantage, self.lmbda, **caps)
+        return {
+            "loss_actor": self._reduce_loss(-weights * log_prob),
+            "advantage": advantage.mean(),
+            "effective_sample_size": effective_sample_size(weights),
+            "capped_fraction": capped(advantage, weights, **caps).to(weights.dtype).mean(),
+            "weight_max": weights.max(),
+            "log_prob": log_prob.detach().mean(),
+        }
+
+    def _value(self, batch: TensorDict, policy: Distribution) -> Tensor:
+        """V(s), [*B, 1]: the mean of min Q over sampled actions, or min Q at the deterministic one."""
+        if self.value_estimate == "mean":
+            actions = _deterministic_action(policy).unsqueeze(0)
+        else:
+            actions = policy.sample((self.value_samples,))
+        states = batch.select(*self.qvalue_network.in_keys).expand(actions.shape[0], *batch.batch_size)
+        states.set(self.tensor_keys.action, actions)
+        return self._min_q(states, self.qvalue_network_params).mean(0)
+
+    def _min_q(self, inputs: TensorDict, params: TensorDictParams) -> Tensor:
+        """clamp(min_i Q_i), [*B, 1]."""
+        return self._clamp(self._qvalues(inputs, params).min(0)[0])
+
+    def _qvalues(self, inputs: TensorDict, params: TensorDictParams) -> Tensor:
+        """Q of every critic, [N, *B, 1]."""
+        inputs = inputs.select(*self.qvalue_network.in_keys)
+        if self.deactivate_vmap:
+            qvalues = torch.stack([self._one_critic(inputs, one) for one in params.unbind(0)])
+        else:
+            qvalues = torch.vmap(self._one_critic, (None, 0), randomness=self.vmap_randomness)(inputs, params)
+        if qvalues.shape != (self.num_qvalue_nets, *inputs.batch_size, 1):
+            raise BatchError(
+                f"a critic gave values of shape {list(qvalues.shape[1:])}, expected {[*inputs.batch_size, 1]}"
+            )
+        return qvalues
+
+    def _one_critic(self, inputs: TensorDict, params: TensorDictParams) -> Tensor:
+        with params.to_module(self.qvalue_network, preserve_module_state=False):
+            value: Tensor = self.qvalue_network(inputs.copy()).get(self.tensor_keys.state_action_value)
+        return value
+
+    def _policy(self, states: TensorDict) -> Distribution:
+        """pi(. | s) for the actor's inputs in these states, which are not written to."""
+        with self.actor_network_params.to_module(self.actor_network, preserve_module_state=False):
+            return self.actor_network.get_dist(states.select(*self.actor_network.in_keys))
+
+    def _clamp(self, value: Tensor) -> Tensor:
+        low, high = self.value_bounds
+        return value if low is None and high is None else value.clamp(low, high)
+
+    def _batch(self, tensordict: TensorDictBase) -> TensorDict:
+        """The entries that are used, checked, in a TensorDict of our own."""
+        self._refuse_masks(tensordict)
+        keys = self.tensor_keys
+        terminated = ("next", keys.terminated)
+        batch = working_copy(tensordict, keys.action, [key for key in self.in_keys if key != unravel_key(terminated)], [terminated, ("next", "steps_to_next_obs")])
+        require_column(batch, ("next", keys.reward))
+        flags = require_terminated(batch, terminated)
+        if self.ignore_terminals:
+            batch.set(terminated, torch.zeros_like(flags))
+        return batch
+
+    def _output(self, terms: dict[str, Tensor]) -> TensorDict:
+        return TensorDict({key: terms[key] for key in OUT_KEYS if key in terms}, batch_size=[])
+
+    @property
+    def in_keys(self) -> list[NestedKey]:
+        """What :meth:`forward` reads, in the order of its positional arguments."""
+        if self._in_keys is None:
+            self._set_in_keys()
+        return self._in_keys or []
+
+    @in_keys.setter
+    def in_keys(self, values: list[NestedKey]) -> None:
+        self._in_keys = values
+
+    def _set_in_keys(self) -> None:
+        keys, states = self.tensor_keys, self.actor_network.in_keys
+        if unravel_key(keys.action) not in self.qvalue_network.in_keys:
+            raise ValueError(f"the critics read {self.qvalue_network.in_keys}, not the action {keys.action!r}: see set_keys")
+        wanted = [
+            *states,
+            *self.qvalue_network.in_keys,
+            ("next", keys.reward),
+            ("next", keys.terminated),
+            *(("next", key) for key in (*states, *self.qvalue_network.in_keys) if key != unravel_key(keys.action)),
+        ]
+        self._in_keys = list(dict.fromkeys(unravel_key(key) for key in wanted))
+
+    def make_value_estimator(self, value_type: Any = None, **hyperparams: Any) -> AWACLoss:
+        """Set the discount: ``make_value_estimator(ValueEstimators.TD0, gamma=0.99)``.
+
+        Args:
+            value_type: ``ValueEstimators.TD0``, a :class:`~torchrl.objectives.value.TD0Estimator` or None for the first.
+            hyperparams: of the estimator; ``gamma`` in [0, 1].
+
+        Returns:
+            This loss.
+
+        Raises:
+            NotImplementedError: another estimator.
+        """
+        if isinstance(value_type, TD0Estimator):
+            self._value_estimator = value_type
+        else:
+            kind = ValueEstimators.TD0 if value_type is None or value_type is TD0Estimator else value_type
+            dispatch_value_estimator(self, kind, supported={ValueEstimators.TD0}, **hyperparams)
+        self._forward_value_estimator_keys()
+        return self
+
+    def _make_vmap(self) -> None:
+        """Nothing to rebuild when TorchRL changes the randomness: vmap is applied at the call."""
+
+    def _refuse_masks(self, tensordict: TensorDictBase) -> None:
+        for key in self._loss_mask_keys():
+            if tensordict.get(key, None) is not None:
+                raise BatchError(
+                    f"the batch is padded: it has the mask {key!r}",
+                    "Keep its valid rows only, batch[mask], or set loss_mask_key = None to train on all of them.",
+                )
+
+    def _check_options(self) -> None:
+        choices = {
+            "weighting": tuple(_WEIGHTS),
+            "value_estimate": ("sample", "mean"),
+            "loss_function": ("l2", "l1", "smooth_l1"),
+            "reduction": ("mean", "sum", "none"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+        low, high = self.value_bounds
+        valid = {
+            "lmbda must be above 0": self.lmbda > 0,
+            "value_samples must be at least 1": self.value_samples >= 1,
+            "weight_max must be above 0": self.weight_max is None or self.weight_max > 0,
+            "value_bounds must be (low, high), low below high": low is None or high is None or low < high,
+        }
+        for rule, holds in valid.items():
+            if not holds:
+                raise ValueError(rule)
+
+
+def _critics(
+    networks: TensorDictModule | Sequence[TensorDictModule], count: int | None
+) -> tuple[TensorDictModule | list[TensorDictModule], int]:
+    """What TorchRL is to stack, and how many that makes."""
+    if isinstance(networks, Sequence):
+        if count not in (None, len(networks)) or not networks:
+            raise ValueError(f"num_qvalue_nets is {count}, but {len(networks)} critics were given")
+        return list(networks), len(networks)
+    number = 2 if count is None else count
+    if number == 1:
+        return [networks], 1
+    _log.info("one critic given for %d: TorchRL draws the parameters of each anew; pass a list to keep them", number)
+    return networks, number
+
+
+def _deterministic_action(policy: Distribution) -> Tensor:
+    """The action TorchRL takes under ``DETERMINISTIC``: for TanhNormal tanh(loc), for a plain Normal its mean."""
+    action: Tensor | None = getattr(policy, "deterministic_sample", None)
+    return policy.mean if action is None else action
