@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,24 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from awac_tr.recipes.build import build
-from awac_tr.recipes.closest import did_you_mean
 from awac_tr.recipes.library import find_card
-from awac_tr.recipes.loader import read_yaml_file
+from awac_tr.recipes.loader import mapping_of, read_yaml_file
+from awac_tr.recipes.options import OPTIONS
 from awac_tr.recipes.problems import Problem, problems_error
-from awac_tr.recipes.schema import Count, PositiveCount, Section
-from awac_tr.recipes.yaml_text import KeyPath
+from awac_tr.recipes.schema import PositiveCount, Section, Seed
+from awac_tr.recipes.yaml_text import KeyPath, ParsedYaml, dotted
 
-__all__ = ["OPTIONS", "DatasetCard", "load_card", "read_card"]
-
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "demos": (),
-    "bc": ("policy", "bc", "max_updates", "batch_size"),
-    "ou": ("theta", "sigma"),
-    "random": (),
-    "policy": (),
-    "import": ("format",),
-}
-"""What ``options`` may hold, by source: of ``bc`` the recipe sections of the clone and its budget."""
+__all__ = ["DatasetCard", "load_card", "read_card"]
 
 
 class DatasetCard(Section):
@@ -40,15 +31,24 @@ class DatasetCard(Section):
         Field(description="packaged demonstrator, clone of the parent, noise, uniform actions, a policy file, a file of others"),
     ]
     n: Annotated[PositiveCount | None, Field(description="episodes; null only for imports, which bring their own number")] = None
-    seed: Count = 0
+    seed: Seed = 0
     parent: Annotated[str | None, Field(description="bc: the dataset that is cloned, a card's name")] = None
     policy: Annotated[str | None, Field(description="policy: path of the policy file (.npz or .pt)")] = None
     action: Annotated[Literal["mean", "sample"], Field(description="act by the mean of the policy, or sample it")] = "mean"
-    options: Annotated[dict[str, Any], Field(description="further settings of the source, see OPTIONS")] = {}
+    options: Annotated[dict[str, Any], Field(description="settings of the source as written; `settings` has them complete")] = {}
     licence: str
     description: str = ""
     hash: Annotated[str | None, Field(description="content hash the finished file must have; null: not fixed")] = None
     expected: Annotated[dict[str, Any], Field(description="statistics of a good copy, for comparison")] = {}
+
+    @property
+    def settings(self) -> Section:
+        """``options`` completed by their defaults: the model that `options.OPTIONS` has for the source.
+
+        >>> load_card("door-bc").settings.bc.patience
+        10
+        """
+        return OPTIONS[self.source].model_validate_json(json.dumps(self.options))
 
 
 def load_card(name: str) -> DatasetCard:
@@ -69,21 +69,30 @@ def read_card(path: Path) -> DatasetCard:
     Raises:
         RecipeError: with all mistakes together.
     """
-    parsed = read_yaml_file(path)
-    title = f"dataset card {path}"
-    if not isinstance(parsed.data, dict):
-        raise problems_error(title, parsed.problems or [Problem("", "", "expected a mapping (key: value) at the top")])
-
-    def where(key: KeyPath) -> str:
-        return f"line {parsed.lines[key]}" if key in parsed.lines else ""
-
-    card, problems, _ = build(DatasetCard, parsed.data, where)
-    problems = parsed.problems + problems
+    parsed, title = read_yaml_file(path), f"dataset card {path}"
+    data = mapping_of(parsed, title)
+    card, problems, _ = build(DatasetCard, data, lambda key: _where(parsed, key))
+    problems = parsed.problems + problems + _option_problems(parsed, data)
     if card is not None:
-        problems += [Problem(key, where((key,)), text) for key, text in _conflicts(card, path.stem)]
+        problems += [Problem(key, _where(parsed, (key,)), text) for key, text in _conflicts(card, path.stem)]
     if card is None or problems:
         raise problems_error(title, problems)
     return card
+
+
+def _where(parsed: ParsedYaml, key: KeyPath) -> str:
+    while key and key not in parsed.lines:
+        key = key[:-1]
+    return f"line {parsed.lines[key]}" if key else ""
+
+
+def _option_problems(parsed: ParsedYaml, data: dict[str, Any]) -> list[Problem]:
+    source, written = data.get("source"), data.get("options", {})
+    if not isinstance(source, str) or source not in OPTIONS or not isinstance(written, dict):
+        return []
+    inside: KeyPath = ("options",)
+    _, problems, _ = build(OPTIONS[source], written, lambda key: _where(parsed, inside + key))
+    return [Problem(dotted((*inside, problem.key)), problem.where, problem.text) for problem in problems]
 
 
 def _conflicts(card: DatasetCard, stem: str) -> Iterator[tuple[str, str]]:
@@ -98,10 +107,3 @@ def _conflicts(card: DatasetCard, stem: str) -> Iterator[tuple[str, str]]:
             yield key, f"has no effect with source {card.source}; only {source} uses it"
     if card.parent == card.name:
         yield "parent", "a dataset cannot be its own parent"
-    if card.source == "import" and "format" not in card.options:
-        yield "options", "missing key 'format'; source import needs it, for example {format: hand_dapg}"
-    for option in card.options:
-        if option not in OPTIONS[card.source]:
-            known = ", ".join(OPTIONS[card.source]) or "none"
-            text = f"unknown option {option!r} of source {card.source}{did_you_mean(option, OPTIONS[card.source])}"
-            yield "options", f"{text}; known: {known}"

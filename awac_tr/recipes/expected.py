@@ -94,7 +94,7 @@ def _describe_scalar(annotation: Any, metadata: list[Any]) -> str:
     noun = _NOUNS.get(annotation, getattr(annotation, "__name__", str(annotation)))
     bounds = []
     for item in metadata:
-        bounds += [f"{word} {getattr(item, name):g}" for name, word in _BOUNDS if getattr(item, name, None) is not None]
+        bounds += [f"{word} {getattr(item, name)}" for name, word in _BOUNDS if getattr(item, name, None) is not None]
         pattern = getattr(item, "pattern", None)
         bounds += [f"that matches {pattern}"] if pattern else []
     return " ".join([noun, " and ".join(bounds)]).strip()

@@ -6,39 +6,32 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from awac_tr.errors import RecipeError
 from awac_tr.recipes.build import build, fields_of, get_path, section_of, unknown_key, without
 from awac_tr.recipes.checks import conflicts
 from awac_tr.recipes.library import find_recipe
 from awac_tr.recipes.problems import Problem, problems_error
+from awac_tr.recipes.resolved import LoadedRecipe, Source, resolved_yaml
 from awac_tr.recipes.schema import Recipe
 from awac_tr.recipes.yaml_text import KeyPath, ParsedYaml, dotted, parse_yaml
 
-__all__ = ["LoadedRecipe", "Source", "load_recipe", "read_yaml_file", "recipe_from_dict"]
+__all__ = [
+    "LoadedRecipe",
+    "Source",
+    "load_recipe",
+    "mapping_of",
+    "read_yaml_file",
+    "recipe_from_dict",
+    "resolved_yaml",
+]
 
 _log = logging.getLogger(__name__)
-Source = Literal["default", "recipe", "override"]
 
 _LEAVES = dict(fields_of(Recipe))
 # Stand-ins for required keys that are missing or wrong, so that the remaining keys can still be checked together.
 _STAND_INS: dict[KeyPath, Any] = {("name",): "unnamed", ("env", "id"): "unknown", ("data", "datasets"): ["unknown"]}
-
-
-@dataclass(frozen=True)
-class LoadedRecipe:
-    """A recipe and where each of its values came from.
-
-    Attributes:
-        recipe: the experiment.
-        sources: dotted key -> ``default``, ``recipe`` or ``override``, for every key that holds a value.
-        path: the file it was read from; None when it was built from a dict.
-    """
-
-    recipe: Recipe
-    sources: Mapping[str, Source]
-    path: Path | None = None
 
 
 @dataclass
@@ -79,7 +72,7 @@ def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """
     path = find_recipe(ref)
     parsed = read_yaml_file(path)
-    draft = _Draft(_mapping_of(parsed, f"recipe {ref}"), parsed.lines, problems=list(parsed.problems))
+    draft = _Draft(mapping_of(parsed, f"recipe {ref}"), parsed.lines, problems=list(parsed.problems))
     for override in overrides:
         _apply(draft, override)
     hint = f"See all keys with: awac-tr recipes show {ref} --resolved" if not parsed.problems else ""
@@ -113,7 +106,12 @@ def read_yaml_file(path: Path) -> ParsedYaml:
         raise RecipeError(f"cannot read {path}: not UTF-8 text (byte {error.start})") from error
 
 
-def _mapping_of(parsed: ParsedYaml, title: str) -> dict[str, Any]:
+def mapping_of(parsed: ParsedYaml, title: str) -> dict[str, Any]:
+    """The top of a YAML file as a dict; an empty file is an empty one.
+
+    Raises:
+        RecipeError: it is not readable, or something else than a mapping.
+    """
     if parsed.data is None and parsed.problems:
         raise problems_error(title, parsed.problems)
     if parsed.data is None:

@@ -29,6 +29,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 HiddenSizes = Annotated[tuple[PositiveCount, ...], Field(min_length=1)]
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]
 
@@ -36,7 +37,7 @@ Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]
 class Section(BaseModel):
     """Base of all sections: frozen, no unknown keys, no silent conversion of strings to numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class EnvSection(Section):
@@ -156,7 +157,7 @@ class EvalSection(Section):
 
     every: Annotated[Count, Field(description="updates between evaluations; 0: only start, border and end")] = 5_000
     episodes: PositiveCount = 50
-    seed: Annotated[Count, Field(description="evaluation episodes use seeds seed, seed+1, ...")] = 1_000_000
+    seed: Annotated[Seed, Field(description="evaluation episodes use seeds seed, seed+1, ...")] = 1_000_000
     action: Literal["mean", "sample"] = "mean"
     clone: Annotated[bool, Field(description="also measure the clone that made the recipe's bc dataset, once, before training")] = True
 
@@ -183,7 +184,7 @@ class Recipe(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     algorithm: Literal["awac", "bc"] = "awac"
-    seed: Count = 0
+    seed: Seed = 0
     threads: Annotated[PositiveCount | None, Field(description="intra-op threads of an update; null: torch's choice")] = None
     device: Annotated[str, Field(description="cpu, cuda, cuda:0 or auto")] = "auto"
     precision: Annotated[

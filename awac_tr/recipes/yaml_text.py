@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             self._refuse(event, "anchors and aliases are not understood here")
         if getattr(event, "tag", None) not in (None, "!"):
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def _refuse(self, event: yaml.Event, text: str) -> NoReturn:
-        raise yaml.composer.ComposerError(None, None, text, event.start_mark)
+        raise yaml.MarkedYAMLError(problem=text, problem_mark=event.start_mark)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -131,7 +131,7 @@ def _value(node: yaml.Node, path: KeyPath, parsed: ParsedYaml) -> Any:
         return _mapping(node, path, parsed)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, path, parsed) for item in node.value]
-    return _scalar(node)
+    return _scalar(node.tag.removeprefix(_TAG), str(node.value))
 
 
 def _mapping(node: yaml.MappingNode, path: KeyPath, parsed: ParsedYaml) -> dict[str, Any]:
@@ -154,9 +154,7 @@ def _mapping(node: yaml.MappingNode, path: KeyPath, parsed: ParsedYaml) -> dict[
     return data
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
-    text: str = node.value
-    kind = node.tag.removeprefix(_TAG)
+def _scalar(kind: str, text: str) -> str | int | float | bool | None:
     if kind == "null":
         return None
     if kind == "bool":
