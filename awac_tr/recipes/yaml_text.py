@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def _refuse(self, event: yaml.Event, text: str) -> NoReturn:
-        raise yaml.MarkedYAMLError(problem=text, problem_mark=event.start_mark)
+        raise yaml.MarkedYAMLError(problem=text, problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 class _Dumper(yaml.SafeDumper):
