@@ -1,0 +1,189 @@
+"""Do the rows of a dataset make sense: numbers, bounds, rewards, episode borders. Vectorised, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from awac_tr.data.findings import Finding, Severity, Tally
+from awac_tr.data.format import ARRAYS, INFOS, MATRICES
+from awac_tr.data.meta import DatasetMeta
+
+if TYPE_CHECKING:
+    from awac_tr.envs.facts import EnvFacts
+    from awac_tr.envs.rollout import Episode
+
+__all__ = ["RowCheck", "episode_findings", "size_findings"]
+
+Rows = Mapping[str, np.ndarray[Any, Any]]
+
+_TOLERANCE: Final = 1e-5
+"""By how much an action or a reward may pass its bound: a few roundings of float32."""
+
+_TEXTS: Final[dict[str, tuple[str, str]]] = {
+    "not-finite": ("{rows} with NaN or infinite numbers, first in row {first}", "Drop those episodes, or mend the recorder."),
+    "action-bounds": ("{rows} leave the action bounds, first row {first}", "Store actions as executed: clipped to the bounds."),
+    "reward-range": ("{rows} outside the environment's range, first row {first}", "The rewards are of another task: relabel them."),
+    "reward-rule": ("{rows} differ from the environment's own rule, first row {first}", "The file was made under another rule."),
+    "both-ends": ("{rows} both terminal and cut, first row {first}; read as terminal", ""),
+    "gap": (
+        "{rows} whose next observation is not the observation of the row after, first row {first}",
+        "An end is missing there, or rows are out of order.",
+    ),
+    "leak": (
+        "{rows} at the end of an episode hold the first state of the next one, first row {first}",
+        "The recorder wrote the state after the reset: values of the last rows will be wrong.",
+    ),
+    "length": ("{rows} lie beyond the horizon of their episode, first row {first}; kept", ""),
+}
+
+
+class RowCheck:
+    """Looks at the rows of one file, in order, in blocks of any size.
+
+    Args:
+        meta: action bounds and horizon to hold rows against.
+        env: the environment the rows claim to come from; None: reward checks are left out.
+        ours: the file is in our format, so a doubtful border is an error and not only a warning.
+    """
+
+    def __init__(self, meta: DatasetMeta, *, env: EnvFacts | None = None, ours: bool = True) -> None:
+        self._low = np.asarray(meta.action_low, dtype=np.float32) - np.float32(_TOLERANCE)
+        self._high = np.asarray(meta.action_high, dtype=np.float32) + np.float32(_TOLERANCE)
+        self._horizon = meta.horizon
+        self._env = env
+        self._ours = ours
+        self._tally = Tally()
+        self._last: tuple[np.ndarray[Any, Any], bool] | None = None
+        self._open_rows = 0
+        self._rows = 0
+
+    def feed(self, block: Rows) -> None:
+        """Look at the next rows.
+
+        Args:
+            block: the six arrays, [n, ...] each.
+        """
+        for name in ("observations", "actions", "next_observations", "rewards"):
+            self._finite(name, block[name])
+        self._bounds(block["actions"])
+        self._rewards(block)
+        self._borders(block)
+        self._lengths(block["terminals"] | block["timeouts"])
+        self._rows += len(block["rewards"])
+
+    def _add(self, code: str, array: str, bad: np.ndarray[Any, Any], offset: int = 0) -> None:
+        self._tally.add(code, array, bad, self._rows + offset)
+
+    def _finite(self, name: str, rows: np.ndarray[Any, Any]) -> None:
+        # One sum is NaN or infinite wherever an entry is, and costs a third of looking at each; float64 cannot overflow here.
+        if not np.isfinite(rows.sum(dtype=np.float64)):
+            self._add("not-finite", name, ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))
+
+    def _bounds(self, actions: np.ndarray[Any, Any]) -> None:
+        if len(self._low) == actions.shape[1]:
+            self._add("action-bounds", "actions", ((actions < self._low) | (actions > self._high)).any(axis=1))
+
+    def _rewards(self, block: Rows) -> None:
+        if self._env is None:
+            return
+        low, high = self._env.reward_range
+        rewards = block["rewards"]
+        self._add("reward-range", "rewards", (rewards < low - _TOLERANCE) | (rewards > high + _TOLERANCE))
+        states = block["next_observations"]
+        if self._env.reward_rule is not None and states.shape[1] == self._env.observation_size:
+            self._add("reward-rule", "rewards", np.abs(rewards - self._env.reward_rule(states)) > _TOLERANCE)
+
+    def _borders(self, block: Rows) -> None:
+        """Within an episode the next state is the next row's state; across a border it is not."""
+        ends = block["terminals"] | block["timeouts"]
+        self._add("both-ends", "timeouts", block["terminals"] & block["timeouts"])
+        states, following = block["observations"], block["next_observations"]
+        joined = (following[:-1] == states[1:]).all(axis=1)
+        self._add("gap", "next_observations", ~joined & ~ends[:-1])
+        self._add("leak", "next_observations", joined & ends[:-1])
+        if self._last is not None and len(states):
+            same = np.asarray([bool((self._last[0] == states[0]).all())])
+            self._add("gap", "next_observations", ~same & (not self._last[1]), -1)
+            self._add("leak", "next_observations", same & self._last[1], -1)
+        if len(states):
+            self._last = (following[-1].copy(), bool(ends[-1]))
+
+    def _lengths(self, ends: np.ndarray[Any, Any]) -> None:
+        """Position of every row in its episode, to find those beyond the horizon and the length of an open last one."""
+        if not len(ends):
+            return
+        rows = np.arange(len(ends))
+        first = np.zeros(len(ends), dtype=np.int64)
+        first[1:] = np.maximum.accumulate(np.where(ends[:-1], rows[1:], 0))
+        position = rows - first + np.where(first == 0, self._open_rows, 0)
+        if self._horizon is not None:
+            self._add("length", "timeouts", position >= self._horizon)
+        self._open_rows = 0 if ends[-1] else int(position[-1]) + 1
+
+    def findings(self) -> list[Finding]:
+        """Everything found in the rows so far, taken as the whole file."""
+        found = [self._finding(*item) for item in self._tally.items()]
+        if self._open_rows:
+            message = f"the last {self._open_rows} rows have no end: neither terminals nor timeouts is set in the last row"
+            remedy = "Set timeouts in the last row of an episode that was cut."
+            found.append(Finding("error" if self._ours else "warning", "open-end", "timeouts", message, remedy))
+        return found
+
+    def _finding(self, code: str, array: str, count: int, first: int) -> Finding:
+        text, remedy = _TEXTS[code]
+        rows = f"{count:,} row" + ("s" if count > 1 else "")
+        return Finding(self._severity(code), code, array, text.format(rows=rows, first=first), remedy)
+
+    def _severity(self, code: str) -> Severity:
+        if code in ("both-ends", "leak", "length", "reward-rule"):
+            return "warning"
+        return "error" if self._ours or code not in ("gap", "action-bounds") else "warning"
+
+
+def size_findings(observation_size: int, action_size: int, env: EnvFacts) -> list[Finding]:
+    """Do the widths of a file fit an environment."""
+    pairs = (("observations", observation_size, env.observation_size), ("actions", action_size, env.action_size))
+    return [
+        Finding(
+            "error", "size", name, f"rows of {found} numbers, {env.id} has {wanted}", "The file was made in another environment."
+        )
+        for name, found, wanted in pairs
+        if found != wanted
+    ]
+
+
+def episode_findings(episode: Episode, meta: DatasetMeta) -> list[Finding]:
+    """Everything wrong with one episode that is to be stored.
+
+    Args:
+        episode: the episode.
+        meta: the file's bounds and horizon.
+    """
+    rows, axes = len(episode.rewards), {name: 2 if name in MATRICES else 1 for name in ARRAYS}
+    arrays = {name: np.asarray(getattr(episode, name)) for name in ARRAYS}
+    lengths = {**arrays, **{f"{INFOS}/{name}": np.asarray(info) for name, info in episode.infos.items()}}
+    found = [
+        Finding("error", "rows", name, f"has shape {array.shape}, the episode {rows} steps")
+        for name, array in lengths.items()
+        if not array.ndim or len(array) != rows or array.ndim != axes.get(name, array.ndim) or not rows
+    ]
+    found += [
+        Finding("error", "dtype", name, f"has type {array.dtype}; numbers and bools can be stored")
+        for name, array in lengths.items()
+        if array.dtype.kind not in "fiub"
+    ]
+    if not found and arrays["actions"].shape[1] != len(meta.action_low):
+        found.append(Finding("error", "size", "actions", f"rows of {arrays['actions'].shape[1]}, bounds of {len(meta.action_low)}"))
+    return found or _row_findings(arrays, meta)
+
+
+def _row_findings(arrays: Rows, meta: DatasetMeta) -> list[Finding]:
+    check = RowCheck(meta)
+    check.feed({name: array.astype(ARRAYS[name], copy=False) for name, array in arrays.items()})
+    found = check.findings()
+    if (arrays["terminals"] | arrays["timeouts"])[:-1].any():
+        found.append(Finding("error", "early-end", "timeouts", "an end is set before the last row"))
+    return found

@@ -1,0 +1,229 @@
+"""Reading datasets: lazily, whole or by episode, ours and those of others (D4RL-flat HDF5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+import h5py
+import numpy as np
+
+from awac_tr.data.findings import Finding, refuse
+from awac_tr.data.format import ARRAYS, HASH_ATTRIBUTE, INFOS, SEEDS
+from awac_tr.data.hashing import ArrayHash, content_hash, describe
+from awac_tr.data.hdf5 import clear_errors, open_hdf5, read_attributes
+from awac_tr.data.meta import DatasetMeta, meta_from_attributes
+from awac_tr.data.structure import find_arrays, is_ours, structure_findings
+from awac_tr.errors import DatasetError
+
+if TYPE_CHECKING:
+    from awac_tr.envs.rollout import Episode
+
+__all__ = ["BLOCK_ROWS", "Dataset", "open_dataset"]
+
+_LOG = logging.getLogger(__name__)
+
+BLOCK_ROWS: Final = 1 << 15
+"""Rows read at a time when a whole file is gone through."""
+
+
+class Dataset:
+    """An open dataset file; nothing is read before it is asked for.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        path: the file.
+        ours: True in our format, False for a file of others without our attributes.
+        attributes: root attributes as they stand.
+        meta: what the file says about itself; defaults (said in the log) where the file is of others.
+        findings: what is wrong with the structure; :func:`open_dataset` hands out only files where that is no error.
+
+    Raises:
+        DatasetError: missing, truncated, no HDF5, leading out of itself, of a newer version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = open_hdf5(self.path)
+        try:
+            self.attributes = read_attributes(self.path, self._file)
+            self.ours = is_ours(self.path, self.attributes)
+            with clear_errors(self.path):
+                self._arrays = find_arrays(self.path, self._file)
+                self.findings: list[Finding] = structure_findings(self._arrays, self.attributes, ours=self.ours)
+            self.meta = self._read_meta()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_meta(self) -> DatasetMeta:
+        if self.ours:
+            try:
+                return meta_from_attributes(self.attributes)
+            except DatasetError as error:
+                raise DatasetError(f"dataset {self.path}: {error.message}", error.hint) from error
+        actions = self._arrays.get("actions")
+        size = actions.shape[1] if actions is not None and actions.ndim == 2 else 0
+        return DatasetMeta(env_id="", source="unknown", action_low=[-1.0] * size, action_high=[1.0] * size)
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def transitions(self) -> int:
+        """Rows, N."""
+        return int(self._arrays["observations"].shape[0])
+
+    @property
+    def array_names(self) -> list[str]:
+        """Names of all arrays: the six, ``infos/...``, ``episodes/seeds``."""
+        return list(self._arrays)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of an array on disk."""
+        return tuple(self._named(name).shape)
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Type of an array on disk."""
+        return np.dtype(self._named(name).dtype)
+
+    def _named(self, name: str) -> h5py.Dataset:
+        if name not in self._arrays:
+            raise DatasetError(f"dataset {self.path} has no array {name!r}", "It has " + ", ".join(self._arrays) + ".")
+        return self._arrays[name]
+
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, Any]:
+        """Rows ``start:stop`` of an array; the six in the types of the format, others as they are on disk."""
+        array = self._named(name)
+        with clear_errors(self.path):
+            read = np.asarray(array[start:stop])
+        return read.astype(ARRAYS[name], copy=False) if name in ARRAYS else read
+
+    def raw_rows(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Rows ``start:stop`` in the type they have on disk."""
+        array = self._named(name)
+        with clear_errors(self.path):
+            return np.asarray(array[start:stop])
+
+    def arrays(self, names: Iterable[str]) -> dict[str, np.ndarray[Any, Any]]:
+        """Whole arrays by name."""
+        return {name: self.rows(name) for name in names}
+
+    def blocks(self, names: Iterable[str]) -> Iterator[tuple[int, dict[str, np.ndarray[Any, Any]]]]:
+        """The file from its first row to its last, :data:`BLOCK_ROWS` at a time.
+
+        Yields:
+            (first row of the block, array name -> its rows).
+        """
+        wanted = list(names)
+        for start in range(0, self.transitions, BLOCK_ROWS):
+            yield start, {name: self.rows(name, start, start + BLOCK_ROWS) for name in wanted}
+
+    @cached_property
+    def episode_bounds(self) -> np.ndarray[Any, Any]:
+        """First row and row after the last of every episode, [E, 2] int64; a last episode without an end is included."""
+        ends = np.flatnonzero(self.rows("terminals") | self.rows("timeouts")) + 1
+        if not len(ends) or ends[-1] != self.transitions:
+            ends = np.append(ends, self.transitions)
+        return np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1).astype(np.int64)
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes, E."""
+        return len(self.episode_bounds)
+
+    def seed(self, index: int) -> int:
+        """Seed an episode was reset with; -1 where the file does not know."""
+        seeds = self._arrays.get(SEEDS)
+        if seeds is None or seeds.ndim != 1 or not index < len(seeds):
+            return -1
+        return int(self.raw_rows(SEEDS, index, index + 1)[0])
+
+    def episode(self, index: int) -> Episode:
+        """One episode with its infos.
+
+        Args:
+            index: 0 to ``episodes`` - 1, or negative from the end.
+
+        Raises:
+            DatasetError: there is no such episode.
+        """
+        from awac_tr.envs.rollout import Episode
+
+        if not -self.episodes <= index < self.episodes:
+            raise DatasetError(f"dataset {self.path} has {self.episodes} episodes, none of number {index}")
+        index %= self.episodes
+        start, stop = (int(row) for row in self.episode_bounds[index])
+        prefix = INFOS + "/"
+        infos = {name.removeprefix(prefix): self.rows(name, start, stop) for name in self._arrays if name.startswith(prefix)}
+        return Episode(**{name: self.rows(name, start, stop) for name in ARRAYS}, infos=infos, seed=self.seed(index))
+
+    @cached_property
+    def content_hash(self) -> str:
+        """What the file says its content hash is; computed for files of others. :func:`validate` compares."""
+        if self.ours:
+            return str(self.attributes.get("content_hash", ""))
+        return self.compute_hash()
+
+    def stored_hash(self, name: str) -> str:
+        """Hash of one array as noted in the file, empty where it is not."""
+        return str(self._named(name).attrs.get(HASH_ATTRIBUTE, ""))
+
+    def compute_hash(self) -> str:
+        """The content hash of the arrays as they are, read through once."""
+        return content_hash({name: self.hash_array(name).line(name) for name in self._arrays})
+
+    def hash_array(self, name: str) -> ArrayHash:
+        """Hash of one array as it is, read through once."""
+        array = self._named(name)
+        digest = ArrayHash(array.dtype.newbyteorder("<").str, tuple(array.shape[1:]))
+        for start in range(0, array.shape[0], BLOCK_ROWS):
+            digest.update(self.raw_rows(name, start, start + BLOCK_ROWS))
+        return digest
+
+    def noted_hash(self, known: Mapping[str, str]) -> str:
+        """The content hash that follows from the noted hashes of the arrays.
+
+        Args:
+            known: array name -> hash computed just now, used instead of the noted one.
+        """
+        lines = {}
+        for name, array in self._arrays.items():
+            digest = known.get(name) or self.stored_hash(name)
+            lines[name] = describe(name, array.dtype.newbyteorder("<").str, tuple(array.shape), digest)
+        return content_hash(lines)
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a dataset for reading; use it as a context manager.
+
+    Args:
+        path: an HDF5 file in our format, or any with D4RL's six arrays.
+
+    Raises:
+        DatasetError: it cannot be read, or its structure is wrong; all faults of the structure in one message.
+    """
+    dataset = Dataset(path)
+    try:
+        refuse(dataset.path, dataset.findings)
+    except DatasetError:
+        dataset.close()
+        raise
+    if not dataset.ours:
+        _LOG.info("%s has no attributes of awac-tr: environment and horizon unknown, action bounds taken as [-1, 1]", dataset.path)
+    for finding in dataset.findings:
+        _LOG.info("%s: %s %s", dataset.path, finding.where, finding.message)
+    return dataset

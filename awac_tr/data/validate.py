@@ -1,0 +1,118 @@
+"""Validation of dataset files: on load (refusing) and on request (listing everything)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from awac_tr.data.checks import RowCheck, size_findings
+from awac_tr.data.findings import Finding, errors_of, refuse
+from awac_tr.data.format import ARRAYS, SEEDS
+from awac_tr.data.hashing import ArrayHash
+from awac_tr.data.reader import Dataset
+from awac_tr.errors import AwacError
+
+if TYPE_CHECKING:
+    from awac_tr.envs.facts import EnvFacts
+
+__all__ = ["scan", "validate"]
+
+_LOG = logging.getLogger(__name__)
+
+_CHANGED = "The file was changed after it was written: make it again."
+
+
+def validate(path: str | Path) -> list[Finding]:
+    """Everything that is wrong with a dataset file, worst first.
+
+    Args:
+        path: an HDF5 file in our format, or any with D4RL's six arrays.
+
+    Raises:
+        DatasetError: the file cannot be read at all: missing, truncated, no HDF5, of a newer version, leading out of itself.
+    """
+    with Dataset(path) as dataset:
+        findings = list(dataset.findings)
+        if not dataset.ours:
+            message = "no attributes of awac-tr: environment and horizon unknown, action bounds taken as [-1, 1], no content hash"
+            findings.append(Finding("warning", "foreign", "attributes", message))
+        if not errors_of(findings):
+            env, unknown = _env_of(dataset)
+            findings += unknown + _content_findings(dataset, env, everything=True)
+            findings += _seed_findings(dataset)
+    return sorted(findings, key=lambda finding: finding.severity != "error")
+
+
+def scan(dataset: Dataset, *, env: EnvFacts | None, out: Mapping[str, np.ndarray[Any, Any]] | None = None) -> None:
+    """Read the six arrays once, validating them on the way; warnings are logged.
+
+    Args:
+        dataset: an open file.
+        env: environment it must fit; None: only its own bounds are looked at.
+        out: arrays [N, ...] that are filled with the rows.
+
+    Raises:
+        DatasetError: something is wrong; everything in one message.
+    """
+    findings = _content_findings(dataset, env, everything=False, out=out)
+    refuse(dataset.path, findings)
+    for finding in findings:
+        _LOG.info("%s: %s: %s", dataset.path, finding.where, finding.message)
+
+
+def _env_of(dataset: Dataset) -> tuple[EnvFacts | None, list[Finding]]:
+    """Facts of the environment a file names, where this machine knows it."""
+    if not dataset.meta.env_id:
+        return None, []
+    from awac_tr.envs.facts import env_facts
+
+    try:
+        return env_facts(dataset.meta.env_id, dataset.meta.env_kwargs), []
+    except AwacError as error:
+        message = f"{error.message}: sizes and rewards were not checked against it"
+        return None, [Finding("warning", "unknown-env", "env_id", message)]
+
+
+def _content_findings(
+    dataset: Dataset, env: EnvFacts | None, *, everything: bool, out: Mapping[str, np.ndarray[Any, Any]] | None = None
+) -> list[Finding]:
+    """Sizes, rows and hashes; ``everything`` also hashes the optional arrays."""
+    findings = size_findings(dataset.shape("observations")[1], dataset.shape("actions")[1], env) if env is not None else []
+    check = RowCheck(dataset.meta, env=env, ours=dataset.ours)
+    hashes = {name: ArrayHash(kind, dataset.shape(name)[1:]) for name, kind in ARRAYS.items()} if dataset.ours else {}
+    for start, block in dataset.blocks(ARRAYS):
+        check.feed(block)
+        for name, digest in hashes.items():
+            digest.update(block[name])
+        for name, rows in block.items() if out is not None else ():
+            out[name][start : start + len(rows)] = rows  # type: ignore[index]
+    findings += check.findings()
+    return findings + (_hash_findings(dataset, hashes, everything=everything) if dataset.ours else [])
+
+
+def _hash_findings(dataset: Dataset, hashes: Mapping[str, ArrayHash], *, everything: bool) -> list[Finding]:
+    known = {name: digest.hexdigest() for name, digest in hashes.items()}
+    if everything:
+        known |= {name: dataset.hash_array(name).hexdigest() for name in dataset.array_names if name not in known}
+    changed = [name for name, digest in known.items() if dataset.stored_hash(name) != digest]
+    findings = [Finding("error", "hash", name, "its bytes do not match the hash in the file", _CHANGED) for name in changed]
+    if dataset.noted_hash(known) != dataset.content_hash and not findings:
+        findings.append(Finding("error", "hash", "content_hash", "does not match the arrays of the file", _CHANGED))
+    return findings
+
+
+def _seed_findings(dataset: Dataset) -> list[Finding]:
+    findings = []
+    if SEEDS in dataset.array_names and dataset.shape(SEEDS) != (dataset.episodes,):
+        message = f"has shape {dataset.shape(SEEDS)}, the file {dataset.episodes} episodes"
+        findings.append(Finding("error", "seeds", SEEDS, message, _CHANGED))
+    counts = {"n_transitions": dataset.transitions, "n_episodes": dataset.episodes}
+    for name, count in counts.items():
+        if dataset.ours and int(dataset.attributes.get(name, -1)) != count:
+            message = f"says {dataset.attributes.get(name)}, the file has {count}"
+            findings.append(Finding("error", "count", name, message, _CHANGED))
+    return findings

@@ -1,0 +1,201 @@
+"""Writing datasets: whole episodes appended one by one, the file under its name only when it is complete."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from awac_tr.data.checks import episode_findings
+from awac_tr.data.findings import errors_of
+from awac_tr.data.format import ARRAYS, HASH_ATTRIBUTE, INFOS, SEEDS, chunk_rows
+from awac_tr.data.hashing import ArrayHash, content_hash
+from awac_tr.data.meta import DatasetMeta, meta_to_attributes
+from awac_tr.data.sink import Sink
+from awac_tr.errors import DatasetError
+
+if TYPE_CHECKING:
+    from awac_tr.envs.rollout import Episode
+
+__all__ = ["DatasetWriter"]
+
+
+class DatasetWriter:
+    """Writes one dataset file, as a context manager.
+
+    Episodes go into ``<path>.part``, which becomes ``path`` in :meth:`finish` and is removed when the block is left
+    without it, so that a file under its final name is always whole.
+
+    Args:
+        path: file to make, usually ``NAME.hdf5``; its folder is made where it is missing.
+        meta: what the file will say about itself.
+        overwrite: replace an existing file.
+
+    Raises:
+        DatasetError: the file exists, or cannot be written there.
+
+    Example::
+
+        with DatasetWriter("door.hdf5", meta) as writer:
+            for episode in rollouts(...):
+                writer.append(episode)
+            digest = writer.finish()
+    """
+
+    def __init__(self, path: str | Path, meta: DatasetMeta, *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.meta = meta
+        self.transitions = 0
+        self.episodes = 0
+        self._overwrite = overwrite
+        self._attributes = meta_to_attributes(meta)
+        self._sink: Sink | None = None
+        self._file: h5py.File | None = None
+        self._arrays: dict[str, h5py.Dataset] = {}
+        self._hashes: dict[str, ArrayHash] = {}
+        self._refuse_existing()
+
+    @property
+    def part(self) -> Path:
+        """The file while it is being written."""
+        return self.path.with_name(self.path.name + ".part")
+
+    def _refuse_existing(self) -> None:
+        if self.path.is_dir():
+            raise DatasetError(f"{self.path} is a folder", "Name a file, for example NAME.hdf5.")
+        if self.path.exists() and not self._overwrite:
+            raise DatasetError(f"{self.path} exists already", "Choose another name, or replace it with --force.")
+
+    def __enter__(self) -> DatasetWriter:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._sink = Sink(self.part)
+        except OSError as error:
+            raise DatasetError(f"{self.path} cannot be written: {error.strerror or error}") from error
+        try:
+            self._file = h5py.File(self._sink, "w", libver=("v110", "v110"))
+            self._file.attrs.update({**self._attributes, "complete": False})
+            self._check_disk()
+        except BaseException:
+            self.abort()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.abort()
+
+    def append(self, episode: Episode) -> None:
+        """Add one whole episode and hand it to the operating system.
+
+        Raises:
+            DatasetError: the episode would not pass validation, does not fit those before it, or the disk is full.
+        """
+        file = self._opened()
+        errors = errors_of(episode_findings(episode, self.meta))
+        if errors:
+            text = "; ".join(f"{finding.where}: {finding.message}" for finding in errors)
+            raise DatasetError(f"episode {self.episodes} (seed {episode.seed}) cannot be stored: {text}")
+        arrays = self._rows_of(episode)
+        if not self._arrays:
+            for name, rows in arrays.items():
+                self._create(file, name, rows)
+        self._refuse_other_shapes(arrays)
+        for name, rows in arrays.items():
+            self._extend(name, rows)
+        self.transitions += len(episode.rewards)
+        self.episodes += 1
+        file.flush()
+        self._check_disk()
+
+    def _opened(self) -> h5py.File:
+        if self._file is None:
+            raise DatasetError(f"{self.path} is not being written", "Use the writer in a with block, and not after finish().")
+        return self._file
+
+    @staticmethod
+    def _rows_of(episode: Episode) -> dict[str, np.ndarray[Any, Any]]:
+        arrays = {name: np.asarray(getattr(episode, name), dtype=kind) for name, kind in ARRAYS.items()}
+        infos = {f"{INFOS}/{name}": np.asarray(rows) for name, rows in sorted(episode.infos.items())}
+        return arrays | infos | {SEEDS: np.asarray([episode.seed], dtype="<i8")}
+
+    def _create(self, file: h5py.File, name: str, rows: np.ndarray[Any, Any]) -> None:
+        kind, shape = rows.dtype.newbyteorder("<"), rows.shape[1:]
+        chunks = (chunk_rows(kind.itemsize * int(np.prod(shape))), *shape)
+        self._arrays[name] = file.create_dataset(
+            name, shape=(0, *shape), maxshape=(None, *shape), chunks=chunks, dtype=kind, track_times=False
+        )
+        self._hashes[name] = ArrayHash(kind.str, shape)
+
+    def _refuse_other_shapes(self, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+        expected = {name: (digest.dtype, digest.row_shape) for name, digest in self._hashes.items()}
+        found = {name: (rows.dtype.newbyteorder("<").str, rows.shape[1:]) for name, rows in arrays.items()}
+        if found != expected:
+            names = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+            raise DatasetError(f"episode {self.episodes} differs from those before it in {', '.join(names)}")
+
+    def _extend(self, name: str, rows: np.ndarray[Any, Any]) -> None:
+        array, start = self._arrays[name], self._hashes[name].rows
+        array.resize(start + len(rows), axis=0)
+        array[start:] = rows
+        self._hashes[name].update(rows)
+
+    def _check_disk(self) -> None:
+        error = self._sink.error if self._sink is not None else None
+        if error is not None:
+            self.abort()
+            raise DatasetError(
+                f"{self.path} cannot be written: {error.strerror or error}; nothing was left behind",
+                "Free some space, or write to another disk.",
+            ) from error
+
+    def finish(self) -> str:
+        """Complete the file and give it its name.
+
+        Returns:
+            The content hash, ``sha256:...``.
+
+        Raises:
+            DatasetError: no episode was written, or the disk is full.
+        """
+        file = self._opened()
+        if not self.episodes:
+            raise DatasetError(f"no episode was written to {self.path}")
+        digest = content_hash({name: part.line(name) for name, part in self._hashes.items()})
+        for name, array in self._arrays.items():
+            array.attrs[HASH_ATTRIBUTE] = self._hashes[name].hexdigest()
+        created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        counts = {"n_transitions": self.transitions, "n_episodes": self.episodes}
+        file.attrs.update({**counts, "created": created, "content_hash": digest, "complete": True})
+        self._close_file()
+        self._publish()
+        return digest
+
+    def _close_file(self) -> None:
+        file, self._file, self._arrays = self._file, None, {}
+        if file is not None:
+            file.close()
+
+    def _publish(self) -> None:
+        """Wait for the disk, then rename: no name without all its bytes."""
+        sink = self._sink
+        if sink is not None:
+            sink.sync()
+            self._check_disk()
+        self._refuse_existing()
+        os.replace(self.part, self.path)
+        self._sink = None
+        if sink is not None:
+            sink.close()
+
+    def abort(self) -> None:
+        """Drop what was written; nothing happens after :meth:`finish`."""
+        self._close_file()
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            self.part.unlink(missing_ok=True)
+            sink.close()
