@@ -6,7 +6,8 @@ sparse reward is 10 / -0.1, and its ``info["success"]`` for the door uses 1.35 r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import gymnasium
@@ -23,6 +24,21 @@ __all__ = ["AdroitBinaryEnv", "DoorBinaryEnv", "PenBinaryEnv", "RelocateBinaryEn
 
 Observation = NDArray[np.float32]
 State = dict[str, NDArray[np.float64]]
+
+
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """Keep gymnasium-robotics from announcing, at import, that its dense Adroit rewards have changed: none is used here."""
+    try:
+        from farama_notifications import notifications
+    except ImportError:
+        notifications = {}
+    notices = notifications.pop("gymnasium_robotics", None)
+    try:
+        yield
+    finally:
+        if notices is not None:
+            notifications["gymnasium_robotics"] = notices
 
 
 class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -62,6 +78,9 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _layout(self) -> dict[str, NDArray[np.float64]]:
         """What a reset draws: views into the model's arrays, by name."""
         raise NotImplementedError
+
+    def _measure_scene(self) -> None:
+        """Renew what the hand keeps about the scene of an episode; most tasks keep nothing."""
 
     def _observe(self) -> Observation:
         observation: Observation = self._hand._get_obs().astype(np.float32)
@@ -126,6 +145,7 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             view[:] = state[name]
         data.qpos[:], data.qvel[:] = state["qpos"], state["qvel"]
         mujoco.mj_forward(self.model, data)
+        self._measure_scene()
         data.time = float(state["time"][0]) if "time" in state else 0.0
         # After mj_forward: it overwrites them with values of this very moment, which a running simulation lacks.
         for name in ("qacc_warmstart", "xpos", "site_xpos"):
@@ -164,14 +184,23 @@ class PenBinaryEnv(AdroitBinaryEnv):
     def __init__(self, *, distance: float = PEN_DISTANCE, similarity: float = PEN_SIMILARITY, **options: Any) -> None:
         super().__init__(**options)
         self._distance, self._similarity = distance, similarity
+        # Known from the start, so that a state can be set before the first reset.
+        mujoco.mj_forward(self.model, self.data)
+        hand, sites = self._hand, self.data.site_xpos
+        hand.pen_length = np.linalg.norm(sites[hand.obj_t_site_id] - sites[hand.obj_b_site_id])
 
     def _make_hand(self, **options: Any) -> MujocoEnv:
-        from gymnasium_robotics.envs.adroit_hand import AdroitHandPenEnv
+        with _without_notice():
+            from gymnasium_robotics.envs.adroit_hand import AdroitHandPenEnv
 
         return AdroitHandPenEnv(**options)
 
     def _layout(self) -> dict[str, NDArray[np.float64]]:
         return {"target_quat": self.model.body_quat[self._hand.target_obj_body_id]}
+
+    def _measure_scene(self) -> None:
+        hand, sites = self._hand, self.data.site_xpos
+        hand.tar_length = np.linalg.norm(sites[hand.tar_t_site_id] - sites[hand.tar_b_site_id])
 
     def _goal(self) -> bool:
         hand, sites = self._hand, self.data.site_xpos
@@ -194,7 +223,8 @@ class DoorBinaryEnv(AdroitBinaryEnv):
         self._hinge = hinge
 
     def _make_hand(self, **options: Any) -> MujocoEnv:
-        from gymnasium_robotics.envs.adroit_hand import AdroitHandDoorEnv
+        with _without_notice():
+            from gymnasium_robotics.envs.adroit_hand import AdroitHandDoorEnv
 
         return AdroitHandDoorEnv(**options)
 
@@ -218,7 +248,8 @@ class RelocateBinaryEnv(AdroitBinaryEnv):
         self._distance = distance
 
     def _make_hand(self, **options: Any) -> MujocoEnv:
-        from gymnasium_robotics.envs.adroit_hand import AdroitHandRelocateEnv
+        with _without_notice():
+            from gymnasium_robotics.envs.adroit_hand import AdroitHandRelocateEnv
 
         return AdroitHandRelocateEnv(**options)
 

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from awac_tr.envs.adroit import AdroitBinaryEnv
+from awac_tr.envs.guard import Guarded
 from awac_tr.envs.make import horizon_of
 from awac_tr.errors import EnvError
 
@@ -60,11 +62,11 @@ class Controller(Protocol):
         """Forget the past; all randomness of the coming episode follows from the seed."""
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The action [a] for an observation [o]; may lie outside the bounds."""
+        """The action [a] for an observation [o]; may lie outside the bounds, the rollout clips it."""
 
 
 def episode_seeds(seed: int, n: int) -> list[int]:
-    """Seeds of n episodes, in [0, 2**31), independent of each other; the first ones do not depend on n.
+    """Seeds of n episodes, in [0, 2**31); the first ones do not depend on n.
 
     >>> episode_seeds(0, 3) == episode_seeds(0, 5)[:3]
     True
@@ -83,7 +85,7 @@ def rollout(
     """Run one episode to its end, with one intra-op thread of torch where torch is loaded.
 
     Args:
-        env: made by :func:`awac_tr.envs.make.make_env`.
+        env: as from :func:`awac_tr.envs.make.make_env`.
         controller: acts; is reset with the seed.
         seed: of the environment's reset and the controller's.
         record_state: keep the simulator's state before each action (MuJoCo environments only).
@@ -98,13 +100,13 @@ def rollout(
         observation = recorder.start()
         controller.reset(seed)
         while not recorder.over:
-            observation = recorder.step(observation, controller.act(observation))
+            observation = recorder.step(controller.act(observation))
     return recorder.episode()
 
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """One-row policy calls are slower and not reproducible to the bit with more threads (REFERENCE 4)."""
+    """More threads make a one-row call of a network slower, and its last bits depend on their number."""
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 1
     if torch is None or threads == 1:
@@ -118,91 +120,88 @@ def _one_torch_thread() -> Iterator[None]:
 
 
 class _Recorder:
-    """Steps one episode of an environment, checks what comes back and fills the arrays."""
+    """Steps an environment through one episode and fills the arrays."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], seed: int, record_state: bool, on_frame: OnFrame | None) -> None:
-        self._env, self._seed, self._on_frame = env, seed, on_frame
-        self._low, self._high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
+        self._env = env if isinstance(env, Guarded) else Guarded(env)
+        self._bounds = _bounds(env)
         self._horizon = horizon_of(env)
-        self._record_state = record_state
-        self._rows: list[tuple[Any, ...]] = []
+        self._seed, self._record_state, self._on_frame = seed, record_state, on_frame
+        self._observations = np.empty((self._horizon + 1, *self._env.observation_space.shape), np.float32)
+        self._actions = np.empty((self._horizon, *self._bounds[0].shape), np.float32)
+        self._rewards = np.empty(self._horizon, np.float32)
         self._success: list[bool] = []
         self._states: list[dict[str, NDArray[np.float64]]] = []
-        self.over = False
+        self._length, self._terminated, self.over = 0, False, False
 
     def start(self) -> NDArray[np.float32]:
-        try:
-            observation, info = self._env.reset(seed=self._seed)
-        except Exception as error:
-            raise self._trouble(f"reset raised {type(error).__name__}: {error}") from error
-        self._check(observation, 0.0)
-        self._frame(float("nan"), info.get("success"))
+        """Reset; the first observation [o]."""
+        observation, info = self._env.reset(seed=self._seed)
+        self._observations[0] = observation
+        self._show(float("nan"), info.get("success"))
         return observation
 
-    def step(self, observation: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float32]:
-        executed = self._executed(action)
+    def step(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Execute an action [a]; the next observation [o]."""
+        row, executed = self._length, self._executed(action)
         if self._record_state:
-            self._states.append(_simulator_state(self._env))
-        try:
-            following, reward, terminated, truncated, info = self._env.step(executed)
-        except Exception as error:
-            raise self._trouble(f"step raised {type(error).__name__}: {error}") from error
-        self._check(following, reward)
-        truncated = (truncated or len(self._rows) + 1 >= self._horizon) and not terminated
-        self._rows.append((observation, executed, reward, following, terminated, truncated))
+            self._states.append(_pose(self._env))
+        observation, reward, self._terminated, truncated, info = self._env.step(executed)
+        self._actions[row], self._rewards[row], self._observations[row + 1] = executed, reward, observation
         if "success" in info:
             self._success.append(bool(info["success"]))
-        self._frame(float(reward), info.get("success"))
-        self.over = bool(terminated or truncated)
-        return following
+        self._length = row + 1
+        # An unwrapped environment has a registered horizon, but nothing that keeps it.
+        self.over = self._terminated or truncated or self._length == self._horizon
+        self._show(reward, info.get("success"))
+        return observation
 
     def episode(self) -> Episode:
-        columns = list(zip(*self._rows, strict=True))
+        """What was recorded."""
+        length = self._length
+        ends = np.arange(length) == length - 1
         infos: dict[str, NDArray[Any]] = {}
-        if self._success:
+        if len(self._success) == length:
             infos["success"] = np.array(self._success)
         for name in self._states[0] if self._states else ():
             infos[name] = np.stack([state[name] for state in self._states])
         return Episode(
-            observations=np.stack(columns[0]),
-            actions=np.stack(columns[1]),
-            rewards=np.array(columns[2], np.float32),
-            next_observations=np.stack(columns[3]),
-            terminals=np.array(columns[4], np.bool_),
-            timeouts=np.array(columns[5], np.bool_),
+            observations=self._observations[:length].copy(),
+            actions=self._actions[:length].copy(),
+            rewards=self._rewards[:length].copy(),
+            next_observations=self._observations[1 : length + 1].copy(),
+            terminals=ends & self._terminated,
+            timeouts=ends & (not self._terminated),
             infos=infos,
             seed=self._seed,
         )
 
     def _executed(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        low, high = self._bounds
         given = np.asarray(action, np.float32)
-        if given.shape != self._low.shape or not np.isfinite(given).all():
-            raise self._trouble(f"the controller gave no finite action of shape {self._low.shape}: {given}")
-        clipped: NDArray[np.float32] = np.clip(given, self._low, self._high)
-        return clipped
+        if given.shape != low.shape or not np.isfinite(given).all():
+            wanted = f"{low.shape[0]} finite numbers"
+            raise EnvError(f"{self._env.place}: the controller gave {given} as an action, not {wanted}")
+        return np.clip(given, low, high)
 
-    def _check(self, observation: NDArray[np.float32], reward: Any) -> None:
-        if not np.isfinite(observation).all():
-            raise self._trouble(f"observation has NaN or infinity at {np.flatnonzero(~np.isfinite(observation))}")
-        if not np.isfinite(reward):
-            raise self._trouble(f"reward is {reward}")
-
-    def _trouble(self, what: str) -> EnvError:
-        name = self._env.spec.id if self._env.spec else str(self._env)
-        return EnvError(f"{name}, episode seed {self._seed}, step {len(self._rows)}: {what}")
-
-    def _frame(self, reward: float, success: Any) -> None:
+    def _show(self, reward: float, success: Any) -> None:
         if self._on_frame is not None:
-            frame = self._env.render()
-            self._on_frame(frame, len(self._rows), reward, None if success is None else bool(success))  # type: ignore[arg-type]
+            picture: Any = self._env.render()
+            self._on_frame(picture, self._length, reward, None if success is None else bool(success))
 
 
-def _simulator_state(env: gymnasium.Env[Any, Any]) -> dict[str, NDArray[np.float64]]:
-    """qpos, qvel and what the reset drew: what a replay or a picture needs."""
-    base = env.unwrapped
+def _bounds(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    space = env.action_space
+    if not isinstance(space, spaces.Box):
+        raise EnvError(f"the actions of {env} are {space}", "Vectors of numbers are needed.")
+    return space.low.astype(np.float32), space.high.astype(np.float32)
+
+
+def _pose(env: Guarded) -> dict[str, NDArray[np.float64]]:
+    """What a picture of this moment needs: qpos, qvel and, of our environments, what the reset drew."""
+    base: Any = env.unwrapped
     if isinstance(base, AdroitBinaryEnv):
         return base.get_pose()
-    data = getattr(base, "data", None)
-    if data is None or not hasattr(data, "qpos"):
-        raise EnvError(f"{env.spec.id if env.spec else env} has no MuJoCo state to record")
-    return {"qpos": data.qpos.copy(), "qvel": data.qvel.copy()}
+    if not hasattr(getattr(base, "data", None), "qpos"):
+        raise EnvError(f"{env.name} has no MuJoCo state to record")
+    return {"qpos": base.data.qpos.copy(), "qvel": base.data.qvel.copy()}

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvSpec, registry
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
 
-from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
-from awac_tr.envs.goals import door_reward, pen_reward, relocate_reward
-from awac_tr.errors import EnvError
+from awac_tr.envs.goals import (
+    DOOR_HINGE,
+    PEN_DISTANCE,
+    PEN_SIMILARITY,
+    RELOCATE_DISTANCE,
+    door_reward,
+    pen_reward,
+    relocate_reward,
+)
+from awac_tr.envs.make import find_spec, horizon_of, make_env
 
-__all__ = ["EnvFacts", "RewardRule", "env_facts", "find_spec", "normal_id"]
+__all__ = ["EnvFacts", "RewardRule", "env_facts"]
 
-RewardRule = Callable[[np.ndarray], np.ndarray]
+RewardRule = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class _Binary:
 
     sizes: tuple[int, int]
     goal_steps: int
-    rule: Callable[..., np.ndarray]
+    rule: Callable[..., NDArray[np.float32]]
     thresholds: Mapping[str, float]
 
 
@@ -59,25 +65,6 @@ _BINARY: Final[dict[str, _Binary]] = {
     "door-binary-v0": _Binary((39, 28), 25, door_reward, {"hinge": DOOR_HINGE}),
     "relocate-binary-v0": _Binary((39, 30), 25, relocate_reward, {"distance": RELOCATE_DISTANCE}),
 }
-
-
-def normal_id(env_id: str) -> str:
-    """The id without its ``module:`` prefix, under which Gymnasium keeps it."""
-    return env_id.rpartition(":")[2]
-
-
-def find_spec(env_id: str) -> EnvSpec:
-    """The registered specification of an id; ``module:id`` imports the module first.
-
-    Raises:
-        EnvError: the id is unknown (with the closest known ones), or the module cannot be imported.
-    """
-    try:
-        return gymnasium.spec(env_id)
-    except (gymnasium.error.Error, ImportError) as error:
-        known = difflib.get_close_matches(normal_id(env_id), list(registry), n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(known)}?" if known else "Our environments: " + ", ".join(_BINARY) + "."
-        raise EnvError(f"unknown environment {env_id!r} ({error})", hint) from error
 
 
 def env_facts(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvFacts:
@@ -112,8 +99,6 @@ def env_facts(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvFacts:
 
 def _facts_by_making(spec: EnvSpec, kwargs: Mapping[str, Any] | None) -> EnvFacts:
     """Facts of an environment of others: make it once, read its spaces, close it."""
-    from awac_tr.envs.make import horizon_of, make_env
-
     env = make_env(spec.id, kwargs=kwargs)
     try:
         observation_shape, action_shape = env.observation_space.shape, env.action_space.shape

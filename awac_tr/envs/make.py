@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import DtypeObservation
+from gymnasium.envs.registration import EnvSpec, registry
 
-from awac_tr.envs.facts import find_spec
+from awac_tr.envs import ENV_IDS
+from awac_tr.envs.guard import Guarded
 from awac_tr.errors import EnvError
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
 
-__all__ = ["horizon_of", "make_env", "make_torchrl_env"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["find_spec", "horizon_of", "make_env", "make_torchrl_env"]
 
 
 def make_env(
@@ -29,7 +27,10 @@ def make_env(
     horizon: int | None = None,
     render_mode: str | None = None,
 ) -> gymnasium.Env[Any, Any]:
-    """Make a Gymnasium environment with vector float32 observations and continuous vector actions.
+    """Make a Gymnasium environment with vector observations, given as float32, and continuous vector actions.
+
+    What comes back also raises :class:`EnvError`, naming environment, seed and step, where the environment itself raises
+    or returns NaN or infinity.
 
     Args:
         env_id: registered id, such as ``door-binary-v0`` or ``HalfCheetah-v5``; ``module:id`` imports the module first.
@@ -45,19 +46,41 @@ def make_env(
     (dtype('float32'), (28,))
     """
     spec = find_spec(env_id)
+    if horizon is not None and horizon < 1:
+        raise EnvError(f"a horizon of {horizon} steps for {env_id}", "It must be at least 1.")
+    options = dict(kwargs or {}) | ({} if render_mode is None else {"render_mode": render_mode})
     try:
-        env = gymnasium.make(
-            spec, max_episode_steps=horizon, render_mode=render_mode, disable_env_checker=True, **(kwargs or {})
-        )
-    except (TypeError, ValueError, gymnasium.error.Error, ImportError) as error:
-        raise EnvError(f"{env_id} cannot be made with {dict(kwargs or {})}: {error}") from error
+        env = gymnasium.make(spec, max_episode_steps=horizon, disable_env_checker=True, **options)
+    # Environments of others raise what they like on arguments they do not like.
+    except Exception as error:
+        raise EnvError(f"{env_id} cannot be made with {options}: {type(error).__name__}: {error}") from error
     try:
         _check_spaces(env, env_id)
         horizon_of(env)
     except EnvError:
         env.close()
         raise
-    return env if env.observation_space.dtype == np.float32 else DtypeObservation(env, np.float32)
+    return Guarded(env)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """The registered specification of an id; ``module:id`` imports the module first.
+
+    Raises:
+        EnvError: the id is unknown (with the closest known ones), or the module cannot be imported.
+    """
+    try:
+        return gymnasium.spec(env_id)
+    except (gymnasium.error.Error, ImportError, ValueError) as error:
+        raise EnvError(f"unknown environment {env_id!r}: {error}", _closest(env_id)) from error
+
+
+def _closest(env_id: str) -> str:
+    name = env_id.rpartition(":")[2]
+    known = difflib.get_close_matches(name, list(registry), n=3, cutoff=0.6)
+    if known:
+        return f"Did you mean {' or '.join(known)}?"
+    return f"Ours are {', '.join(ENV_IDS)}; an id of another package is written package:id."
 
 
 def horizon_of(env: gymnasium.Env[Any, Any]) -> int:
@@ -75,9 +98,8 @@ def horizon_of(env: gymnasium.Env[Any, Any]) -> int:
 
 def _check_spaces(env: gymnasium.Env[Any, Any], env_id: str) -> None:
     for what, space in (("actions", env.action_space), ("observations", env.observation_space)):
-        vector = isinstance(space, spaces.Box) and len(space.shape) == 1 and space.shape[0] > 0
-        if not vector or not np.issubdtype(space.dtype or np.int64, np.floating):
-            raise EnvError(f"the {what} of {env_id} are {space}", f"AWAC here needs {what} that are vectors of floats.")
+        if not isinstance(space, spaces.Box) or len(space.shape) != 1 or space.dtype.kind != "f":
+            raise EnvError(f"the {what} of {env_id} are {space}", f"The {what} must be vectors of real numbers.")
 
 
 def make_torchrl_env(
@@ -87,15 +109,19 @@ def make_torchrl_env(
     horizon: int | None = None,
     render_mode: str | None = None,
 ) -> EnvBase:
-    """The same environment for TorchRL collectors: a ``GymWrapper`` on the CPU with the keys of :mod:`awac_tr.keys`.
+    """The same environment for TorchRL's collectors: a ``GymWrapper`` on the CPU with the keys of :mod:`awac_tr.keys`.
 
-    Where the environment reports success it stands under ``("next", "success")``, bool [1]. The environment clips the
-    actions it executes; the ``action`` in the TensorDict is what the policy gave.
+    Our own environments also give ``("next", "success")``, bool [1]. They clip the actions they execute; ``action`` in
+    the TensorDict stays what the policy gave.
 
     Raises:
         EnvError: as :func:`make_env`.
     """
     from torchrl.envs import GymWrapper
 
-    env = make_env(env_id, kwargs=kwargs, horizon=horizon, render_mode=render_mode)
-    return GymWrapper(env, device="cpu")
+    from awac_tr.envs.success import SuccessReader
+
+    env = GymWrapper(make_env(env_id, kwargs=kwargs, horizon=horizon, render_mode=render_mode), device="cpu")
+    if find_spec(env_id).id in ENV_IDS:
+        env = env.set_info_dict_reader(SuccessReader())
+    return env
