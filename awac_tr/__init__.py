@@ -1,6 +1,8 @@
 """AWAC (advantage-weighted actor-critic) as a TorchRL pipeline: collect, dataset, train, evaluate.
 
 The public names below are imported when they are first asked for, so that ``import awac_tr`` costs next to nothing.
+The verbs are not among them, since a module has that name already: ``from awac_tr.collect import collect``,
+``from awac_tr.evaluate import evaluate``.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from awac_tr.collect import collect as collect
+    from awac_tr.data.buffer import load_transitions as load_transitions
     from awac_tr.data.reader import open_dataset as open_dataset
     from awac_tr.envs.make import make_env as make_env
-    from awac_tr.evaluate import evaluate as evaluate
+    from awac_tr.errors import AwacError as AwacError
     from awac_tr.objectives.awac import AWACLoss as AWACLoss
     from awac_tr.objectives.bc import BCLoss as BCLoss
+    from awac_tr.policies.checkpoint import load_policy as load_policy
     from awac_tr.recipes.loader import load_recipe as load_recipe
     from awac_tr.training.loop import train as train
 
@@ -23,16 +26,28 @@ __version__ = "0.1.0"
 
 _HOMES: Final = {
     "AWACLoss": "awac_tr.objectives.awac",
+    "AwacError": "awac_tr.errors",
     "BCLoss": "awac_tr.objectives.bc",
-    "collect": "awac_tr.collect",
-    "evaluate": "awac_tr.evaluate",
+    "load_policy": "awac_tr.policies.checkpoint",
     "load_recipe": "awac_tr.recipes.loader",
+    "load_transitions": "awac_tr.data.buffer",
     "make_env": "awac_tr.envs.make",
     "open_dataset": "awac_tr.data.reader",
     "train": "awac_tr.training.loop",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  (the keys are strings)
+__all__ = [
+    "AWACLoss",
+    "AwacError",
+    "BCLoss",
+    "__version__",
+    "load_policy",
+    "load_recipe",
+    "load_transitions",
+    "make_env",
+    "open_dataset",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
