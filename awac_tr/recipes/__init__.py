@@ -1,0 +1,1 @@
+"""Recipes and dataset cards: schema, strict loading, overrides, and the files that come with awac-tr."""

@@ -64,7 +64,9 @@ def unknown_key(model: type[BaseModel], path: KeyPath) -> str:
     return f"unknown key; known here: {', '.join(section.model_fields)}"
 
 
-def build(model: type[Model], data: Mapping[str, Any], where: Where) -> tuple[Model | None, list[Problem], set[KeyPath]]:
+def build(
+    model: type[Model], data: Mapping[str, Any], where: Where
+) -> tuple[Model | None, list[Problem], set[KeyPath]]:
     """Validate plain data strictly.
 
     Args:
@@ -119,19 +121,22 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
     return model
 
 
-def _explain(model: type[BaseModel], data: Mapping[str, Any], kind: str, loc: tuple[int | str, ...]) -> tuple[KeyPath, str]:
-    """The path of the key a pydantic error is about, and what to say; union branches and list positions fold into it."""
+def _explain(
+    model: type[BaseModel], data: Mapping[str, Any], kind: str, loc: tuple[int | str, ...]
+) -> tuple[KeyPath, str]:
+    """The key a pydantic error is about, union branches and list positions folded into it; and what to say."""
     path: KeyPath = ()
-    section, field = model, None
+    section: type[BaseModel] = model
+    field: FieldInfo | None = None
     for step in loc:
-        field = section.model_fields.get(str(step))
         path = (*path, str(step))
+        field = section.model_fields.get(str(step))
         if field is None:
             return path, unknown_key(model, path)
         inner = section_of(field)
         if inner is None:
             break
-        section, field = inner, field
+        section = inner
     value = get_path(data, path)
     if field is None or section_of(field) is not None:
         return path, f"expected a section with keys {', '.join(section.model_fields)}; got {shown(value)}"

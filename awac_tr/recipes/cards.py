@@ -25,21 +25,23 @@ class DatasetCard(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="also the file's name, NAME.hdf5")]
     env: Annotated[str, Field(description="Gymnasium id")]
-    env_kwargs: dict[str, Any] = {}
+    env_kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of gymnasium.make")
     source: Annotated[
         Literal["demos", "bc", "ou", "random", "policy", "import"],
-        Field(description="packaged demonstrator, clone of the parent, noise, uniform actions, a policy file, a file of others"),
+        Field(description="demonstrator, clone of the parent, noise, uniform actions, policy file, file of others"),
     ]
-    n: Annotated[PositiveCount | None, Field(description="episodes; null only for imports, which bring their own number")] = None
+    n: Annotated[PositiveCount | None, Field(description="episodes; null only for imports")] = None
     seed: Seed = 0
     parent: Annotated[str | None, Field(description="bc: the dataset that is cloned, a card's name")] = None
     policy: Annotated[str | None, Field(description="policy: path of the policy file (.npz or .pt)")] = None
-    action: Annotated[Literal["mean", "sample"], Field(description="act by the mean of the policy, or sample it")] = "mean"
-    options: Annotated[dict[str, Any], Field(description="settings of the source as written; `settings` has them complete")] = {}
+    action: Annotated[Literal["mean", "sample"], Field(description="act by the mean of the policy, or sample it")] = (
+        "mean"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="settings of the source, as written")
     licence: str
     description: str = ""
     hash: Annotated[str | None, Field(description="content hash the finished file must have; null: not fixed")] = None
-    expected: Annotated[dict[str, Any], Field(description="statistics of a good copy, for comparison")] = {}
+    expected: dict[str, Any] = Field(default_factory=dict, description="statistics of a good copy, for comparison")
 
     @property
     def settings(self) -> Section:

@@ -32,7 +32,9 @@ def _policy(recipe: Recipe) -> Iterator[Conflict]:
         text = f"must be below policy.log_std_max: {policy.log_std_min:g} is not below {policy.log_std_max:g}"
         yield ("policy.log_std_min", "policy.log_std_max"), text
     if policy.distribution == "tanh_normal" and margin == 0:
-        text = "0 with policy.distribution tanh_normal: the log-density of an action at its bound is infinite; use null or 0.001"
+        text = (
+            "0 with policy.distribution tanh_normal: log-densities at the action bounds are infinite; use null or 0.001"
+        )
         yield ("data.action_margin", "policy.distribution"), text
 
 

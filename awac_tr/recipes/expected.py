@@ -12,7 +12,14 @@ from awac_tr.recipes.yaml_text import dump_value, parse_yaml
 
 __all__ = ["advice", "expected", "shown"]
 
-_NOUNS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+_NOUNS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+}
+_LONGEST = 60
 _BOUNDS = (("gt", "above"), ("ge", "of at least"), ("lt", "below"), ("le", "of at most"))
 
 
@@ -35,7 +42,7 @@ def shown(value: Any) -> str:
     ("'hot'", 'null', '[1, 2]')
     """
     text = repr(value) if isinstance(value, str) else dump_value(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def advice(field: FieldInfo, value: Any) -> str:
@@ -81,7 +88,7 @@ def _describe(annotation: Any, metadata: list[Any]) -> str:
 
 
 def _describe_tuple(args: tuple[Any, ...], metadata: list[Any]) -> str:
-    if len(args) == 2 and args[1] is Ellipsis:
+    if args[-1] is Ellipsis:
         least = next((m.min_length for m in metadata if hasattr(m, "min_length")), 0)
         kind = "a list of at least one item" if least else "a list"
         return f"{kind}, each {_describe(args[0], [])}"

@@ -9,10 +9,11 @@ from pathlib import Path
 from awac_tr.errors import AwacError, RecipeError
 from awac_tr.recipes.closest import closest, did_you_mean
 
-__all__ = ["cards", "copy_file", "dataset_folder", "find_card", "find_recipe", "purpose", "recipes"]
+__all__ = ["cards", "copy_file", "dataset_folder", "find_any", "find_card", "find_recipe", "purpose", "recipes"]
 
 _log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parents[1]
+_SUFFIXES = (".yaml", ".yml")
 
 
 def recipes() -> dict[str, Path]:
@@ -42,14 +43,14 @@ def find_recipe(ref: str | Path) -> Path:
     path, known = Path(ref), recipes()
     if path.is_file():
         return path
-    name = path.stem if path.suffix in (".yaml", ".yml") else path.name
+    name = path.stem if path.suffix in _SUFFIXES else path.name
     if name in known and path.parent in (Path(), Path("recipes")):
         if str(ref) != name:
-            _log.info("%s is not here; using the recipe %r shipped with awac-tr", path, name)
+            _log.info("there is no %s here; using the recipe %r that comes with awac-tr", path, name)
         return known[name]
     near = name if name in known else closest(name, known)
-    hint = f"Did you mean the shipped recipe {near!r}? " if near else ""
-    raise RecipeError(f"no recipe {str(ref)!r}", f"{hint}See those that come with awac-tr with: awac-tr recipes list")
+    hint = f"Did you mean {near!r}, which comes with awac-tr? " if near else ""
+    raise RecipeError(f"no recipe {str(ref)!r}", f"{hint}See all of them with: awac-tr recipes list")
 
 
 def find_card(name: str) -> Path:
@@ -69,6 +70,19 @@ def find_card(name: str) -> Path:
     )
 
 
+def find_any(ref: str | Path) -> Path:
+    """The file of a recipe or a card: a path, else the name of a recipe, else that of a card.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    name, path = str(ref), Path(ref)
+    if path.is_file() or name in recipes() or path.parent != Path():
+        return find_recipe(ref)
+    own = (dataset_folder() / f"{name}.yaml").is_file()
+    return find_card(name) if own or closest(name, [*recipes(), *cards()]) in cards() else find_recipe(ref)
+
+
 def purpose(path: Path) -> str:
     """The first comment line of a recipe or card, without its ``#``; empty if it opens with none."""
     first = path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
@@ -80,7 +94,7 @@ def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
 
     Args:
         source: the file.
-        dest: a folder, or a file name; ``.yaml`` is added where it is missing.
+        dest: a folder that exists, or a file name; ``.yaml`` is added and folders are made where they are missing.
         force: replace an existing file.
 
     Returns:
@@ -92,17 +106,18 @@ def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
     target = Path(dest)
     if target.is_dir():
         target = target / source.name
-    elif target.suffix not in (".yaml", ".yml"):
+    elif target.suffix not in _SUFFIXES:
         target = target.with_name(target.name + ".yaml")
     if target.exists() and not force:
         raise RecipeError(f"{target} exists already", "Choose another name, or replace it with --force.")
     part = target.with_name(target.name + ".part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(source.read_bytes())
-        os.replace(part, target)
+        part.replace(target)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise RecipeError(f"cannot write {target}: {error.strerror}", "Choose a folder that exists and is yours.") from error
+        raise RecipeError(f"cannot write {target}: {error.strerror}", "Choose a place you may write to.") from error
     return target
 
 
@@ -115,4 +130,4 @@ def _shipped(kind: str) -> Path:
 
 
 def _yaml_files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}

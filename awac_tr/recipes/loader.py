@@ -185,7 +185,7 @@ def _sound_part(data: Mapping[str, Any], wrong: set[KeyPath]) -> Recipe | None:
     for path, value in _STAND_INS.items():
         if path in wrong or path[:1] in wrong:
             pruned = _with(pruned, path, value)
-    return build(Recipe, pruned, lambda path: "")[0]
+    return build(Recipe, pruned, lambda _: "")[0]
 
 
 def _sources(written: Any, overridden: set[KeyPath]) -> dict[str, Source]:

@@ -20,7 +20,7 @@ class BCOptions(Section):
 
     policy: PolicySection = PolicySection()
     bc: BCSection = BCSection()
-    max_updates: Annotated[PositiveCount, Field(description="end of cloning, where held-out likelihood does not end it")] = 10_000
+    max_updates: Annotated[PositiveCount, Field(description="cloning ends here, if not before")] = 10_000
     batch_size: PositiveCount = 256
 
 
@@ -34,7 +34,9 @@ class OUOptions(Section):
 class ImportOptions(Section):
     """A file of others, which the user supplies."""
 
-    format: Annotated[Literal["hand_dapg"], Field(description="hand_dapg: the pickled demonstrations of that repository")]
+    format: Annotated[
+        Literal["hand_dapg"], Field(description="hand_dapg: the pickled demonstrations of that repository")
+    ]
 
 
 OPTIONS: dict[str, type[Section]] = {

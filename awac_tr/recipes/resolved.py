@@ -33,10 +33,10 @@ class LoadedRecipe:
 
 
 def resolved_yaml(loaded: LoadedRecipe) -> str:
-    """The whole recipe as YAML that loads to an equal `Recipe`; behind each value a comment tells its source.
+    r"""The whole recipe as YAML that loads to an equal `Recipe`; behind each value a comment tells its source.
 
     >>> from awac_tr.recipes.loader import load_recipe
-    >>> print(*resolved_yaml(load_recipe("door", ["seed=3"])).splitlines()[1:5], sep="\\n")
+    >>> print(*resolved_yaml(load_recipe("door", ["seed=3"])).splitlines()[1:5], sep="\n")
     name: door                                           # recipe
     algorithm: awac                                      # recipe
     seed: 3                                              # override

@@ -54,14 +54,16 @@ class DataSection(Section):
     """The offline data, and how observations are standardised by it."""
 
     datasets: Annotated[
-        tuple[str, ...], Field(min_length=1, description="card names (datasets/NAME.yaml) or paths of .hdf5 files, in loading order")
+        tuple[str, ...],
+        Field(min_length=1, description="card names (datasets/NAME.yaml) or paths of .hdf5 files, in loading order"),
     ]
     normalize_observations: Annotated[
-        bool, Field(description="standardise by the mean and deviation of the offline data; the statistics travel in every checkpoint")
+        bool,
+        Field(description="standardise by the offline data's mean and deviation, which travel in every checkpoint"),
     ] = True
     action_margin: Annotated[
         NonNegative | None,
-        Field(description="how far inside the action bounds dataset actions are pulled; null: 0 for normal, 1e-3 for tanh_normal"),
+        Field(description="actions of the data are pulled this far inside their bounds; null: 0, tanh_normal: 1e-3"),
     ] = None
 
 
@@ -70,17 +72,21 @@ class PolicySection(Section):
 
     distribution: Annotated[
         Literal["normal", "tanh_normal"],
-        Field(description="normal: mean = tanh(MLP), density unsquashed (the authors'); tanh_normal: TorchRL's squashed Gaussian"),
+        Field(description="normal: mean = tanh(MLP), as the authors; tanh_normal: TorchRL's squashed Gaussian"),
     ] = "normal"
     hidden_sizes: HiddenSizes = (256, 256, 256, 256)
     activation: Activation = "relu"
     std: Annotated[
-        Literal["independent", "dependent"], Field(description="standard deviation: one learnt vector, or a second head of the MLP")
+        Literal["independent", "dependent"],
+        Field(description="standard deviation: one learnt vector, or a second head of the MLP"),
     ] = "independent"
     log_std_min: float = -6.0
-    log_std_max: Annotated[float, Field(description="log_std = min + (max - min) * sigmoid(p), p starting at 0: exp(-3) = 0.0498")] = 0.0
+    log_std_max: Annotated[
+        float, Field(description="log_std = min + (max - min) * sigmoid(p), p starting at 0: exp(-3) = 0.0498")
+    ] = 0.0
     init_from: Annotated[
-        str | None, Field(description="policy checkpoint to start from, or 'clone': the clone that made the recipe's bc dataset")
+        str | None,
+        Field(description="policy checkpoint to start from, or 'clone': the clone that made the recipe's bc dataset"),
     ] = None
 
 
@@ -97,21 +103,27 @@ class AWACSection(Section):
 
     lmbda: Annotated[Positive, Field(description="lambda of Eq. 10: divides the advantage")] = 0.3
     weighting: Annotated[
-        Literal["exp", "softmax"], Field(description="exp(A/lambda) (paper), or batch size times its softmax over the batch (authors' code)")
+        Literal["exp", "softmax"],
+        Field(description="exp(A/lambda) (paper), or batch size times its softmax over the batch (authors' code)"),
     ] = "exp"
-    advantage_max: Annotated[float | None, Field(description="cap on the advantage before weighting; null: none")] = None
+    advantage_max: Annotated[float | None, Field(description="cap on the advantage before weighting; null: none")] = (
+        None
+    )
     weight_max: Annotated[Positive | None, Field(description="cap on the weight; null: none")] = None
     value_estimate: Annotated[
-        Literal["sample", "mean"], Field(description="V(s): mean of min Q over value_samples actions, or min Q at the policy's mean action")
+        Literal["sample", "mean"],
+        Field(description="V(s): mean of min Q over value_samples actions, or min Q at the mean action"),
     ] = "sample"
     value_samples: PositiveCount = 1
     value_bounds: Annotated[
         Literal["reward_range"] | tuple[float | None, float | None],
-        Field(description="bounds on target values and on the Q of the advantage; reward_range: from the environment's rewards and gamma"),
+        Field(description="on target values and the Q of advantages; reward_range: that of rewards / (1 - gamma)"),
     ] = (None, None)
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
     tau: Annotated[float, Field(gt=0, le=1, description="share of the new critic in the target per update")] = 5e-3
-    ignore_terminals: Annotated[bool, Field(description="bootstrap through terminal states (the authors' hand tasks)")] = False
+    ignore_terminals: Annotated[
+        bool, Field(description="bootstrap through terminal states (the authors' hand tasks)")
+    ] = False
     policy_lr: Positive = 3e-4
     policy_weight_decay: NonNegative = 1e-4
     qvalue_lr: Positive = 3e-4
@@ -121,10 +133,14 @@ class AWACSection(Section):
 class BCSection(Section):
     """Behaviour cloning by maximum likelihood (or squared error), stopped on held-out likelihood."""
 
-    loss: Annotated[Literal["nll", "mse"], Field(description="negative log-likelihood, or squared error of the mean")] = "nll"
+    loss: Annotated[
+        Literal["nll", "mse"], Field(description="negative log-likelihood, or squared error of the mean")
+    ] = "nll"
     lr: Positive = 1e-3
     weight_decay: NonNegative = 1e-4
-    validation_fraction: Annotated[float, Field(ge=0, lt=1, description="share of whole episodes held out; 0: no early stopping")] = 0.1
+    validation_fraction: Annotated[
+        float, Field(ge=0, lt=1, description="share of whole episodes held out; 0: no early stopping")
+    ] = 0.1
     patience: Annotated[PositiveCount, Field(description="held-out checks without improvement before stopping")] = 10
     check_every: Annotated[PositiveCount, Field(description="updates between held-out checks")] = 100
 
@@ -149,7 +165,9 @@ class BufferSection(Section):
     """beta of Algorithm 1."""
 
     capacity: PositiveCount = 1_000_000
-    mix: Annotated[Literal["union"], Field(description="union: one buffer, offline and online transitions drawn alike (paper)")] = "union"
+    mix: Annotated[
+        Literal["union"], Field(description="union: one buffer, offline and online transitions drawn alike (paper)")
+    ] = "union"
 
 
 class EvalSection(Section):
@@ -159,7 +177,9 @@ class EvalSection(Section):
     episodes: PositiveCount = 50
     seed: Annotated[Seed, Field(description="evaluation episodes use seeds seed, seed+1, ...")] = 1_000_000
     action: Literal["mean", "sample"] = "mean"
-    clone: Annotated[bool, Field(description="also measure the clone that made the recipe's bc dataset, once, before training")] = True
+    clone: Annotated[
+        bool, Field(description="also measure the clone that made the recipe's bc dataset, once, before training")
+    ] = True
 
 
 class LogSection(Section):
@@ -168,7 +188,9 @@ class LogSection(Section):
     every: Annotated[PositiveCount, Field(description="updates between rows of metrics")] = 500
     csv: bool = True
     tensorboard: bool = False
-    wandb: Annotated[Literal["off", "offline", "online"], Field(description="Weights & Biases; offline needs neither account nor network")] = "off"
+    wandb: Annotated[
+        Literal["off", "offline", "online"], Field(description="Weights & Biases; offline needs no account, no network")
+    ] = "off"
     wandb_project: str = "awac-tr"
 
 
@@ -185,10 +207,13 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     algorithm: Literal["awac", "bc"] = "awac"
     seed: Seed = 0
-    threads: Annotated[PositiveCount | None, Field(description="intra-op threads of an update; null: torch's choice")] = None
+    threads: Annotated[
+        PositiveCount | None, Field(description="intra-op threads of an update; null: torch's choice")
+    ] = None
     device: Annotated[str, Field(description="cpu, cuda, cuda:0 or auto")] = "auto"
     precision: Annotated[
-        Literal["fp32", "bf16"], Field(description="bf16: hidden layers in bfloat16; last layers, targets, advantages and losses stay in fp32")
+        Literal["fp32", "bf16"],
+        Field(description="bf16: hidden layers in bfloat16; from the last layers on all is fp32"),
     ] = "fp32"
     compile: Annotated[bool, Field(description="compile the update with torch.compile")] = False
     env: EnvSection

@@ -31,8 +31,6 @@ _TAG = "tag:yaml.org,2002:"
 class _Loader(yaml.SafeLoader):
     """Composes nodes only. Anchors are refused because a few lines of them can stand for gigabytes."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
@@ -49,6 +47,7 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text that YAML 1.1 or 1.2 would read as something else, so that any reader gets what we meant."""
 
 
+_Loader.yaml_implicit_resolvers = {}
 _Loader.add_implicit_resolver(_TAG + "null", _NULL, ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(_TAG + "bool", _BOOL, list("tTfF"))
 _Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
