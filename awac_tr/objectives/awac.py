@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
@@ -12,18 +11,16 @@ from tensordict import NestedKey, TensorDict, TensorDictBase, TensorDictParams, 
 from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule, dispatch
 from torch import Tensor
 from torch.distributions import Distribution
-from torchrl.objectives import LossModule, ValueEstimators, distance_loss
-from torchrl.objectives.utils import dispatch_value_estimator
-from torchrl.objectives.value import TD0Estimator
+from torchrl.objectives import ValueEstimators, distance_loss
 
+from awac_tr.objectives.base import ActorLoss, check_choice, check_rule, deterministic_action, log_prob, set_td0
 from awac_tr.objectives.batch import BatchError, require_column, require_terminated, working_copy
+from awac_tr.objectives.ensemble import critic_list, ensemble_values
 from awac_tr.objectives.weights import capped, effective_sample_size, exp_weights, softmax_weights
 
 __all__ = ["AWACLoss"]
 
-_WEIGHTS = {"exp": exp_weights, "softmax": softmax_weights}
-_log = logging.getLogger(__name__)
-
+WEIGHTS: Final = {"exp": exp_weights, "softmax": softmax_weights}
 OUT_KEYS: Final = (
     "loss_actor",
     "loss_qvalue",
@@ -37,7 +34,7 @@ OUT_KEYS: Final = (
 )
 
 
-class AWACLoss(LossModule):
+class AWACLoss(ActorLoss):
     r"""Eq. 3 and Eq. 10 of "Accelerating Online Reinforcement Learning with Offline Datasets".
 
     For transitions (s, a, r, s', terminated) from a buffer, i over the critics:
@@ -177,9 +174,6 @@ class AWACLoss(LossModule):
     default_value_estimator = ValueEstimators.TD0
     out_keys: ClassVar[list[str]] = list(OUT_KEYS)
 
-    actor_network: ProbabilisticTensorDictSequential
-    actor_network_params: TensorDictParams
-    target_actor_network_params: TensorDictParams
     qvalue_network: TensorDictModule
     qvalue_network_params: TensorDictParams
     target_qvalue_network_params: TensorDictParams
@@ -202,7 +196,6 @@ class AWACLoss(LossModule):
         deactivate_vmap: bool = False,
         reduction: Literal["mean", "sum", "none"] = "mean",
     ) -> None:
-        self._in_keys: list[NestedKey] | None = None
         super().__init__()
         self.lmbda = lmbda
         self.weighting = weighting
@@ -217,7 +210,7 @@ class AWACLoss(LossModule):
         self.reduction = reduction
         self._check_options()
         self.convert_to_functional(actor_network, "actor_network")
-        critics, self.num_qvalue_nets = _critics(qvalue_network, num_qvalue_nets)
+        critics, self.num_qvalue_nets = critic_list(qvalue_network, num_qvalue_nets)
         self.convert_to_functional(critics, "qvalue_network", self.num_qvalue_nets, create_target_params=True)
         # built at once, so that its gamma is in the state dict from the beginning
         self.make_value_estimator()
@@ -226,25 +219,31 @@ class AWACLoss(LossModule):
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
         """Both losses and the diagnostics; shapes and keys in the class docstring."""
         batch = self._batch(tensordict)
-        qvalues = self._qvalues(batch, self.qvalue_network_params)
-        critic = self._qvalue_terms(batch, qvalues)
-        actor = self._actor_terms(batch, qvalues.detach())
-        return self._output(actor | critic)
+        policy, next_policy = self._policies(batch, batch.get("next"))
+        qvalues, value = self._qvalues(self.qvalue_network_params, batch, self._acting(batch, policy))
+        critic = self._qvalue_terms(batch, qvalues, next_policy)
+        actor = self._actor_terms(batch, qvalues.detach(), value, policy)
+        return _output(actor | critic)
 
     def loss_actor(self, tensordict: TensorDictBase) -> TensorDict:
-        """The part of :meth:`forward` that trains the actor (Eq. 10), with its diagnostics, on the same batch."""
+        """The part of :meth:`forward` that trains the actor (Eq. 10), with its diagnostics, for the same batch."""
         batch = self._batch(tensordict)
+        (policy,) = self._policies(batch)
         with torch.no_grad():
-            qvalues = self._qvalues(batch, self.qvalue_network_params)
-        return self._output(self._actor_terms(batch, qvalues))
+            qvalues, value = self._qvalues(self.qvalue_network_params, batch, self._acting(batch, policy))
+        return _output(self._actor_terms(batch, qvalues, value, policy))
 
     def loss_qvalue(self, tensordict: TensorDictBase) -> TensorDict:
-        """The part of :meth:`forward` that trains the critics (Eq. 3), with its diagnostics, on the same batch."""
+        """The part of :meth:`forward` that trains the critics (Eq. 3), with its diagnostics, for the same batch."""
         batch = self._batch(tensordict)
-        return self._output(self._qvalue_terms(batch, self._qvalues(batch, self.qvalue_network_params)))
+        with torch.no_grad():
+            (next_policy,) = self._policies(batch.get("next"))
+        (qvalues,) = self._qvalues(self.qvalue_network_params, batch)
+        return _output(self._qvalue_terms(batch, qvalues, next_policy))
 
-    def _qvalue_terms(self, batch: TensorDict, qvalues: Tensor) -> dict[str, Tensor]:
-        target = self._target_value(batch).to(qvalues.dtype)
+    def _qvalue_terms(self, batch: TensorDict, qvalues: Tensor, next_policy: Distribution) -> dict[str, Tensor]:
+        """Eq. 3 for Q(s, a) [N, *B, 1]."""
+        target = self._target_value(batch, next_policy).to(qvalues.dtype)
         distance = distance_loss(qvalues, target.expand_as(qvalues), self.loss_function)
         return {
             "loss_qvalue": self._reduce_loss(distance.sum(0).squeeze(-1)),
@@ -253,120 +252,85 @@ class AWACLoss(LossModule):
         }
 
     @torch.no_grad()
-    def _target_value(self, batch: TensorDict) -> Tensor:
+    def _target_value(self, batch: TensorDict, next_policy: Distribution) -> Tensor:
         """y of Eq. 3, [*B, 1]."""
-        following = batch.get("next")
-        following.set(self.tensor_keys.action, self._policy(following).sample())
-        next_value = self._min_q(following, self.target_qvalue_network_params)
-        target: Tensor = self.value_estimator.value_estimate(batch, next_value=next_value)
+        following = batch.get("next").copy()
+        following.set(self.tensor_keys.action, next_policy.sample())
+        (qvalues,) = self._qvalues(self.target_qvalue_network_params, following)
+        target: Tensor = self.value_estimator.value_estimate(batch, next_value=self._clamped_min(qvalues))
         return target
 
-    def _actor_terms(self, batch: TensorDict, qvalues: Tensor) -> dict[str, Tensor]:
-        policy = self._policy(batch)
-        log_prob = policy.log_prob(batch.get(self.tensor_keys.action))
-        if log_prob.shape != batch.batch_size:
-            raise BatchError(
-                f"log-probabilities have shape {list(log_prob.shape)}, expected {list(batch.batch_size)}",
-                "The policy's distribution must sum over the dimensions of an action, as IndependentNormal does.",
-            )
-        with torch.no_grad():
-            advantage = (self._clamp(qvalues.min(0)[0]) - self._value(batch, policy)).squeeze(-1)
-            caps = {"advantage_max": self.advantage_max, "weight_max": self.weight_max}
-            weights = _WEIGHTS[self.weighting](advantage, self.lmbda, **caps)
+    def _actor_terms(
+        self, batch: TensorDict, qvalues: Tensor, acting: Tensor, policy: Distribution
+    ) -> dict[str, Tensor]:
+        """Eq. 10 for Q(s, a) [N, *B, 1] and Q(s, a_k) [N, K, *B, 1], both without gradient."""
+        likelihood = log_prob(policy, batch.get(self.tensor_keys.action), batch)
+        value = self._clamped_min(acting).mean(0)
+        advantage = (self._clamped_min(qvalues) - value).squeeze(-1)
+        caps = {"advantage_max": self.advantage_max, "weight_max": self.weight_max}
+        weights = WEIGHTS[self.weighting](advantage, self.lmbda, **caps)
         return {
-            "loss_actor": self._reduce_loss(-weights * log_prob),
+            "loss_actor": self._reduce_loss(-weights * likelihood),
             "advantage": advantage.mean(),
             "effective_sample_size": effective_sample_size(weights),
             "capped_fraction": capped(advantage, weights, **caps).to(weights.dtype).mean(),
             "weight_max": weights.max(),
-            "log_prob": log_prob.detach().mean(),
+            "log_prob": likelihood.detach().mean(),
         }
 
-    def _value(self, batch: TensorDict, policy: Distribution) -> Tensor:
-        """V(s), [*B, 1]: the mean of min Q over sampled actions, or min Q at the deterministic one."""
+    @torch.no_grad()
+    def _acting(self, batch: TensorDict, policy: Distribution) -> TensorDict:
+        """States with actions a_k of the policy, batch size [K, *B]: where V(s) looks at Q."""
         if self.value_estimate == "mean":
-            actions = _deterministic_action(policy).unsqueeze(0)
+            actions = deterministic_action(policy).unsqueeze(0)
         else:
             actions = policy.sample((self.value_samples,))
-        states = batch.select(*self.qvalue_network.in_keys).expand(actions.shape[0], *batch.batch_size)
-        states.set(self.tensor_keys.action, actions)
-        return self._min_q(states, self.qvalue_network_params).mean(0)
+        states = batch.exclude("next").expand(actions.shape[0], *batch.batch_size)
+        return states.set(self.tensor_keys.action, actions)
 
-    def _min_q(self, inputs: TensorDict, params: TensorDictParams) -> Tensor:
-        """clamp(min_i Q_i), [*B, 1]."""
-        return self._clamp(self._qvalues(inputs, params).min(0)[0])
+    def _qvalues(self, params: TensorDictParams, *inputs: TensorDict) -> tuple[Tensor, ...]:
+        """Q of every critic, [N, *B, 1] for each of the inputs [*B]; gradient flows through the first only."""
+        randomness = None if self.deactivate_vmap else self.vmap_randomness
+        reads = [each.select(*self.qvalue_network.in_keys) for each in inputs]
+        key = self.tensor_keys.state_action_value
+        values = ensemble_values(self.qvalue_network, params, key, reads, vmap_randomness=randomness)
+        for value, each in zip(values, reads, strict=True):
+            if value.shape[1:] != (*each.batch_size, 1):
+                raise BatchError(f"a critic gave values of shape {list(value.shape[1:])}, expected {[*each.batch_size, 1]}")
+        return values
 
-    def _qvalues(self, inputs: TensorDict, params: TensorDictParams) -> Tensor:
-        """Q of every critic, [N, *B, 1]."""
-        inputs = inputs.select(*self.qvalue_network.in_keys)
-        if self.deactivate_vmap:
-            qvalues = torch.stack([self._one_critic(inputs, one) for one in params.unbind(0)])
-        else:
-            qvalues = torch.vmap(self._one_critic, (None, 0), randomness=self.vmap_randomness)(inputs, params)
-        if qvalues.shape != (self.num_qvalue_nets, *inputs.batch_size, 1):
-            raise BatchError(
-                f"a critic gave values of shape {list(qvalues.shape[1:])}, expected {[*inputs.batch_size, 1]}"
-            )
-        return qvalues
-
-    def _one_critic(self, inputs: TensorDict, params: TensorDictParams) -> Tensor:
-        with params.to_module(self.qvalue_network, preserve_module_state=False):
-            value: Tensor = self.qvalue_network(inputs.copy()).get(self.tensor_keys.state_action_value)
-        return value
-
-    def _policy(self, states: TensorDict) -> Distribution:
-        """pi(. | s) for the actor's inputs in these states, which are not written to."""
-        with self.actor_network_params.to_module(self.actor_network, preserve_module_state=False):
-            return self.actor_network.get_dist(states.select(*self.actor_network.in_keys))
-
-    def _clamp(self, value: Tensor) -> Tensor:
+    def _clamped_min(self, qvalues: Tensor) -> Tensor:
+        """clamp(min_i Q_i) over the first dimension."""
         low, high = self.value_bounds
+        value = qvalues.min(0)[0]
         return value if low is None and high is None else value.clamp(low, high)
 
     def _batch(self, tensordict: TensorDictBase) -> TensorDict:
         """The entries that are used, checked, in a TensorDict of our own."""
         self._refuse_masks(tensordict)
-        keys = self.tensor_keys
-        terminated = ("next", keys.terminated)
-        batch = working_copy(tensordict, keys.action, [key for key in self.in_keys if key != unravel_key(terminated)], [terminated, ("next", "steps_to_next_obs")])
-        require_column(batch, ("next", keys.reward))
-        flags = require_terminated(batch, terminated)
+        reward, terminated = ("next", self.tensor_keys.reward), ("next", self.tensor_keys.terminated)
+        flags = require_terminated(tensordict, terminated)
+        batch = working_copy(tensordict, self.tensor_keys.action, self.in_keys, optional=[("next", "steps_to_next_obs")])
+        require_column(batch, reward)
+        require_column(batch, terminated)
         if self.ignore_terminals:
             batch.set(terminated, torch.zeros_like(flags))
         return batch
 
-    def _output(self, terms: dict[str, Tensor]) -> TensorDict:
-        return TensorDict({key: terms[key] for key in OUT_KEYS if key in terms}, batch_size=[])
-
-    @property
-    def in_keys(self) -> list[NestedKey]:
-        """What :meth:`forward` reads, in the order of its positional arguments."""
-        if self._in_keys is None:
-            self._set_in_keys()
-        return self._in_keys or []
-
-    @in_keys.setter
-    def in_keys(self, values: list[NestedKey]) -> None:
-        self._in_keys = values
-
-    def _set_in_keys(self) -> None:
+    def _wanted_keys(self) -> list[NestedKey]:
         keys, states = self.tensor_keys, self.actor_network.in_keys
-        if unravel_key(keys.action) not in self.qvalue_network.in_keys:
-            raise ValueError(f"the critics read {self.qvalue_network.in_keys}, not the action {keys.action!r}: see set_keys")
-        wanted = [
-            *states,
-            *self.qvalue_network.in_keys,
-            ("next", keys.reward),
-            ("next", keys.terminated),
-            *(("next", key) for key in (*states, *self.qvalue_network.in_keys) if key != unravel_key(keys.action)),
-        ]
-        self._in_keys = list(dict.fromkeys(unravel_key(key) for key in wanted))
+        action = unravel_key(keys.action)
+        if action not in self.qvalue_network.in_keys:
+            raise ValueError(f"the critics read {self.qvalue_network.in_keys}, not the action {action!r}: see set_keys")
+        states = [*states, *(key for key in self.qvalue_network.in_keys if key != action)]
+        following: list[NestedKey] = [("next", key) for key in states]
+        return [*states, keys.action, ("next", keys.reward), ("next", keys.terminated), *following]
 
     def make_value_estimator(self, value_type: Any = None, **hyperparams: Any) -> AWACLoss:
         """Set the discount: ``make_value_estimator(ValueEstimators.TD0, gamma=0.99)``.
 
         Args:
-            value_type: ``ValueEstimators.TD0``, a :class:`~torchrl.objectives.value.TD0Estimator` or None for the first.
+            value_type: ``ValueEstimators.TD0``, ``TD0Estimator`` or an instance of it; None: the first.
             hyperparams: of the estimator; ``gamma`` in [0, 1].
 
         Returns:
@@ -375,63 +339,20 @@ class AWACLoss(LossModule):
         Raises:
             NotImplementedError: another estimator.
         """
-        if isinstance(value_type, TD0Estimator):
-            self._value_estimator = value_type
-        else:
-            kind = ValueEstimators.TD0 if value_type is None or value_type is TD0Estimator else value_type
-            dispatch_value_estimator(self, kind, supported={ValueEstimators.TD0}, **hyperparams)
-        self._forward_value_estimator_keys()
+        set_td0(self, value_type, hyperparams)
         return self
 
-    def _make_vmap(self) -> None:
-        """Nothing to rebuild when TorchRL changes the randomness: vmap is applied at the call."""
-
-    def _refuse_masks(self, tensordict: TensorDictBase) -> None:
-        for key in self._loss_mask_keys():
-            if tensordict.get(key, None) is not None:
-                raise BatchError(
-                    f"the batch is padded: it has the mask {key!r}",
-                    "Keep its valid rows only, batch[mask], or set loss_mask_key = None to train on all of them.",
-                )
-
     def _check_options(self) -> None:
-        choices = {
-            "weighting": tuple(_WEIGHTS),
-            "value_estimate": ("sample", "mean"),
-            "loss_function": ("l2", "l1", "smooth_l1"),
-            "reduction": ("mean", "sum", "none"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+        check_choice("weighting", self.weighting, tuple(WEIGHTS))
+        check_choice("value_estimate", self.value_estimate, ("sample", "mean"))
+        check_choice("loss_function", self.loss_function, ("l2", "l1", "smooth_l1"))
+        check_choice("reduction", self.reduction, ("mean", "sum", "none"))
+        check_rule(f"lmbda is {self.lmbda}, it must be above 0", self.lmbda > 0)
+        check_rule(f"value_samples is {self.value_samples}, it must be at least 1", self.value_samples >= 1)
+        check_rule(f"weight_max is {self.weight_max}, it must be above 0", self.weight_max is None or self.weight_max > 0)
         low, high = self.value_bounds
-        valid = {
-            "lmbda must be above 0": self.lmbda > 0,
-            "value_samples must be at least 1": self.value_samples >= 1,
-            "weight_max must be above 0": self.weight_max is None or self.weight_max > 0,
-            "value_bounds must be (low, high), low below high": low is None or high is None or low < high,
-        }
-        for rule, holds in valid.items():
-            if not holds:
-                raise ValueError(rule)
+        check_rule(f"value_bounds {self.value_bounds} must be (low, high)", low is None or high is None or low < high)
 
 
-def _critics(
-    networks: TensorDictModule | Sequence[TensorDictModule], count: int | None
-) -> tuple[TensorDictModule | list[TensorDictModule], int]:
-    """What TorchRL is to stack, and how many that makes."""
-    if isinstance(networks, Sequence):
-        if count not in (None, len(networks)) or not networks:
-            raise ValueError(f"num_qvalue_nets is {count}, but {len(networks)} critics were given")
-        return list(networks), len(networks)
-    number = 2 if count is None else count
-    if number == 1:
-        return [networks], 1
-    _log.info("one critic given for %d: TorchRL draws the parameters of each anew; pass a list to keep them", number)
-    return networks, number
-
-
-def _deterministic_action(policy: Distribution) -> Tensor:
-    """The action TorchRL takes under ``DETERMINISTIC``: for TanhNormal tanh(loc), for a plain Normal its mean."""
-    action: Tensor | None = getattr(policy, "deterministic_sample", None)
-    return policy.mean if action is None else action
+def _output(terms: dict[str, Tensor]) -> TensorDict:
+    return TensorDict({key: terms[key] for key in OUT_KEYS if key in terms}, batch_size=[])

@@ -77,19 +77,19 @@ def require_column(tensordict: TensorDictBase, key: NestedKey) -> torch.Tensor:
 
 
 def require_terminated(tensordict: TensorDictBase, key: NestedKey) -> torch.Tensor:
-    """The bool flags [*B, 1] that say where the task itself ended.
+    """The bool flags that say where the task itself ended.
 
     Raises:
-        BatchError: none there; ``done`` is no substitute, since it is also set where time ran out.
+        BatchError: none there (``done`` is no substitute, since it is also set where time ran out), or not bool.
     """
-    if tensordict.get(key, None) is None:
+    flags = tensordict.get(key, None)
+    if flags is None:
         raise BatchError(
             f"the batch has no {unravel_key(key)!r}",
             "It says where the task ended, as against where time ran out (truncated); 'done' mixes the two, and taken in its "
             "place it would turn every time limit into a death. Store it with the transitions (all False where a task "
             "never ends).",
         )
-    flags = require_column(tensordict, key)
     if flags.dtype is not torch.bool:
         raise BatchError(f"{unravel_key(key)!r} is {flags.dtype}, expected torch.bool")
     return flags

@@ -1,0 +1,74 @@
+"""Several critics of one architecture: how they are handed to TorchRL, and how they are evaluated together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from tensordict import NestedKey, TensorDict, TensorDictBase
+from tensordict.nn import TensorDictModule
+from torch import Tensor
+
+__all__ = ["critic_list", "ensemble_values"]
+
+_log = logging.getLogger(__name__)
+
+
+def critic_list(
+    networks: TensorDictModule | Sequence[TensorDictModule], count: int | None
+) -> tuple[TensorDictModule | list[TensorDictModule], int]:
+    """What ``LossModule.convert_to_functional`` is to stack, and how many critics that makes.
+
+    Args:
+        networks: a list of critics, whose parameters will be kept, or a single one.
+        count: how many critics; None: the length of the list, or 2 for a single module.
+
+    Raises:
+        ValueError: an empty list, or one whose length is not ``count``.
+    """
+    if isinstance(networks, Sequence):
+        if not networks or count not in (None, len(networks)):
+            raise ValueError(f"num_qvalue_nets is {count}, but {len(networks)} critics were given")
+        return list(networks), len(networks)
+    number = 2 if count is None else count
+    if number < 1:
+        raise ValueError(f"num_qvalue_nets is {number}: at least one critic is needed")
+    if number == 1:
+        return [networks], 1
+    _log.info("one critic given for %d: TorchRL draws the parameters of each anew; pass a list to keep them", number)
+    return networks, number
+
+
+def ensemble_values(
+    network: TensorDictModule,
+    params: TensorDictBase,
+    key: NestedKey,
+    inputs: Sequence[TensorDict],
+    *,
+    vmap_randomness: str | None,
+) -> tuple[Tensor, ...]:
+    """Q of every critic for each of the inputs; only the first of these is differentiated.
+
+    Args:
+        network: the architecture, called with the parameters of each critic in turn.
+        params: parameters of all critics, stacked along a first dimension of size N.
+        key: where the network writes its values.
+        inputs: TensorDicts with what the network reads; not written to. The shapes may differ.
+        vmap_randomness: evaluate by ``torch.vmap`` with this randomness; None: one critic after another.
+
+    Returns:
+        For inputs of batch size [*B], values [N, *B, ...] each.
+    """
+
+    def one_critic(own: TensorDictBase) -> tuple[Tensor, ...]:
+        # parameters are swapped in once for all inputs: a swap costs as much as a small forward pass
+        with own.to_module(network, preserve_module_state=False):
+            first = network(inputs[0].copy()).get(key)
+            with torch.no_grad():
+                return (first, *(network(other.copy()).get(key) for other in inputs[1:]))
+
+    if vmap_randomness is not None:
+        out: tuple[Tensor, ...] = torch.vmap(one_critic, randomness=vmap_randomness)(params)
+        return out
+    return tuple(torch.stack(values) for values in zip(*map(one_critic, params.unbind(0)), strict=True))
