@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,8 +76,7 @@ def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     draft = _Draft(mapping_of(parsed, f"recipe {ref}"), parsed.lines, problems=list(parsed.problems))
     for override in overrides:
         _apply(draft, override)
-    hint = f"See all keys with: awac-tr recipes show {ref} --resolved" if not parsed.problems else ""
-    recipe = _finish(draft, f"recipe {ref}", hint)
+    recipe = _finish(draft, f"recipe {ref}")
     return LoadedRecipe(recipe, _sources(parsed.data, draft.overridden), path)
 
 
@@ -89,7 +89,11 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
     >>> recipe_from_dict({"name": "a", "env": {"id": "door-binary-v0"}, "data": {"datasets": ["door-demos"]}}).seed
     0
     """
-    return _finish(_Draft(dict(data)), "recipe", "")
+    try:
+        plain = json.loads(json.dumps(data))
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"a recipe holds plain values only (text, numbers, true, false, null): {error}") from error
+    return _finish(_Draft(plain), "recipe")
 
 
 def read_yaml_file(path: Path) -> ParsedYaml:
@@ -165,7 +169,7 @@ def _with(data: Mapping[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
     return changed
 
 
-def _finish(draft: _Draft, title: str, hint: str) -> Recipe:
+def _finish(draft: _Draft, title: str) -> Recipe:
     recipe, problems, wrong = build(Recipe, draft.data, draft.where)
     whole = recipe or _sound_part(draft.data, wrong)
     if whole is not None:
@@ -175,7 +179,7 @@ def _finish(draft: _Draft, title: str, hint: str) -> Recipe:
                 problems.append(Problem(keys[0], draft.where(tuple(keys[0].split("."))), text))
     problems = draft.problems + problems
     if recipe is None or problems:
-        raise problems_error(title, problems, hint)
+        raise problems_error(title, problems, "See all keys with: awac-tr recipes show door --resolved")
     return recipe
 
 

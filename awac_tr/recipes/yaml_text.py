@@ -52,6 +52,9 @@ _Loader.add_implicit_resolver(_TAG + "null", _NULL, ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(_TAG + "bool", _BOOL, list("tTfF"))
 _Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar(_TAG + "str", text, style='"' if "\n" in text else None)
+)
 _Dumper.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
 
 
