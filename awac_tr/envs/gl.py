@@ -17,8 +17,9 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-__all__ = ["BACKENDS", "GLChoice", "GLProbe", "choose_backend", "install_hint", "probe", "use_backend"]
+__all__ = ["BACKENDS", "GLChoice", "GLProbe", "choose_backend", "install_hint", "lighten", "probe", "use_backend"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ BACKENDS: tuple[str, ...] = ("egl", "osmesa", "glfw") if sys.platform.startswith
 
 PROBE_SECONDS = 30.0
 _VARIABLE = "MUJOCO_GL"
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader")
 _LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 _OFF = frozenset({"disable", "disabled", "off", "false", "0"})
 _ANY = frozenset({"", "enable", "enabled", "on", "true", "1"})
@@ -90,6 +92,11 @@ class GLChoice:
     def renderer(self) -> str:
         """The driver's name for the chosen backend, empty without one."""
         return self.probes[-1].renderer if self.backend else ""
+
+    @property
+    def software(self) -> bool:
+        """Pictures are drawn by the processor."""
+        return any(name in self.renderer.lower() for name in _SOFTWARE)
 
     def explain(self) -> str:
         """Why there is no backend, one line an attempt; empty if there is one."""
@@ -193,6 +200,18 @@ def use_backend() -> GLChoice:
         if _in_use.backend:
             _log.info("Drawing with %s (%s).", _in_use.backend.upper(), _in_use.renderer)
     return _in_use
+
+
+def lighten(env: Any) -> None:
+    """Spend less on each picture of a MuJoCo environment, before its first one: coarser shadows, no smoothing of edges.
+
+    For renderers without a GPU: a picture of the door at 640x480 takes 33 to 38 ms of one core instead of 96. Other
+    environments are left alone; the simulation is never touched.
+    """
+    model = getattr(env.unwrapped, "model", None)
+    if hasattr(model, "vis"):
+        model.vis.quality.shadowsize = min(model.vis.quality.shadowsize, 1024)
+        model.vis.quality.offsamples = 0
 
 
 def install_hint(choice: GLChoice) -> str:
