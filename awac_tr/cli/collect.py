@@ -1,0 +1,152 @@
+"""``awac-tr collect``: datasets from demonstrators, clones, noise and policies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from awac_tr.cli.support import echo_json, examples
+
+if TYPE_CHECKING:
+    from awac_tr.collect import CollectReport, Plan
+
+__all__ = ["command"]
+
+_OPTIONS_OF = {
+    "policy": ("policy",),
+    "dataset": ("bc",),
+    "settings": ("bc",),
+    "theta": ("ou",),
+    "sigma": ("ou",),
+    "mode": ("demos", "bc", "policy"),
+}
+"""Options that only some sources look at; given with another one they are a mistake, not a silence."""
+
+
+@click.command(
+    "collect",
+    epilog=examples(
+        "awac-tr collect --source bc --n 500",
+        "awac-tr collect --source demos --env pen-binary-v0 --n 25 --workers 2",
+        "awac-tr collect --source bc --from door-human --out datasets/door-human-bc.hdf5",
+        "awac-tr collect --source ou --env HalfCheetah-v5 --n 20 --theta 0.15 --sigma 0.3",
+        "awac-tr collect --source policy --policy runs/NAME/checkpoints/best.pt --sample --n 100",
+    ),
+)
+@click.option("--source", required=True, type=click.Choice(["demos", "bc", "ou", "random", "policy"]), help="Who acts, see above.")
+@click.option("--n", "n", type=click.IntRange(min=1), help="Episodes  [default: as the dataset's card, or 25, 500, 100].")
+@click.option("--env", "env_id", default=None, help="Gymnasium id  [default: the policy's own, or door-binary-v0].")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of it all  [default: as the dataset's card, or 0].")
+@click.option("--out", type=click.Path(path_type=Path), help="File to make  [default: datasets/ENV-SOURCE.hdf5].")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes; they change nothing but the time.")
+@click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode is cut  [default: as registered].")
+@click.option("--policy", type=click.Path(path_type=Path), help="policy: an expert's .npz, or a checkpoint.")
+@click.option("--from", "dataset", help="bc: what to clone, a name or a file  [default: the environment's demonstrations].")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="bc: a setting of the clone, for example policy.hidden_sizes=[64,64].")
+@click.option("--theta", type=click.FloatRange(0, 1), help="ou: pull to the middle per step  [default: 0.15].")
+@click.option("--sigma", type=click.FloatRange(min=0), help="ou: deviation of the noise per step  [default: 0.3].")
+@click.option("--sample/--mean", "sample", default=None, help="Sample the policy, or act by its mean  [default: sample for bc].")
+@click.option("--action-noise", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Deviation of Gaussian noise on all actions.")
+@click.option("--label", type=click.Choice(["executed", "clean"]), default="executed", show_default=True, help="Actions to write down: executed, or those without --action-noise (for cloning only).")
+@click.option("--state/--no-state", "record_state", default=True, help="Record the simulator's state, for replay  [default: yes].")
+@click.option("--licence", help="Licence of the dataset  [default: that of what the source learnt from].")
+@click.option("--description", default="", help="A sentence about the dataset.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def command(
+    *,
+    source: Any,
+    env_id: str | None,
+    workers: int,
+    theta: float | None,
+    sigma: float | None,
+    sample: bool | None,
+    settings: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **rest: Any,
+) -> None:
+    """Collect a dataset of whole episodes into one HDF5 file.
+
+    \b
+    demos   the demonstrator packaged with awac-tr (pen, door, relocate)
+    bc      a clone of a dataset, trained first and kept beside the file as NAME.clone.pt
+    ou      Ornstein-Uhlenbeck noise
+    random  uniform actions
+    policy  a policy file, --policy
+
+    The same seed gives the same content hash, whatever the number of workers.
+    """
+    given = {"theta": theta, "sigma": sigma, "settings": settings or None, "mode": sample, "policy": rest["policy"], "dataset": rest["dataset"]}
+    _refuse_idle_options(source, given)
+    from awac_tr.collect import collect, plan
+    from awac_tr.collect.display import CollectDisplay
+
+    noise = {name: value for name, value in (("theta", theta), ("sigma", sigma)) if value is not None}
+    ready = plan(
+        source,
+        env_id=env_id or _env_of(rest["policy"]),
+        mode=None if sample is None else "sample" if sample else "mean",
+        options=_nested(settings) if settings else noise or None,
+        **rest,
+    )
+    with CollectDisplay(quiet=quiet) as display:
+        report = collect(ready, workers=workers, overwrite=force, on_episode=display.on_episode, on_check=display.on_check)
+    _show(report, ready, as_json=as_json)
+
+
+def _refuse_idle_options(source: str, given: dict[str, Any]) -> None:
+    names = {"dataset": "--from", "settings": "--set", "mode": "--sample/--mean"}
+    for name, sources in _OPTIONS_OF.items():
+        if given[name] is not None and source not in sources:
+            raise click.UsageError(f"{names.get(name, '--' + name)} has no effect with --source {source}, only with {' or '.join(sources)}.")
+    if source == "policy" and given["policy"] is None:
+        raise click.UsageError("--source policy needs --policy FILE, an expert's .npz or a checkpoint.")
+
+
+def _env_of(policy: Path | None) -> str:
+    """A checkpoint knows its environment; arrays do not."""
+    if policy is None or policy.suffix == ".npz":
+        return "door-binary-v0"
+    from awac_tr.policies.checkpoint import read_checkpoint
+
+    return str(read_checkpoint(policy)["env"]["id"])
+
+
+def _nested(settings: Sequence[str]) -> dict[str, Any]:
+    """``["bc.lr=1e-3"]`` -> ``{"bc": {"lr": 0.001}}``."""
+    from awac_tr.recipes.yaml_text import parse_yaml
+
+    nested: dict[str, Any] = {}
+    for text in settings:
+        key, sign, value = text.partition("=")
+        parsed = parse_yaml(value)
+        if not sign or not key or parsed.problems:
+            raise click.UsageError(f"--set {text}: expected KEY=VALUE, for example bc.lr=1e-3.")
+        *sections, last = key.split(".")
+        inner = nested
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = parsed.data
+    return nested
+
+
+def _show(report: CollectReport, plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        echo_json({**asdict(report), "seed": plan.seed})
+        return
+    click.echo(f"{report.path}")
+    click.echo(f"  hash      {report.content_hash}")
+    click.echo(f"  episodes  {report.episodes} of {report.env_id}, {report.transitions} transitions, by {report.policy}, seed {plan.seed}")
+    if "success_any" in report.measures:
+        click.echo(f"  success   {report.measures['success_any']:.1%} at any step, {report.measures['success_last']:.1%} at the last")
+    click.echo(f"  return    {report.measures['return']:.1f} on average")
+    click.echo(f"  took      {report.seconds:.1f} s, {report.steps_per_second:,.0f} environment steps/s")
+    if report.clone is not None:
+        click.echo(f"  clone     {report.clone}")

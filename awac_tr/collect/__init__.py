@@ -1,0 +1,9 @@
+"""The verb ``collect``: datasets from packaged demonstrators, clones, noise and policies, and from dataset cards."""
+
+from __future__ import annotations
+
+from awac_tr.collect.datasets import collect, ensure_datasets
+from awac_tr.collect.plan import SOURCES, Plan, plan
+from awac_tr.collect.run import CollectProgress, CollectReport
+
+__all__ = ["SOURCES", "CollectProgress", "CollectReport", "Plan", "collect", "ensure_datasets", "plan"]

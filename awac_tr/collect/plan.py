@@ -1,0 +1,122 @@
+"""What to collect: everything that decides what a dataset will hold, with what was not said filled in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from awac_tr.data.paths import dataset_path
+from awac_tr.recipes.cards import DatasetCard, load_card
+from awac_tr.recipes.library import cards
+
+__all__ = ["SOURCES", "Kind", "Mode", "Plan", "default_name", "plan"]
+
+Kind = Literal["demos", "bc", "ou", "random", "policy"]
+Mode = Literal["mean", "sample"]
+SOURCES: Final[tuple[Kind, ...]] = ("demos", "bc", "ou", "random", "policy")
+
+_EPISODES: Final[dict[Kind, int]] = {"demos": 25, "bc": 500, "ou": 100, "random": 100, "policy": 100}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what a collected dataset will hold, and where it goes.
+
+    Attributes:
+        source: who acts.
+        env_id: Gymnasium id.
+        n: episodes.
+        seed: of the whole collection, the clone's training included.
+        out: the file.
+        env_kwargs: keyword arguments of the environment.
+        horizon: steps before an episode is cut; None: as registered.
+        mode: mean or sampled actions, of sources that are policies.
+        policy: the file of source ``policy``.
+        dataset: what source ``bc`` clones.
+        options: ``theta``, ``sigma`` of source ``ou``; settings of the clone of source ``bc``.
+        action_noise: deviation of Gaussian noise added to all actions, in the action's units.
+        label: what stands in the file as actions: those executed, or those of the source without the noise
+            (for cloning only; such a file does not hold what caused its transitions).
+        record_state: keep the simulator's state before each action in ``infos``.
+        licence: of the dataset; None: that of what the source was learnt from.
+        description: of the dataset.
+    """
+
+    source: Kind
+    env_id: str
+    n: int
+    seed: int
+    out: Path
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    horizon: int | None = None
+    mode: Mode = "mean"
+    policy: Path | None = None
+    dataset: Path | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    action_noise: float = 0.0
+    label: Literal["executed", "clean"] = "executed"
+    record_state: bool = True
+    licence: str | None = None
+    description: str = ""
+
+
+def plan(
+    source: Kind,
+    *,
+    env_id: str = "door-binary-v0",
+    n: int | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    mode: Mode | None = None,
+    dataset: str | Path | None = None,
+    options: dict[str, Any] | None = None,
+    **more: Any,
+) -> Plan:
+    """A plan with what was not said filled in: from the shipped card of this environment and source, if there is one.
+
+    Args:
+        source: who acts.
+        env_id: Gymnasium id.
+        n: episodes; None: the card's, else 25 demos, 500 of a clone, 100 otherwise.
+        seed: None: the card's, else 0.
+        out: None: ``datasets/ENV-SOURCE.hdf5``.
+        mode: None: the card's, else sampled for ``bc`` and mean for the others.
+        dataset: what ``bc`` clones, a name or a file; None: the environment's demonstrations.
+        options: of the source; None: the card's, else the defaults.
+        **more: further fields of :class:`Plan`.
+    """
+    name = default_name(env_id, source)
+    card = _card_of(name, env_id, source)
+    if dataset is None and source == "bc":
+        dataset = (card.parent if card else None) or default_name(env_id, "demos")
+    return Plan(
+        source=source,
+        env_id=env_id,
+        n=n if n is not None else (card.n if card and card.n else _EPISODES[source]),
+        seed=seed if seed is not None else (card.seed if card else 0),
+        out=Path(out) if out is not None else dataset_path(name),
+        mode=mode or (card.action if card else ("sample" if source == "bc" else "mean")),
+        dataset=None if dataset is None else dataset_path(dataset),
+        options=options if options is not None else (dict(card.options) if card else {}),
+        **more,
+    )
+
+
+def default_name(env_id: str, source: str) -> str:
+    """The dataset's name where none is given.
+
+    >>> default_name("door-binary-v0", "bc"), default_name("HalfCheetah-v5", "random")
+    ('door-bc', 'halfcheetah-random')
+    """
+    short = re.sub(r"(-binary)?-v\d+$", "", env_id.rpartition(":")[2])
+    return f"{re.sub(r'[^A-Za-z0-9_.-]', '-', short).lower()}-{source}"
+
+
+def _card_of(name: str, env_id: str, source: str) -> DatasetCard | None:
+    """The shipped card that describes this very dataset, if there is one."""
+    if name not in cards():
+        return None
+    card = load_card(name)
+    return card if (card.env, card.source) == (env_id.rpartition(":")[2], source) else None
