@@ -1,0 +1,77 @@
+"""``awac-tr train``: from a recipe to a run folder, or on with one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from awac_tr.cli.support import examples
+
+if TYPE_CHECKING:
+    from awac_tr.recipes.loader import LoadedRecipe
+
+__all__ = ["command"]
+
+
+@click.command(
+    "train",
+    epilog=examples(
+        "awac-tr train recipes/quickstart.yaml",
+        "awac-tr train recipes/door.yaml seed=1 online.steps=300000 --run runs/door-1",
+        "awac-tr train --resume runs/door-1",
+    ),
+)
+@click.argument("recipe", required=False)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Run folder to make  [default: runs/RECIPE-TIME-SEED].")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def command(recipe: str | None, overrides: tuple[str, ...], run_dir: Path | None, resume: Path | None, *, quiet: bool) -> None:
+    """Train a policy as RECIPE says: offline on its datasets, then online.
+
+    RECIPE is a YAML file, or the name of a shipped one; KEY=VALUE changes a key of it, for example seed=3. Datasets that are
+    missing are made from their cards. Ctrl-C saves a checkpoint and says how to go on; a second one stops at once.
+    The run folder is printed on stdout.
+    """
+    from awac_tr.recipes.loader import load_recipe
+
+    if resume is not None:
+        changes = [text for text in (recipe, *overrides) if text is not None]
+        _train(_recipe_of(resume, changes, run_dir), run_dir=None, resume=resume, quiet=quiet)
+        return
+    if recipe is None:
+        raise click.UsageError("give a RECIPE, for example recipes/quickstart.yaml, or --resume RUN.")
+    _train(load_recipe(recipe, overrides), run_dir=run_dir, resume=None, quiet=quiet)
+
+
+def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRecipe:
+    """The recipe that a run folder holds, with changes."""
+    from awac_tr.recipes.loader import load_recipe
+
+    if run_dir is not None:
+        raise click.UsageError("--run makes a new folder and --resume goes on with one: give one of the two.")
+    if not (run / "recipe.yaml").is_file():
+        raise click.UsageError(f"{run} is no run folder: it has no recipe.yaml.")
+    wrong = [text for text in changes if "=" not in text]
+    if wrong:
+        raise click.UsageError(f"--resume takes its recipe from the run; {wrong[0]!r} is no KEY=VALUE.")
+    return load_recipe(run / "recipe.yaml", changes)
+
+
+def _train(loaded: LoadedRecipe, *, run_dir: Path | None, resume: Path | None, quiet: bool) -> None:
+    from awac_tr.collect import ensure_datasets
+    from awac_tr.training.interrupt import TrainingInterrupted
+    from awac_tr.training.loop import train
+    from awac_tr.training.run_folder import RunFolder
+
+    if run_dir is not None:
+        RunFolder.require_new(run_dir)
+    ensure_datasets(list(loaded.recipe.data.datasets))
+    try:
+        click.echo(train(loaded, run_dir=run_dir, resume=resume, quiet=quiet))
+    except TrainingInterrupted as stopped:
+        click.echo(f"Saved. Go on with:\n  awac-tr train --resume {stopped.run}", err=True)
+        sys.exit(128 + stopped.signum)

@@ -1,0 +1,138 @@
+"""``train``: a recipe becomes a run folder, from the beginning or from where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from awac_tr.recipes.resolved import resolved_yaml
+from awac_tr.training import state
+from awac_tr.training.checkpoint import OnlineParts
+from awac_tr.training.display import Display, make_display
+from awac_tr.training.engine import Loop
+from awac_tr.training.interrupt import Interruption, StopRequested, TrainingInterrupted
+from awac_tr.training.metrics import Metrics, read_rows
+from awac_tr.training.progress import Progress
+from awac_tr.training.run_folder import NoticeKeeper, RunFolder, new_id, surroundings, write_atomically
+from awac_tr.training.setup import Rig, prepare
+from awac_tr.training.summary import summarize
+from awac_tr.training.threads import intra_op_threads
+
+if TYPE_CHECKING:
+    from awac_tr.recipes.loader import LoadedRecipe
+
+__all__ = ["train"]
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    loaded: LoadedRecipe, *, run_dir: str | Path | None = None, resume: str | Path | None = None, quiet: bool = False
+) -> Path:
+    """Run an experiment: offline updates, then rounds of environment steps and updates, into a run folder.
+
+    The datasets must be there; ``awac-tr train`` makes missing ones from their cards.
+
+    Args:
+        loaded: the recipe; on resuming, that of the run.
+        run_dir: folder to make; None: ``runs/<recipe>-<time>-<seed>``.
+        resume: run folder to go on with, from its ``checkpoints/last.pt``.
+        quiet: show no progress on stderr.
+
+    Returns:
+        The run folder, with ``recipe.yaml``, ``record.json``, ``metrics.jsonl``, ``summary.json``, ``curve.png`` and
+        ``checkpoints/last.pt`` and ``best.pt``.
+
+    Raises:
+        AwacError: the recipe, a dataset, the environment or the checkpoint cannot be used; before anything is written.
+        TrainingInterrupted: a signal came; a checkpoint was written first.
+    """
+    if run_dir is not None and resume is None:
+        RunFolder.require_new(Path(run_dir))
+    with NoticeKeeper() as notices, intra_op_threads(loaded.recipe.threads), ExitStack() as stack:
+        rig = prepare(loaded.recipe)
+        stack.callback(rig.close)
+        run = _Run.resumed(loaded, rig, Path(resume)) if resume is not None else _Run.begun(loaded, rig, run_dir)
+        run.go(notices, make_display(loaded.recipe, run.progress, quiet=quiet, stream=sys.stderr))
+        return run.folder.path
+
+
+class _Run:
+    """A prepared experiment and its folder."""
+
+    def __init__(self, loaded: LoadedRecipe, rig: Rig, folder: RunFolder, record: dict[str, Any]) -> None:
+        self.loaded, self.rig, self.folder, self.record = loaded, rig, folder, record
+        self.parts = OnlineParts(folder)
+        self.progress = Progress()
+        self.rows, self.means = 0, {}  # type: tuple[int, dict[str, Any]]
+
+    @classmethod
+    def begun(cls, loaded: LoadedRecipe, rig: Rig, run_dir: str | Path | None) -> _Run:
+        """Make the folder and write what is known before training."""
+        folder = RunFolder.create(loaded.recipe, run_dir)
+        record = {"id": new_id(), **surroundings(), "datasets": rig.hashes, "notices": [], "resumed": []}
+        return cls(loaded, rig, folder, record)
+
+    @classmethod
+    def resumed(cls, loaded: LoadedRecipe, rig: Rig, path: Path) -> _Run:
+        """Read the folder's record and checkpoint."""
+        folder = RunFolder(path)
+        run = cls(loaded, rig, folder, folder.read_record())
+        run.progress, payload = state.restore(folder.last, rig, run.parts)
+        run.rows, run.means = payload["metrics_rows"], payload["means"]
+        where = {"update": run.progress.update, "env_step": run.progress.env_step}
+        run.record["resumed"].append({**where, **surroundings()})
+        return run
+
+    def go(self, notices: NoticeKeeper, display: Display) -> None:
+        """Train, and write the folder's files whatever way it ends."""
+        recipe = self.loaded.recipe
+        if not self.folder.recipe.exists() or "override" in self.loaded.sources.values():
+            write_atomically(self.folder.recipe, resolved_yaml(self.loaded))
+        self.write_record(notices)
+        config = recipe.model_dump(mode="json")
+        metrics = Metrics(self.folder.path, recipe.log, run_id=self.record["id"], config=config, keep=self.rows)
+        with ExitStack() as stack:
+            stack.callback(metrics.close)
+            stop = stack.enter_context(Interruption())
+            loop = Loop(self.rig, self.folder, self.progress, metrics=metrics, parts=self.parts, display=display, stop=stop)
+            if self.means:
+                loop.means.load_state_dict(self.means, self.rig.generator.device)
+            display.start()
+            stack.callback(display.stop)
+            try:
+                loop.run()
+            except StopRequested as request:
+                loop.save()
+                self.conclude(notices, finished=False)
+                raise TrainingInterrupted(self.folder.path, stop.signum or 0) from request
+        self.conclude(notices, finished=True)
+
+    def conclude(self, notices: NoticeKeeper, *, finished: bool) -> None:
+        """Write summary.json and record.json, and at the end of a run curve.png."""
+        progress = self.progress
+        rows = read_rows(self.folder.path)
+        summary = summarize(
+            rows,
+            offline_updates=self.loaded.recipe.offline.updates,
+            finished=finished,
+            seconds=progress.seconds,
+            wall=progress.wall,
+        )
+        write_atomically(self.folder.summary, json.dumps(summary, indent=2) + "\n")
+        if finished:
+            from awac_tr.plotting import plot_runs
+
+            plot_runs([self.folder.path], self.folder.curve, measure=self.loaded.recipe.checkpoint.measure)
+        self.write_record(notices, ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+
+    def write_record(self, notices: NoticeKeeper, **more: Any) -> None:
+        """Replace record.json, with the notices given so far."""
+        said = [*self.record["notices"], *(text for text in notices.notices if text not in self.record["notices"])]
+        self.record = {**self.record, "notices": said, **more}
+        self.folder.write_record(self.record)

@@ -1,0 +1,164 @@
+"""Rows of metrics: metrics.jsonl always, and copies of them for CSV, TensorBoard and Weights & Biases."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from awac_tr.errors import AwacError
+
+if TYPE_CHECKING:
+    from torchrl.record.loggers.common import Logger
+
+    from awac_tr.recipes.schema import LogSection
+
+__all__ = ["COUNTERS", "Metrics", "read_rows"]
+
+COUNTERS: Final = ("event", "phase", "update", "env_step", "wall")
+"""What every row has: what happened (train, round, eval), in which phase, after how many updates and steps, when [s]."""
+
+_FILE: Final = "metrics.jsonl"
+_COPIES: Final = ("csv", "tensorboard")
+
+
+def read_rows(run: Path) -> list[dict[str, Any]]:
+    """All rows of a run; a last row that was cut off while being written is left out.
+
+    Raises:
+        AwacError: there is no such file, or a row within it is damaged.
+    """
+    path = run / _FILE
+    if not path.is_file():
+        raise AwacError(f"{run} is no run folder: it has no {_FILE}", "give the folder that awac-tr train made.")
+    return list(_parsed(path))
+
+
+def _parsed(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            return
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            raise AwacError(f"{path}, line {number}: not a row of metrics ({error})") from error
+
+
+class Metrics:
+    """Writes a run's rows.
+
+    Args:
+        run: the run folder.
+        section: which copies to keep beside metrics.jsonl.
+        run_id: names the run at Weights & Biases.
+        config: the resolved recipe, for Weights & Biases.
+        keep: how many rows already there stay (on resuming); what was written after the checkpoint is dropped, so that no
+            row appears twice.
+
+    Attributes:
+        rows: rows in the file.
+    """
+
+    def __init__(self, run: Path, section: LogSection, *, run_id: str, config: Mapping[str, Any], keep: int = 0) -> None:
+        kept = read_rows(run)[:keep] if keep else []
+        self.rows = 0
+        self._file = _fresh(run / _FILE, kept)
+        self._loggers = _copies(run, section)
+        for row in kept:
+            self._copy(row)
+        self.rows = len(kept)
+        if section.wandb != "off":
+            self._loggers.append(_wandb(run, section, run_id, config))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row, and flush it; numbers that JSON cannot hold become null."""
+        plain = {key: _plain(value) for key, value in row.items()}
+        self._file.write(json.dumps(plain) + "\n")
+        self._file.flush()
+        self._copy(plain)
+        self.rows += 1
+
+    def close(self) -> None:
+        """Flush and close everything."""
+        self._file.close()
+        for logger in self._loggers:
+            _close(logger)
+
+    def _copy(self, row: Mapping[str, Any]) -> None:
+        values = {key: float(value) for key, value in row.items() if key not in COUNTERS and isinstance(value, int | float)}
+        values["env_step"] = float(row["env_step"])
+        prefix = "" if row["event"] == "train" else f"{row['event']}/" if row["phase"] != "clone" else "clone/"
+        for logger in self._loggers:
+            logger.log_metrics({prefix + name: value for name, value in values.items()}, step=row["update"])
+
+
+def _fresh(path: Path, kept: list[dict[str, Any]]) -> Any:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in kept)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return path.open("a", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _copies(run: Path, section: LogSection) -> list[Logger]:
+    """Loggers of the kinds that can be made again from metrics.jsonl, emptied."""
+    from torchrl.record.loggers.csv import CSVLogger
+    from torchrl.record.loggers.tensorboard import TensorboardLogger
+
+    for name in _COPIES:
+        if (run / name).exists():
+            shutil.rmtree(run / name)
+    loggers: list[Logger] = []
+    if section.csv:
+        loggers.append(CSVLogger("csv", log_dir=str(run)))
+    if section.tensorboard:
+        loggers.append(TensorboardLogger("tensorboard", log_dir=str(run)))
+    return loggers
+
+
+def _wandb(run: Path, section: LogSection, run_id: str, config: Mapping[str, Any]) -> Logger:
+    try:
+        import wandb
+        from torchrl.record.loggers.wandb import WandbLogger
+    except ImportError as error:
+        raise AwacError(f"log.wandb: {section.wandb}, but wandb is not installed", "pip install wandb, or log.wandb=off") from error
+    mode = os.environ.get("WANDB_MODE")
+    try:
+        return WandbLogger(
+            run.name,
+            offline=section.wandb == "offline",
+            save_dir=str(run),
+            id=run_id,
+            project=section.wandb_project,
+            log_env_packages=False,
+            config=dict(config),
+            settings=wandb.Settings(console="off", disable_git=True, disable_code=True, silent=True),
+        )
+    except wandb.Error as error:
+        raise AwacError(f"Weights & Biases refused: {error}", "log in with wandb login, or use log.wandb=offline") from error
+    finally:  # the logger switches the whole process to offline; runs after this one may want otherwise
+        if mode is None:
+            os.environ.pop("WANDB_MODE", None)
+        else:
+            os.environ["WANDB_MODE"] = mode
+
+
+def _close(logger: Logger) -> None:
+    experiment: Any = logger.experiment
+    if hasattr(experiment, "finish"):
+        experiment.finish()
+    elif hasattr(experiment, "close"):
+        experiment.close()
+    else:
+        for file in experiment.files.values():
+            file.close()

@@ -1,0 +1,80 @@
+"""Where a run stands: two counters from which everything else follows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from awac_tr.recipes.schema import Recipe
+
+__all__ = ["Phase", "Progress"]
+
+Phase = Literal["offline", "online"]
+
+
+@dataclass
+class Progress:
+    """Counters of a run; saved with every checkpoint.
+
+    Algorithm 1 in two numbers: the updates of the offline phase are owed from the beginning, each environment step then owes
+    ``updates_per_step`` more, and steps are taken when nothing is owed.
+
+    Attributes:
+        update: gradient steps made.
+        env_step: environment steps taken.
+        evaluated: (update, env_step) of the last evaluation; None: none yet.
+        clone_evaluated: whether the clone that made the data has been measured.
+        checkpointed: (update, env_step) of ``last.pt``; None: none yet.
+        best: value of the checkpoint measure, and the return, of ``best.pt``; None: none yet.
+        wall: seconds since the beginning, over all sittings, at the last row or checkpoint.
+        seconds: of them by part: update, collect, evaluate, checkpoint.
+    """
+
+    update: int = 0
+    env_step: int = 0
+    evaluated: tuple[int, int] | None = None
+    clone_evaluated: bool = False
+    checkpointed: tuple[int, int] | None = None
+    best: tuple[float, float] | None = None
+    wall: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def phase(self) -> Phase:
+        """``offline`` until the first environment step."""
+        return "online" if self.env_step else "offline"
+
+    def owed(self, recipe: Recipe) -> int:
+        """Updates to make before the next environment step."""
+        return recipe.offline.updates + round(self.env_step * recipe.online.updates_per_step) - self.update
+
+    def at_rest(self, recipe: Recipe) -> bool:
+        """Nothing is owed, and it is the border between the phases or the end."""
+        return self.owed(recipe) <= 0 and (self.env_step == 0 or self.env_step >= recipe.online.steps)
+
+    def finished(self, recipe: Recipe) -> bool:
+        """All steps are taken and all updates made."""
+        return self.owed(recipe) <= 0 and self.env_step >= recipe.online.steps
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the wall time of a block to a part."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain data for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> Progress:
+        """From :meth:`to_plain`'s data."""
+        pairs = {name: tuple(data[name]) for name in ("evaluated", "checkpointed", "best") if data[name] is not None}
+        return cls(**{**data, **pairs})

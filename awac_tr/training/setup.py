@@ -1,0 +1,172 @@
+"""From a recipe to the things that train: environment facts, data, buffer, learner, collector. Nothing is written here."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from awac_tr.algorithms.base import Learner, Statistics
+from awac_tr.algorithms.registry import build_learner
+from awac_tr.data.buffer import build_buffer, load_transitions, observation_statistics
+from awac_tr.data.paths import dataset_path
+from awac_tr.data.reader import open_dataset
+from awac_tr.envs.facts import EnvFacts, env_facts
+from awac_tr.envs.make import make_torchrl_env
+from awac_tr.errors import CheckpointError, RecipeError
+from awac_tr.policies.checkpoint import load_policy
+from awac_tr.training.collection import OnlineCollector, action_bounds
+from awac_tr.training.seeding import Seeds, seed_everything
+
+if TYPE_CHECKING:
+    from tensordict import TensorDict
+    from torch import Tensor
+    from torchrl.data import TensorDictReplayBuffer
+
+    from awac_tr.recipes.schema import EnvSection, Recipe
+
+__all__ = ["Rig", "clone_path", "prepare"]
+
+_log = logging.getLogger(__name__)
+_SQUASHED_MARGIN: Final = 1e-3
+
+
+@dataclass
+class Rig:
+    """Everything a run works with.
+
+    Attributes:
+        recipe: the experiment.
+        facts: of the environment, ``horizon`` as the recipe wants it.
+        action_bounds: (low, high), each [action_size] float32.
+        datasets: files of the offline data, in order.
+        hashes: content hash of each.
+        clone: checkpoint of the clone that made one of them; None: there is none.
+        generator: draws the buffer's batches.
+        buffer: offline transitions, and what is collected.
+        learner: the algorithm.
+        collector: of online steps; None until it is needed.
+    """
+
+    recipe: Recipe
+    facts: EnvFacts
+    action_bounds: tuple[Tensor, Tensor]
+    datasets: list[Path]
+    hashes: dict[str, str]
+    clone: Path | None
+    generator: torch.Generator
+    buffer: TensorDictReplayBuffer
+    learner: Learner
+    collector: OnlineCollector | None = None
+
+    def collect(self, steps: int, env_step: int) -> TensorDict:
+        """Take environment steps; the environment is made at the first call, seeded by the steps taken so far."""
+        if self.collector is None:
+            seed = Seeds.of(self.recipe.seed).env_after(env_step)
+            self.collector = OnlineCollector(self.recipe.env, self.learner.policy, seed=seed)
+        return self.collector.collect(steps)
+
+    def close(self) -> None:
+        """Free the environment."""
+        if self.collector is not None:
+            self.collector.close()
+
+
+def prepare(recipe: Recipe) -> Rig:
+    """Read the data and build everything; random streams are seeded here.
+
+    Raises:
+        AwacError: the environment, a dataset or the recipe cannot be used; nothing has been written.
+    """
+    facts, bounds = _task(recipe.env)
+    datasets = [dataset_path(name) for name in recipe.data.datasets]
+    transitions = load_transitions(datasets, env=facts, action_margin=_margin(recipe))
+    device = _device(recipe.device)
+    seeds = Seeds.of(recipe.seed)
+    seed_everything(seeds.learner)
+    clone = _find_clone(datasets)
+    learner = build_learner(
+        recipe,
+        facts,
+        Statistics(*observation_statistics(transitions)) if recipe.data.normalize_observations else None,
+        device,
+        action_bounds=bounds,
+        initial_policy=_initial_policy(recipe, facts, clone),
+    )
+    generator = torch.Generator(device=device).manual_seed(seeds.buffer)
+    buffer = build_buffer(
+        transitions, recipe.buffer.capacity, recipe.offline.batch_size, device=device, generator=generator
+    )
+    _log.info("%d transitions of %s in the buffer", len(transitions), ", ".join(path.name for path in datasets))
+    return Rig(recipe, facts, bounds, datasets, _hashes(datasets), clone, generator, buffer, learner)
+
+
+def clone_path(dataset: Path) -> Path:
+    """Where the clone that made a dataset is kept: ``door-bc.hdf5`` -> ``door-bc.clone.pt``."""
+    return dataset.with_name(dataset.stem + ".clone.pt")
+
+
+def _find_clone(datasets: Sequence[Path]) -> Path | None:
+    found = [clone_path(path) for path in datasets if clone_path(path).is_file()]
+    return found[0] if found else None
+
+
+def _task(section: EnvSection) -> tuple[EnvFacts, tuple[Tensor, Tensor]]:
+    facts = env_facts(section.id, section.kwargs)
+    env = make_torchrl_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
+    try:
+        bounds = action_bounds(env)
+    finally:
+        env.close()
+    return dataclasses.replace(facts, horizon=section.horizon or facts.horizon), bounds
+
+
+def _margin(recipe: Recipe) -> float:
+    """How far actions are pulled inside their bounds; a squashed Gaussian has no density at them."""
+    if recipe.data.action_margin is not None:
+        return recipe.data.action_margin
+    return _SQUASHED_MARGIN if recipe.policy.distribution == "tanh_normal" else 0.0
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RecipeError(f"device: {name!r} is no device", "write cpu, cuda, cuda:0 or auto.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RecipeError(f"device: {name}, but torch finds no GPU here", "write device=cpu or device=auto.")
+    return device
+
+
+def _hashes(datasets: Sequence[Path]) -> dict[str, str]:
+    hashes = {}
+    for path in datasets:
+        with open_dataset(path) as dataset:
+            hashes[path.name] = dataset.content_hash
+    return hashes
+
+
+def _initial_policy(recipe: Recipe, facts: EnvFacts, clone: Path | None) -> dict[str, Tensor] | None:
+    """Tensors of the policy to start from, observation statistics included: its weights mean nothing without them."""
+    wanted = recipe.policy.init_from
+    if wanted is None:
+        return None
+    if wanted == "clone" and clone is None:
+        raise RecipeError(
+            "policy.init_from: clone, but no dataset of this recipe has a clone beside it (<dataset>.clone.pt)",
+            "name a dataset collected with --source bc, or a policy checkpoint.",
+        )
+    path = clone if wanted == "clone" and clone is not None else Path(wanted)
+    policy = load_policy(path)
+    policy.require(facts.id, facts.observation_size, facts.action_size)
+    if (policy.spec.distribution, policy.spec.std) != (recipe.policy.distribution, recipe.policy.std):
+        raise CheckpointError(f"{path} is a policy of another kind than the recipe's", "make policy.distribution and policy.std agree.")
+    _log.info("the policy starts from %s, and keeps its observation statistics", path)
+    return dict(policy.module.state_dict())

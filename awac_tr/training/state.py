@@ -1,0 +1,116 @@
+"""What a run's checkpoint holds, and how a run is put back to where it was."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from awac_tr.errors import CheckpointError
+from awac_tr.policies.checkpoint import policy_entry, read_checkpoint, save_checkpoint
+from awac_tr.recipes.loader import recipe_from_dict
+from awac_tr.training.progress import Progress
+from awac_tr.training.seeding import restore_rng, rng_state
+
+if TYPE_CHECKING:
+    from awac_tr.recipes.schema import Recipe
+    from awac_tr.training.checkpoint import OnlineParts
+    from awac_tr.training.setup import Rig
+
+__all__ = ["restore", "save", "require_same_experiment"]
+
+_log = logging.getLogger(__name__)
+
+_FREE: Final = ("online.steps", "eval", "log", "checkpoint", "threads", "device")
+"""Keys (or sections) that may change when a run goes on: none of them changes what was computed so far."""
+
+
+def save(path: Path, rig: Rig, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]) -> None:
+    """Write a checkpoint of kind ``train``.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    low, high = rig.action_bounds
+    facts, recipe = rig.facts, rig.recipe
+    payload = {
+        "kind": "train",
+        "policy": policy_entry(
+            rig.learner.policy,
+            recipe.policy,
+            observation_size=facts.observation_size,
+            action_size=facts.action_size,
+            action_low=low.numpy(),
+            action_high=high.numpy(),
+        ),
+        "env": {"id": facts.id, "kwargs": dict(recipe.env.kwargs), "horizon": facts.horizon},
+        "info": {"algorithm": recipe.algorithm, "recipe": recipe.name, "seed": recipe.seed, **_where(progress)},
+        "recipe": recipe.model_dump(mode="json"),
+        "learner": rig.learner.state_dict(),
+        "progress": progress.to_plain(),
+        "metrics_rows": metrics_rows,
+        "means": means,
+        "online_parts": list(parts.names),
+        "datasets": dict(rig.hashes),
+        "rng": {**rng_state(), "buffer": rig.generator.get_state()},
+    }
+    save_checkpoint(path, payload)
+
+
+def _where(progress: Progress) -> dict[str, Any]:
+    return {"update": progress.update, "env_step": progress.env_step}
+
+
+def restore(path: Path, rig: Rig, parts: OnlineParts) -> tuple[Progress, dict[str, Any]]:
+    """Put a freshly prepared rig back to where a checkpoint was written.
+
+    Networks, targets, optimisers, every random stream, the counters and the buffer's contents in their order return; the
+    environment begins a new episode, seeded by the steps taken so far.
+
+    Returns:
+        The counters, and the rest of the checkpoint.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, belongs to another experiment, or its data has changed since.
+    """
+    payload = read_checkpoint(path, kind="train")
+    require_same_experiment(recipe_from_dict(payload["recipe"]), rig.recipe)
+    if payload["datasets"] != rig.hashes:
+        raise CheckpointError(f"{path}: the datasets have changed since the run began", "put the files back that record.json names.")
+    rig.learner.load_state_dict(payload["learner"])
+    for transitions in parts.restore(payload["online_parts"]):
+        rig.buffer.extend(transitions)
+    rng = payload["rng"]
+    restore_rng(rng)
+    rig.generator.set_state(rng["buffer"])
+    progress = Progress.from_plain(payload["progress"])
+    if progress.env_step:
+        _log.info("resumed at step %d: the environment begins a new episode there", progress.env_step)
+    return progress, payload
+
+
+def require_same_experiment(saved: Recipe, wanted: Recipe) -> None:
+    """Refuse to go on with a recipe that would have made another past.
+
+    Raises:
+        CheckpointError: a key other than those of :data:`_FREE` differs.
+    """
+    before, after = _flat(saved.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
+    changed = [key for key in after if before.get(key) != after[key]]
+    refused = [key for key in changed if not any(key == free or key.startswith(free + ".") for free in _FREE)]
+    if refused:
+        raise CheckpointError(
+            f"a run cannot go on with another {', '.join(refused)}", f"what may change on resuming: {', '.join(_FREE)}."
+        )
+    for key in changed:
+        _log.info("going on with %s: %s instead of %s", key, after[key], before.get(key))
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
