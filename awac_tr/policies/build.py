@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from tensordict import NestedKey, TensorDictBase
 from tensordict.nn import (
     InteractionType,
     ProbabilisticTensorDictModule,
     ProbabilisticTensorDictSequential,
-    TensorDictModule,
+    TensorDictModuleBase,
+    dispatch,
 )
 from torch import Tensor, nn
 from torchrl.modules.distributions import IndependentNormal, TanhNormal
@@ -22,9 +25,40 @@ from awac_tr.keys import ACTION, OBSERVATION
 from awac_tr.policies.networks import GaussianNet, Precision, QNet, Standardizer
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
-__all__ = ["build_policy", "build_qvalues", "set_observation_statistics"]
+__all__ = ["Keyed", "build_policy", "build_qvalues", "set_observation_statistics"]
 
 _log = logging.getLogger(__name__)
+
+
+class Keyed(TensorDictModuleBase):
+    """A network with TensorDict keys: TensorDict's own ``TensorDictModule``, less what it costs.
+
+    ``TensorDictModule`` asks for every output whether it is a data frame, and looks for pandas on the disk to know:
+    ten times an update. Here outputs are tensors.
+
+    Args:
+        module: takes one tensor for each of ``in_keys``, gives one for each of ``out_keys`` (a tuple if several).
+        in_keys: what it reads.
+        out_keys: what it writes.
+
+    Examples:
+        >>> Keyed(nn.Linear(3, 1), ["observation"], ["value"])(observation=torch.zeros(5, 3)).shape
+        torch.Size([5, 1])
+    """
+
+    def __init__(self, module: nn.Module, in_keys: Sequence[NestedKey], out_keys: Sequence[NestedKey]) -> None:
+        super().__init__()
+        self.module = module
+        self.in_keys = list(in_keys)
+        self.out_keys = list(out_keys)
+
+    @dispatch(auto_batch_size=False)
+    def forward(self, tensordict: TensorDictBase) -> TensorDictBase:
+        """Write the outputs into the TensorDict, and return it."""
+        out = self.module(*(tensordict.get(key) for key in self.in_keys))
+        for key, value in zip(self.out_keys, out if isinstance(out, tuple) else (out,), strict=True):
+            tensordict.set(key, value)
+        return tensordict
 
 
 def build_policy(
@@ -83,7 +117,7 @@ def build_policy(
     if squashed and affine is not None:
         kwargs = {"low": affine[0] - affine[1], "high": affine[0] + affine[1]}
     return ProbabilisticTensorDictSequential(
-        TensorDictModule(net, in_keys=[OBSERVATION], out_keys=["loc", "scale"]),
+        Keyed(net, in_keys=[OBSERVATION], out_keys=["loc", "scale"]),
         ProbabilisticTensorDictModule(
             in_keys=["loc", "scale"],
             out_keys=[ACTION],
@@ -96,7 +130,7 @@ def build_policy(
 
 def build_qvalues(
     spec: QValueSection, observation_size: int, action_size: int, *, precision: Precision = "fp32"
-) -> list[TensorDictModule]:
+) -> list[Keyed]:
     """Q_phi(s, a), ``spec.count`` times: ``observation``, ``action`` -> ``state_action_value``.
 
     Args:
@@ -114,7 +148,7 @@ def build_qvalues(
         2
     """
     return [
-        TensorDictModule(
+        Keyed(
             QNet(observation_size, action_size, spec.hidden_sizes, spec.activation, precision=precision),
             in_keys=[OBSERVATION, ACTION],
             out_keys=["state_action_value"],
