@@ -17,16 +17,29 @@ if TYPE_CHECKING:
 
 __all__ = ["RowCheck", "episode_findings", "size_findings"]
 
-Rows = Mapping[str, np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+Rows = Mapping[str, Array]
 
 _TOLERANCE: Final = 1e-5
 """By how much an action or a reward may pass its bound: a few roundings of float32."""
 
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
-    "not-finite": ("{rows} with NaN or infinite numbers, first in row {first}", "Drop those episodes, or mend the recorder."),
-    "action-bounds": ("{rows} leave the action bounds, first row {first}", "Store actions as executed: clipped to the bounds."),
-    "reward-range": ("{rows} outside the environment's range, first row {first}", "The rewards are of another task: relabel them."),
-    "reward-rule": ("{rows} differ from the environment's own rule, first row {first}", "The file was made under another rule."),
+    "not-finite": (
+        "{rows} with NaN or infinite numbers, first row {first}",
+        "Leave those episodes out, or mend what recorded them.",
+    ),
+    "action-bounds": (
+        "{rows} outside the action bounds, first row {first}",
+        "Store actions as they were executed, clipped to the bounds.",
+    ),
+    "reward-range": (
+        "{rows} outside the range of the environment's rewards, first row {first}",
+        "The rewards are those of another task: relabel them.",
+    ),
+    "reward-rule": (
+        "{rows} unlike the environment's own rule on the next observation, first row {first}",
+        "The rewards follow another rule: relabel them if that is not meant.",
+    ),
     "both-ends": ("{rows} both terminal and cut, first row {first}; read as terminal", ""),
     "gap": (
         "{rows} whose next observation is not the observation of the row after, first row {first}",
@@ -56,7 +69,7 @@ class RowCheck:
         self._env = env
         self._ours = ours
         self._tally = Tally()
-        self._last: tuple[np.ndarray[Any, Any], bool] | None = None
+        self._last: tuple[Array, bool] | None = None
         self._open_rows = 0
         self._rows = 0
 
@@ -74,15 +87,15 @@ class RowCheck:
         self._lengths(block["terminals"] | block["timeouts"])
         self._rows += len(block["rewards"])
 
-    def _add(self, code: str, array: str, bad: np.ndarray[Any, Any], offset: int = 0) -> None:
+    def _add(self, code: str, array: str, bad: Array, offset: int = 0) -> None:
         self._tally.add(code, array, bad, self._rows + offset)
 
-    def _finite(self, name: str, rows: np.ndarray[Any, Any]) -> None:
-        # One sum is NaN or infinite wherever an entry is, and costs a third of looking at each; float64 cannot overflow here.
+    def _finite(self, name: str, rows: Array) -> None:
+        # The sum is NaN or infinite wherever an entry is, and cheaper than a look at each; float64 cannot overflow here.
         if not np.isfinite(rows.sum(dtype=np.float64)):
             self._add("not-finite", name, ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))
 
-    def _bounds(self, actions: np.ndarray[Any, Any]) -> None:
+    def _bounds(self, actions: Array) -> None:
         if len(self._low) == actions.shape[1]:
             self._add("action-bounds", "actions", ((actions < self._low) | (actions > self._high)).any(axis=1))
 
@@ -111,7 +124,7 @@ class RowCheck:
         if len(states):
             self._last = (following[-1].copy(), bool(ends[-1]))
 
-    def _lengths(self, ends: np.ndarray[Any, Any]) -> None:
+    def _lengths(self, ends: Array) -> None:
         """Position of every row in its episode, to find those beyond the horizon and the length of an open last one."""
         if not len(ends):
             return
@@ -127,10 +140,15 @@ class RowCheck:
         """Everything found in the rows so far, taken as the whole file."""
         found = [self._finding(*item) for item in self._tally.items()]
         if self._open_rows:
-            message = f"the last {self._open_rows} rows have no end: neither terminals nor timeouts is set in the last row"
-            remedy = "Set timeouts in the last row of an episode that was cut."
-            found.append(Finding("error" if self._ours else "warning", "open-end", "timeouts", message, remedy))
+            found.append(self._open_end())
         return found
+
+    def _open_end(self) -> Finding:
+        message = f"the last episode ({self._open_rows:,} rows) has no end: no flag is set in the last row"
+        if self._ours:
+            remedy = "Set timeouts in the last row of an episode that was cut."
+            return Finding("error", "open-end", "timeouts", message, remedy)
+        return Finding("warning", "open-end", "timeouts", f"{message}; read as cut there")
 
     def _finding(self, code: str, array: str, count: int, first: int) -> Finding:
         text, remedy = _TEXTS[code]
@@ -138,7 +156,9 @@ class RowCheck:
         return Finding(self._severity(code), code, array, text.format(rows=rows, first=first), remedy)
 
     def _severity(self, code: str) -> Severity:
-        if code in ("both-ends", "leak", "length", "reward-rule"):
+        if code in ("both-ends", "length"):
+            return "note"
+        if code in ("leak", "reward-rule"):
             return "warning"
         return "error" if self._ours or code not in ("gap", "action-bounds") else "warning"
 
@@ -146,10 +166,9 @@ class RowCheck:
 def size_findings(observation_size: int, action_size: int, env: EnvFacts) -> list[Finding]:
     """Do the widths of a file fit an environment."""
     pairs = (("observations", observation_size, env.observation_size), ("actions", action_size, env.action_size))
+    remedy = "The file was made in another environment."
     return [
-        Finding(
-            "error", "size", name, f"rows of {found} numbers, {env.id} has {wanted}", "The file was made in another environment."
-        )
+        Finding("error", "size", name, f"rows of {found} numbers, {env.id} has {wanted}", remedy)
         for name, found, wanted in pairs
         if found != wanted
     ]
@@ -176,7 +195,8 @@ def episode_findings(episode: Episode, meta: DatasetMeta) -> list[Finding]:
         if array.dtype.kind not in "fiub"
     ]
     if not found and arrays["actions"].shape[1] != len(meta.action_low):
-        found.append(Finding("error", "size", "actions", f"rows of {arrays['actions'].shape[1]}, bounds of {len(meta.action_low)}"))
+        message = f"rows of {arrays['actions'].shape[1]} numbers, bounds of {len(meta.action_low)}"
+        found.append(Finding("error", "size", "actions", message))
     return found or _row_findings(arrays, meta)
 
 

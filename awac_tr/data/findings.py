@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from awac_tr.errors import DatasetError
 
-__all__ = ["Finding", "Severity", "Tally", "errors_of", "refuse"]
+__all__ = ["Finding", "Severity", "Tally", "errors_of", "report", "worst_first"]
 
-Severity = Literal["error", "warning"]
+_LOG = logging.getLogger(__name__)
+_ORDER: Final = ("error", "warning", "note")
+
+Severity = Literal["error", "warning", "note"]
+
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,8 @@ class Finding:
     """One kind of trouble in a dataset file.
 
     Args:
-        severity: ``error``: the file is not loaded; ``warning``: it is, and this is said.
+        severity: ``error``: the file is not loaded; ``warning``: it is, and something is probably wrong with it;
+            ``note``: worth knowing, nothing is wrong.
         code: short stable name, for scripts.
         where: array and rows, or attribute.
         message: what is wrong.
@@ -41,7 +49,7 @@ class Tally:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], tuple[int, int]] = {}
 
-    def add(self, code: str, array: str, bad: np.ndarray[Any, Any], start: int) -> None:
+    def add(self, code: str, array: str, bad: Array, start: int) -> None:
         """Note the bad rows of a block.
 
         Args:
@@ -64,8 +72,13 @@ def errors_of(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity == "error"]
 
 
-def refuse(path: Path, findings: Sequence[Finding]) -> None:
-    """Raise one error that names every finding of severity ``error``; return where there is none.
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors, then warnings, then notes, each in the order they were found."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def report(path: Path, findings: Sequence[Finding]) -> None:
+    """Raise one error that names every finding of severity ``error``; where there is none, log the others.
 
     Args:
         path: file they are about.
@@ -78,4 +91,8 @@ def refuse(path: Path, findings: Sequence[Finding]) -> None:
     if errors:
         lines = [f"{finding.where}: {finding.message}" for finding in errors]
         text = lines[0] if len(lines) == 1 else f"{len(lines)} faults\n" + "\n".join(f"  {line}" for line in lines)
-        raise DatasetError(f"dataset {path}: {text}", " ".join(dict.fromkeys(finding.remedy for finding in errors if finding.remedy)))
+        remedies = dict.fromkeys(finding.remedy for finding in errors if finding.remedy)
+        raise DatasetError(f"dataset {path}: {text}", " ".join(remedies))
+    for finding in findings:
+        level = logging.WARNING if finding.severity == "warning" else logging.INFO
+        _LOG.log(level, "dataset %s: %s: %s", path, finding.where, finding.message)

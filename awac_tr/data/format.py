@@ -6,7 +6,9 @@ from typing import Final
 
 __all__ = [
     "ARRAYS",
+    "EPISODES",
     "FLAGS",
+    "FOREIGN",
     "FORMAT",
     "HASH_ATTRIBUTE",
     "INFOS",
@@ -38,11 +40,19 @@ FLAGS: Final = ("terminals", "timeouts")
 INFOS: Final = "infos"
 """Group of optional arrays, one row a transition: ``infos/success`` [N] bool, ``infos/qpos``, ``infos/qvel`` ..."""
 
-SEEDS: Final = "episodes/seeds"
+EPISODES: Final = "episodes"
+"""Group of arrays with one row an episode."""
+
+SEEDS: Final = f"{EPISODES}/seeds"
 """The seed each episode was reset with, [E] int64; -1 where it has none."""
 
 HASH_ATTRIBUTE: Final = "sha256"
 """Attribute of every array: hash of its bytes."""
+
+FOREIGN: Final = (
+    "not written by awac-tr: environment and horizon unknown, no content hash, action bounds taken as [-1, 1]"
+)
+"""What is said of a file without our attributes."""
 
 _CHUNK_BYTES: Final = 1 << 18
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any, Final
 
 import h5py
 
+from awac_tr.data.paths import SUFFIXES
 from awac_tr.errors import DatasetError
+from awac_tr.recipes.closest import closest
 
 __all__ = ["array_of", "clear_errors", "open_hdf5", "read_attributes"]
 
 _MADE_AGAIN: Final = "Copy, download or collect it again."
 _MAX_CHUNK_BYTES: Final = 1 << 28
+_SMALL: Final = 1 << 20
 _MAX_EXPANSION: Final = 1100
 """Deflate cannot shrink more than 1032-fold; a file that claims more has no data behind its shapes."""
 
@@ -56,11 +60,9 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def _what_is_there(path: Path) -> str:
-    from difflib import get_close_matches
-
-    names = sorted(other.name for other in path.parent.glob("*.hdf5")) if path.parent.is_dir() else []
-    close = get_close_matches(path.name, names, n=1)
-    return f"Did you mean {path.parent / close[0]}?" if close else "awac-tr data list shows the datasets here."
+    names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = closest(path.name, (name for name in names if name.endswith(SUFFIXES)))
+    return f"Did you mean {path.parent / close}?" if close else "awac-tr data list shows the datasets there are."
 
 
 def _why_not_opened(path: Path, error: OSError) -> str:
@@ -98,16 +100,19 @@ def array_of(path: Path, file: h5py.File, name: str) -> h5py.Dataset | None:
     if not isinstance(item, h5py.Dataset):
         return None
     if item.is_virtual or item.external:
-        raise DatasetError(f"dataset {path}: the data of {name} lie in other files: refused", "Ask its author for a single file.")
-    stored, claimed = item.id.get_storage_size(), item.size * item.dtype.itemsize if item.size is not None else 0
-    chunk = item.dtype.itemsize
-    for size in item.chunks or ():
-        chunk *= size
-    if claimed > _MAX_EXPANSION * stored + (1 << 20) or chunk > _MAX_CHUNK_BYTES:
-        raise DatasetError(
-            f"dataset {path}: {name} claims {claimed:,} bytes in chunks of {chunk:,} but holds {stored:,}: refused", _MADE_AGAIN
-        )
+        message = f"dataset {path}: the data of {name} lie in other files: refused"
+        raise DatasetError(message, "Ask its author for a single file.")
+    _refuse_hollow(path, name, item)
     return item
+
+
+def _refuse_hollow(path: Path, name: str, array: h5py.Dataset) -> None:
+    """A few bytes can claim any size, and reading would ask for that much memory."""
+    stored, claimed = array.id.get_storage_size(), math.prod(array.shape or ()) * array.dtype.itemsize
+    chunk = math.prod(array.chunks or ()) * array.dtype.itemsize
+    if claimed > _MAX_EXPANSION * stored + _SMALL or chunk > _MAX_CHUNK_BYTES:
+        sizes = f"{claimed:,} bytes in chunks of {chunk:,}, stored in {stored:,}"
+        raise DatasetError(f"dataset {path}: {name} claims {sizes}: refused", _MADE_AGAIN)
 
 
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:

@@ -17,7 +17,14 @@ __all__ = ["DatasetMeta", "Parent", "meta_from_attributes", "meta_to_attributes"
 
 Bounds = Sequence[float] | np.ndarray[Any, Any]
 
-_PACKAGES: Final = {"awac_tr": "awac-tr", "gymnasium": "gymnasium", "mujoco": "mujoco", "torch": "torch", "numpy": "numpy"}
+_PACKAGES: Final = {
+    "awac_tr": "awac-tr",
+    "gymnasium": "gymnasium",
+    "gymnasium_robotics": "gymnasium-robotics",
+    "mujoco": "mujoco",
+    "numpy": "numpy",
+    "torch": "torch",
+}
 
 
 @dataclass(frozen=True)
@@ -139,8 +146,9 @@ def meta_from_attributes(attributes: Mapping[str, Any]) -> DatasetMeta:
             extra=dict(json.loads(attributes["extra"])),
         )
     except KeyError as error:
-        raise DatasetError(f"the root attribute {error} is missing", "The file was edited, or is not a whole dataset.") from error
-    except (TypeError, ValueError) as error:
+        hint = "The file was edited, or is not a whole dataset."
+        raise DatasetError(f"the root attribute {error} is missing", hint) from error
+    except (TypeError, ValueError, RecursionError) as error:
         raise DatasetError(f"a root attribute cannot be understood: {error}") from error
 
 

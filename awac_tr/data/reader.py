@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import h5py
 import numpy as np
 
-from awac_tr.data.findings import Finding, refuse
-from awac_tr.data.format import ARRAYS, HASH_ATTRIBUTE, INFOS, SEEDS
+from awac_tr.data.findings import Finding, report
+from awac_tr.data.format import ARRAYS, FOREIGN, HASH_ATTRIBUTE, INFOS, SEEDS
 from awac_tr.data.hashing import ArrayHash, content_hash, describe
 from awac_tr.data.hdf5 import clear_errors, open_hdf5, read_attributes
 from awac_tr.data.meta import DatasetMeta, meta_from_attributes
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK_ROWS", "Dataset", "open_dataset"]
 
-_LOG = logging.getLogger(__name__)
+Array = np.ndarray[Any, Any]
 
 BLOCK_ROWS: Final = 1 << 15
 """Rows read at a time when a whole file is gone through."""
@@ -42,7 +40,7 @@ class Dataset:
         ours: True in our format, False for a file of others without our attributes.
         attributes: root attributes as they stand.
         meta: what the file says about itself; defaults (said in the log) where the file is of others.
-        findings: what is wrong with the structure; :func:`open_dataset` hands out only files where that is no error.
+        findings: about its structure; :func:`open_dataset` hands out only files without errors among them.
 
     Raises:
         DatasetError: missing, truncated, no HDF5, leading out of itself, of a newer version.
@@ -56,8 +54,9 @@ class Dataset:
             self.ours = is_ours(self.path, self.attributes)
             with clear_errors(self.path):
                 self._arrays = find_arrays(self.path, self._file)
-                self.findings: list[Finding] = structure_findings(self._arrays, self.attributes, ours=self.ours)
+                findings = structure_findings(self._arrays, self.attributes, ours=self.ours)
             self.meta = self._read_meta()
+            self.findings: list[Finding] = findings + self._bounds_findings()
         except BaseException:
             self._file.close()
             raise
@@ -69,13 +68,22 @@ class Dataset:
             except DatasetError as error:
                 raise DatasetError(f"dataset {self.path}: {error.message}", error.hint) from error
         actions = self._arrays.get("actions")
-        size = actions.shape[1] if actions is not None and actions.ndim == 2 else 0
+        size = actions.shape[-1] if actions is not None and actions.ndim else 0
         return DatasetMeta(env_id="", source="unknown", action_low=[-1.0] * size, action_high=[1.0] * size)
 
-    def __enter__(self) -> Dataset:
+    def _bounds_findings(self) -> list[Finding]:
+        if not self.ours:
+            return [Finding("note", "foreign", "attributes", FOREIGN)]
+        found, actions = len(self.meta.action_low), self._arrays.get("actions")
+        if actions is None or not actions.ndim or actions.shape[-1] == found:
+            return []
+        message = f"bounds of {found} numbers, actions has rows of {actions.shape[-1]}"
+        return [Finding("error", "bounds", "action_low", message, "The file was changed after it was written.")]
+
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -89,7 +97,7 @@ class Dataset:
 
     @property
     def array_names(self) -> list[str]:
-        """Names of all arrays: the six, ``infos/...``, ``episodes/seeds``."""
+        """Names of all arrays: the six, ``infos/...``, ``episodes/...``."""
         return list(self._arrays)
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -98,31 +106,29 @@ class Dataset:
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """Type of an array on disk."""
-        return np.dtype(self._named(name).dtype)
+        found: np.dtype[Any] = self._named(name).dtype
+        return found
 
     def _named(self, name: str) -> h5py.Dataset:
         if name not in self._arrays:
             raise DatasetError(f"dataset {self.path} has no array {name!r}", "It has " + ", ".join(self._arrays) + ".")
         return self._arrays[name]
 
-    def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, Any]:
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Rows ``start:stop`` of an array; the six in the types of the format, others as they are on disk."""
-        array = self._named(name)
-        with clear_errors(self.path):
-            read = np.asarray(array[start:stop])
+        read = self._raw_rows(name, start, stop)
         return read.astype(ARRAYS[name], copy=False) if name in ARRAYS else read
 
-    def raw_rows(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Rows ``start:stop`` in the type they have on disk."""
+    def _raw_rows(self, name: str, start: int, stop: int | None) -> Array:
         array = self._named(name)
         with clear_errors(self.path):
             return np.asarray(array[start:stop])
 
-    def arrays(self, names: Iterable[str]) -> dict[str, np.ndarray[Any, Any]]:
+    def arrays(self, names: Iterable[str]) -> dict[str, Array]:
         """Whole arrays by name."""
         return {name: self.rows(name) for name in names}
 
-    def blocks(self, names: Iterable[str]) -> Iterator[tuple[int, dict[str, np.ndarray[Any, Any]]]]:
+    def blocks(self, names: Iterable[str]) -> Iterator[tuple[int, dict[str, Array]]]:
         """The file from its first row to its last, :data:`BLOCK_ROWS` at a time.
 
         Yields:
@@ -133,8 +139,8 @@ class Dataset:
             yield start, {name: self.rows(name, start, start + BLOCK_ROWS) for name in wanted}
 
     @cached_property
-    def episode_bounds(self) -> np.ndarray[Any, Any]:
-        """First row and row after the last of every episode, [E, 2] int64; a last episode without an end is included."""
+    def episode_bounds(self) -> Array:
+        """First row and row after the last of every episode, [E, 2] int64; a last one without an end is included."""
         ends = np.flatnonzero(self.rows("terminals") | self.rows("timeouts")) + 1
         if not len(ends) or ends[-1] != self.transitions:
             ends = np.append(ends, self.transitions)
@@ -150,7 +156,7 @@ class Dataset:
         seeds = self._arrays.get(SEEDS)
         if seeds is None or seeds.ndim != 1 or not index < len(seeds):
             return -1
-        return int(self.raw_rows(SEEDS, index, index + 1)[0])
+        return int(self.rows(SEEDS, index, index + 1)[0])
 
     def episode(self, index: int) -> Episode:
         """One episode with its infos.
@@ -167,9 +173,12 @@ class Dataset:
             raise DatasetError(f"dataset {self.path} has {self.episodes} episodes, none of number {index}")
         index %= self.episodes
         start, stop = (int(row) for row in self.episode_bounds[index])
-        prefix = INFOS + "/"
-        infos = {name.removeprefix(prefix): self.rows(name, start, stop) for name in self._arrays if name.startswith(prefix)}
-        return Episode(**{name: self.rows(name, start, stop) for name in ARRAYS}, infos=infos, seed=self.seed(index))
+        infos = [name for name in self._arrays if name.startswith(INFOS + "/")]
+        return Episode(
+            **{name: self.rows(name, start, stop) for name in ARRAYS},
+            infos={name.removeprefix(INFOS + "/"): self.rows(name, start, stop) for name in infos},
+            seed=self.seed(index),
+        )
 
     @cached_property
     def content_hash(self) -> str:
@@ -191,7 +200,7 @@ class Dataset:
         array = self._named(name)
         digest = ArrayHash(array.dtype.newbyteorder("<").str, tuple(array.shape[1:]))
         for start in range(0, array.shape[0], BLOCK_ROWS):
-            digest.update(self.raw_rows(name, start, start + BLOCK_ROWS))
+            digest.update(self._raw_rows(name, start, start + BLOCK_ROWS))
         return digest
 
     def noted_hash(self, known: Mapping[str, str]) -> str:
@@ -218,12 +227,8 @@ def open_dataset(path: str | Path) -> Dataset:
     """
     dataset = Dataset(path)
     try:
-        refuse(dataset.path, dataset.findings)
+        report(dataset.path, dataset.findings)
     except DatasetError:
         dataset.close()
         raise
-    if not dataset.ours:
-        _LOG.info("%s has no attributes of awac-tr: environment and horizon unknown, action bounds taken as [-1, 1]", dataset.path)
-    for finding in dataset.findings:
-        _LOG.info("%s: %s %s", dataset.path, finding.where, finding.message)
     return dataset

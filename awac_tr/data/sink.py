@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import os
@@ -9,11 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from awac_tr.errors import DatasetError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: two writers of one file are then not told apart
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Sink"]
 
@@ -39,21 +35,9 @@ class Sink(io.RawIOBase):
         super().__init__()
         self.path = path
         self.error: OSError | None = None
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-        try:
-            self._claim()
-        except BaseException:
-            os.close(self._fd)
-            raise
-
-    def _claim(self) -> None:
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DatasetError(f"{self.path} is being written by another process", "Wait for it, or choose another name.") from error
+        self._fd = _claim(path)
         if os.fstat(self._fd).st_size:
-            _LOG.info("replacing %s, left by a process that was killed", self.path)
+            _LOG.info("replacing %s, left by a process that was killed", path)
             os.ftruncate(self._fd, 0)
 
     def readable(self) -> bool:
@@ -118,3 +102,19 @@ class Sink(io.RawIOBase):
         if not self.closed:
             os.close(self._fd)
         super().close()
+
+
+def _claim(path: Path) -> int:
+    """Open and lock the file; the descriptor, or an error where another process holds it."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking, its writer may have finished and renamed it: this would be that dataset now.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(fd)):
+                return fd
+        except BlockingIOError as error:
+            os.close(fd)
+            message = f"{path} is being written by another process"
+            raise DatasetError(message, "Wait for it, or choose another name.") from error
+        os.close(fd)

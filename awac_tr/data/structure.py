@@ -10,11 +10,13 @@ import h5py
 import numpy as np
 
 from awac_tr.data.findings import Finding
-from awac_tr.data.format import ARRAYS, FLAGS, FORMAT, INFOS, MATRICES, SEEDS, VERSION
+from awac_tr.data.format import ARRAYS, EPISODES, FLAGS, FORMAT, INFOS, MATRICES, VERSION
 from awac_tr.data.hdf5 import array_of
 from awac_tr.errors import DatasetError
 
 __all__ = ["find_arrays", "is_ours", "structure_findings"]
+
+Arrays = Mapping[str, h5py.Dataset]
 
 
 def is_ours(path: Path, attributes: Mapping[str, Any]) -> bool:
@@ -30,28 +32,28 @@ def is_ours(path: Path, attributes: Mapping[str, Any]) -> bool:
     if "format" not in attributes:
         return False
     if attributes["format"] != FORMAT:
-        raise DatasetError(f"dataset {path} says it has the format {attributes['format']!r}, not {FORMAT!r}", "It is a file of another tool.")
+        message = f"dataset {path} says it has the format {attributes['format']!r}, not {FORMAT!r}"
+        raise DatasetError(message, "It is a file of another tool.")
     version = attributes.get("format_version")
     if not isinstance(version, int | np.integer) or version < 1:
         raise DatasetError(f"dataset {path} has no valid format_version (found {version!r})")
     if version > VERSION:
-        raise DatasetError(
-            f"dataset {path} has format version {version}; this awac-tr reads versions up to {VERSION}", "Upgrade awac-tr."
-        )
+        message = f"dataset {path} has format version {version}; this awac-tr reads versions up to {VERSION}"
+        raise DatasetError(message, "Upgrade awac-tr.")
     return True
 
 
 def find_arrays(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The arrays of a file that the format knows: the six, ``infos/*`` and ``episodes/seeds``."""
-    names = [*ARRAYS, SEEDS]
-    infos = file.get(INFOS)
-    if isinstance(infos, h5py.Group):
-        names += [f"{INFOS}/{name}" for name in infos]
+    """The arrays of a file that the format knows: the six, ``infos/*`` and ``episodes/*``."""
+    names = list(ARRAYS)
+    for folder in (INFOS, EPISODES):
+        group = file.get(folder)
+        names += [f"{folder}/{name}" for name in group] if isinstance(group, h5py.Group) else []
     found = {name: array_of(path, file, name) for name in names}
     return {name: array for name, array in found.items() if array is not None}
 
 
-def structure_findings(arrays: Mapping[str, h5py.Dataset], attributes: Mapping[str, Any], *, ours: bool) -> list[Finding]:
+def structure_findings(arrays: Arrays, attributes: Mapping[str, Any], *, ours: bool) -> list[Finding]:
     """Everything wrong with a file before its rows are looked at.
 
     Args:
@@ -71,7 +73,7 @@ def structure_findings(arrays: Mapping[str, h5py.Dataset], attributes: Mapping[s
 
 def _missing(name: str) -> Finding:
     if name in FLAGS:
-        message = "missing: without it the end of a task cannot be told from a cut, and values would be bootstrapped wrongly"
+        message = "missing: without it the end of a task cannot be told from a cut, and values would come out wrong"
         remedy = "Write terminals (the task ended) and timeouts (the episode was cut), one bool a row."
     elif name == "next_observations":
         message = "missing: the state that follows the last row of an episode cannot be made up"
@@ -85,17 +87,18 @@ def _kind_findings(name: str, array: h5py.Dataset, *, ours: bool) -> list[Findin
     """Number of axes and type of one of the six arrays."""
     axes = 2 if name in MATRICES else 1
     if array.ndim != axes:
-        return [Finding("error", "shape", name, f"has shape {array.shape}, expected {axes} axes", "One row a transition.")]
+        message = f"has shape {array.shape}, expected {axes} axes"
+        return [Finding("error", "shape", name, message, "One row a transition.")]
     expected = np.dtype(ARRAYS[name])
     if array.dtype == expected:
         return []
     if ours or array.dtype.kind not in "fiub":
         remedy = f"Store it as {expected.name}."
         return [Finding("error", "dtype", name, f"has type {array.dtype}, expected {expected.name}", remedy)]
-    return [Finding("warning", "dtype", name, f"has type {array.dtype}, is read as {expected.name}")]
+    return [Finding("note", "dtype", name, f"has type {array.dtype}, is read as {expected.name}")]
 
 
-def _row_findings(arrays: Mapping[str, h5py.Dataset], *, ours: bool) -> list[Finding]:
+def _row_findings(arrays: Arrays, *, ours: bool) -> list[Finding]:
     """Do all arrays agree on the number of rows, and states on their width."""
     if "observations" not in arrays or arrays["observations"].ndim == 0:
         return []
@@ -104,7 +107,7 @@ def _row_findings(arrays: Mapping[str, h5py.Dataset], *, ours: bool) -> list[Fin
         findings.append(Finding("error", "empty", "observations", "holds no transition"))
     for name, array in arrays.items():
         found = array.shape[0] if array.ndim else None
-        if name != SEEDS and found != rows and (ours or name in ARRAYS):
+        if not name.startswith(EPISODES) and found != rows and (ours or name in ARRAYS):
             message = f"has {found} rows, observations has {rows}"
             findings.append(Finding("error", "rows", name, message, "Every array has one row a transition."))
     widths = [arrays[name].shape[1:] for name in ("observations", "next_observations") if name in arrays]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from awac_tr.data.checks import RowCheck, size_findings
-from awac_tr.data.findings import Finding, errors_of, refuse
-from awac_tr.data.format import ARRAYS, SEEDS
+from awac_tr.data.findings import Finding, errors_of, report, worst_first
+from awac_tr.data.format import ARRAYS, EPISODES
 from awac_tr.data.hashing import ArrayHash
 from awac_tr.data.reader import Dataset
 from awac_tr.errors import AwacError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["scan", "validate"]
 
-_LOG = logging.getLogger(__name__)
+Array = np.ndarray[Any, Any]
 
 _CHANGED = "The file was changed after it was written: make it again."
 
@@ -33,21 +32,19 @@ def validate(path: str | Path) -> list[Finding]:
         path: an HDF5 file in our format, or any with D4RL's six arrays.
 
     Raises:
-        DatasetError: the file cannot be read at all: missing, truncated, no HDF5, of a newer version, leading out of itself.
+        DatasetError: the file cannot be read at all: missing, truncated, no HDF5, of a newer version, or it leads out of
+            itself.
     """
     with Dataset(path) as dataset:
         findings = list(dataset.findings)
-        if not dataset.ours:
-            message = "no attributes of awac-tr: environment and horizon unknown, action bounds taken as [-1, 1], no content hash"
-            findings.append(Finding("warning", "foreign", "attributes", message))
         if not errors_of(findings):
             env, unknown = _env_of(dataset)
             findings += unknown + _content_findings(dataset, env, everything=True)
-            findings += _seed_findings(dataset)
-    return sorted(findings, key=lambda finding: finding.severity != "error")
+            findings += _count_findings(dataset)
+    return worst_first(findings)
 
 
-def scan(dataset: Dataset, *, env: EnvFacts | None, out: Mapping[str, np.ndarray[Any, Any]] | None = None) -> None:
+def scan(dataset: Dataset, *, env: EnvFacts | None, out: Mapping[str, Array] | None = None) -> None:
     """Read the six arrays once, validating them on the way; warnings are logged.
 
     Args:
@@ -59,9 +56,10 @@ def scan(dataset: Dataset, *, env: EnvFacts | None, out: Mapping[str, np.ndarray
         DatasetError: something is wrong; everything in one message.
     """
     findings = _content_findings(dataset, env, everything=False, out=out)
-    refuse(dataset.path, findings)
-    for finding in findings:
-        _LOG.info("%s: %s: %s", dataset.path, finding.where, finding.message)
+    if env is not None and dataset.meta.env_id and dataset.meta.env_id != env.id:
+        message = f"made in {dataset.meta.env_id}, used for {env.id}"
+        findings.append(Finding("warning", "other-env", "env_id", message))
+    report(dataset.path, findings)
 
 
 def _env_of(dataset: Dataset) -> tuple[EnvFacts | None, list[Finding]]:
@@ -74,14 +72,15 @@ def _env_of(dataset: Dataset) -> tuple[EnvFacts | None, list[Finding]]:
         return env_facts(dataset.meta.env_id, dataset.meta.env_kwargs), []
     except AwacError as error:
         message = f"{error.message}: sizes and rewards were not checked against it"
-        return None, [Finding("warning", "unknown-env", "env_id", message)]
+        return None, [Finding("note", "unknown-env", "env_id", message)]
 
 
 def _content_findings(
-    dataset: Dataset, env: EnvFacts | None, *, everything: bool, out: Mapping[str, np.ndarray[Any, Any]] | None = None
+    dataset: Dataset, env: EnvFacts | None, *, everything: bool, out: Mapping[str, Array] | None = None
 ) -> list[Finding]:
     """Sizes, rows and hashes; ``everything`` also hashes the optional arrays."""
-    findings = size_findings(dataset.shape("observations")[1], dataset.shape("actions")[1], env) if env is not None else []
+    sizes = (dataset.shape(name)[1] for name in ("observations", "actions"))
+    findings = size_findings(*sizes, env) if env is not None else []
     check = RowCheck(dataset.meta, env=env, ours=dataset.ours)
     hashes = {name: ArrayHash(kind, dataset.shape(name)[1:]) for name, kind in ARRAYS.items()} if dataset.ours else {}
     for start, block in dataset.blocks(ARRAYS):
@@ -99,20 +98,24 @@ def _hash_findings(dataset: Dataset, hashes: Mapping[str, ArrayHash], *, everyth
     if everything:
         known |= {name: dataset.hash_array(name).hexdigest() for name in dataset.array_names if name not in known}
     changed = [name for name, digest in known.items() if dataset.stored_hash(name) != digest]
-    findings = [Finding("error", "hash", name, "its bytes do not match the hash in the file", _CHANGED) for name in changed]
+    message = "its bytes do not match the hash in the file"
+    findings = [Finding("error", "hash", name, message, _CHANGED) for name in changed]
     if dataset.noted_hash(known) != dataset.content_hash and not findings:
         findings.append(Finding("error", "hash", "content_hash", "does not match the arrays of the file", _CHANGED))
     return findings
 
 
-def _seed_findings(dataset: Dataset) -> list[Finding]:
-    findings = []
-    if SEEDS in dataset.array_names and dataset.shape(SEEDS) != (dataset.episodes,):
-        message = f"has shape {dataset.shape(SEEDS)}, the file {dataset.episodes} episodes"
-        findings.append(Finding("error", "seeds", SEEDS, message, _CHANGED))
-    counts = {"n_transitions": dataset.transitions, "n_episodes": dataset.episodes}
-    for name, count in counts.items():
-        if dataset.ours and int(dataset.attributes.get(name, -1)) != count:
-            message = f"says {dataset.attributes.get(name)}, the file has {count}"
-            findings.append(Finding("error", "count", name, message, _CHANGED))
-    return findings
+def _count_findings(dataset: Dataset) -> list[Finding]:
+    """Numbers of rows and episodes as noted, and one row an episode where the format says so."""
+    if not dataset.ours:
+        return []
+    noted = {name: dataset.attributes.get(name) for name in ("n_transitions", "n_episodes")}
+    counted = {"n_transitions": dataset.transitions, "n_episodes": dataset.episodes}
+    for name in dataset.array_names:
+        if name.startswith(EPISODES + "/"):
+            noted[name], counted[name] = (dataset.shape(name) or (None,))[0], dataset.episodes
+    return [
+        Finding("error", "count", name, f"says {noted[name]}, the file has {counted[name]}", _CHANGED)
+        for name in counted
+        if noted[name] != counted[name]
+    ]

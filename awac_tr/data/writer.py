@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
 
 from awac_tr.data.checks import episode_findings
 from awac_tr.data.findings import errors_of
-from awac_tr.data.format import ARRAYS, HASH_ATTRIBUTE, INFOS, SEEDS, chunk_rows
+from awac_tr.data.format import ARRAYS, EPISODES, HASH_ATTRIBUTE, INFOS, SEEDS, chunk_rows
 from awac_tr.data.hashing import ArrayHash, content_hash
 from awac_tr.data.meta import DatasetMeta, meta_to_attributes
 from awac_tr.data.sink import Sink
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from awac_tr.envs.rollout import Episode
 
 __all__ = ["DatasetWriter"]
+
+Rows = np.ndarray[Any, Any]
 
 
 class DatasetWriter:
@@ -71,7 +72,7 @@ class DatasetWriter:
         if self.path.exists() and not self._overwrite:
             raise DatasetError(f"{self.path} exists already", "Choose another name, or replace it with --force.")
 
-    def __enter__(self) -> DatasetWriter:
+    def __enter__(self) -> Self:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._sink = Sink(self.part)
@@ -86,11 +87,15 @@ class DatasetWriter:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.abort()
 
-    def append(self, episode: Episode) -> None:
+    def append(self, episode: Episode, *, per_episode: Mapping[str, Rows] | None = None) -> None:
         """Add one whole episode and hand it to the operating system.
+
+        Args:
+            episode: the episode.
+            per_episode: name -> what is true of the whole episode, any shape; becomes a row of ``episodes/NAME``.
 
         Raises:
             DatasetError: the episode would not pass validation, does not fit those before it, or the disk is full.
@@ -100,7 +105,7 @@ class DatasetWriter:
         if errors:
             text = "; ".join(f"{finding.where}: {finding.message}" for finding in errors)
             raise DatasetError(f"episode {self.episodes} (seed {episode.seed}) cannot be stored: {text}")
-        arrays = self._rows_of(episode)
+        arrays = self._rows_of(episode, per_episode or {})
         if not self._arrays:
             for name, rows in arrays.items():
                 self._create(file, name, rows)
@@ -114,16 +119,19 @@ class DatasetWriter:
 
     def _opened(self) -> h5py.File:
         if self._file is None:
-            raise DatasetError(f"{self.path} is not being written", "Use the writer in a with block, and not after finish().")
+            hint = "Use the writer in a with block, and not after finish()."
+            raise DatasetError(f"{self.path} is not being written", hint)
         return self._file
 
     @staticmethod
-    def _rows_of(episode: Episode) -> dict[str, np.ndarray[Any, Any]]:
+    def _rows_of(episode: Episode, per_episode: Mapping[str, Rows]) -> dict[str, Rows]:
         arrays = {name: np.asarray(getattr(episode, name), dtype=kind) for name, kind in ARRAYS.items()}
         infos = {f"{INFOS}/{name}": np.asarray(rows) for name, rows in sorted(episode.infos.items())}
-        return arrays | infos | {SEEDS: np.asarray([episode.seed], dtype="<i8")}
+        seeds = {SEEDS: np.asarray([episode.seed], dtype="<i8")}
+        once = {f"{EPISODES}/{name}": np.asarray(value)[np.newaxis] for name, value in sorted(per_episode.items())}
+        return arrays | infos | seeds | once
 
-    def _create(self, file: h5py.File, name: str, rows: np.ndarray[Any, Any]) -> None:
+    def _create(self, file: h5py.File, name: str, rows: Rows) -> None:
         kind, shape = rows.dtype.newbyteorder("<"), rows.shape[1:]
         chunks = (chunk_rows(kind.itemsize * int(np.prod(shape))), *shape)
         self._arrays[name] = file.create_dataset(
@@ -131,14 +139,14 @@ class DatasetWriter:
         )
         self._hashes[name] = ArrayHash(kind.str, shape)
 
-    def _refuse_other_shapes(self, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+    def _refuse_other_shapes(self, arrays: dict[str, Rows]) -> None:
         expected = {name: (digest.dtype, digest.row_shape) for name, digest in self._hashes.items()}
         found = {name: (rows.dtype.newbyteorder("<").str, rows.shape[1:]) for name, rows in arrays.items()}
         if found != expected:
             names = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
             raise DatasetError(f"episode {self.episodes} differs from those before it in {', '.join(names)}")
 
-    def _extend(self, name: str, rows: np.ndarray[Any, Any]) -> None:
+    def _extend(self, name: str, rows: Rows) -> None:
         array, start = self._arrays[name], self._hashes[name].rows
         array.resize(start + len(rows), axis=0)
         array[start:] = rows
@@ -168,7 +176,7 @@ class DatasetWriter:
         digest = content_hash({name: part.line(name) for name, part in self._hashes.items()})
         for name, array in self._arrays.items():
             array.attrs[HASH_ATTRIBUTE] = self._hashes[name].hexdigest()
-        created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        created = datetime.now(UTC).isoformat(timespec="seconds")
         counts = {"n_transitions": self.transitions, "n_episodes": self.episodes}
         file.attrs.update({**counts, "created": created, "content_hash": digest, "complete": True})
         self._close_file()
@@ -187,7 +195,7 @@ class DatasetWriter:
             sink.sync()
             self._check_disk()
         self._refuse_existing()
-        os.replace(self.part, self.path)
+        self.part.replace(self.path)
         self._sink = None
         if sink is not None:
             sink.close()
