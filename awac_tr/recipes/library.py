@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from awac_tr.errors import AwacError, RecipeError
@@ -116,7 +117,8 @@ def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
         part.write_bytes(source.read_bytes())
         part.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise RecipeError(f"cannot write {target}: {error.strerror}", "Choose a place you may write to.") from error
     return target
 

@@ -1,5 +1,7 @@
 """Each mistake, and the exact words it is answered with."""
 
+# ruff: noqa: E501  (tables)
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -80,8 +82,7 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
     ),
     "word for bounds": (
         "awac:\n  value_bounds: rewards_range",
-        ("awac.value_bounds", "line 7", "expected reward_range or a list of 2 items, each a number or null, "
-         "got 'rewards_range'; did you mean 'reward_range'?"),
+        ("awac.value_bounds", "line 7", "expected reward_range or a list of 2 items, each a number or null, got 'rewards_range'; did you mean 'reward_range'?"),
     ),
     "scalar for a section": (
         "buffer: 3",
@@ -228,7 +229,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_squashed_policies_refuse_a_margin_of_zero(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(GOOD + "  action_margin: 0\npolicy: {distribution: tanh_normal}\n")
-    with pytest.raises(RecipeError, match="log-densities at the action bounds are infinite; use null or 0.001"):
+    with pytest.raises(RecipeError, match=r"log-densities at the action bounds are infinite; use null or 0\.001"):
         load_recipe(path)
     assert load_recipe(path, ["data.action_margin=null"]).recipe.policy.distribution == "tanh_normal"
 

@@ -1,0 +1,114 @@
+"""Everything that comes with awac-tr is valid, and the presets say what the paper and the authors' code say."""
+
+from __future__ import annotations
+
+import pytest
+
+from awac_tr.recipes.cards import load_card
+from awac_tr.recipes.library import cards, purpose, recipes
+from awac_tr.recipes.loader import load_recipe
+from awac_tr.recipes.schema import Recipe
+from awac_tr.recipes.verify import verify
+
+TASKS = ("door", "pen", "relocate")
+
+
+def test_all_are_there() -> None:
+    presets = {f"{task}{kind}" for task in TASKS for kind in ("", "-authors", "-demonstrator")}
+    assert presets | {"quickstart"} == set(recipes())
+    made = {f"{task}-{kind}" for task in TASKS for kind in ("demos", "bc", "expert")}
+    assert made | {"door-human", "door-human-bc", "quickstart-demos", "quickstart-bc"} == set(cards())
+
+
+@pytest.mark.parametrize("name", [*recipes(), *cards()])
+def test_each_is_valid_with_all_it_stands_on(name: str) -> None:
+    assert verify(name) == {**cards(), **recipes()}[name]
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_each_recipe_opens_with_purpose_command_data_and_expectation(name: str) -> None:
+    path = recipes()[name]
+    header = [line for line in path.read_text().split("name:")[0].splitlines() if line.startswith("#")]
+    assert purpose(path).endswith(".")
+    for start in (f"# Run:     awac-tr train recipes/{name}.yaml", "# Data:    ", "# Expect:  "):
+        assert any(line.startswith(start) for line in header), start
+    assert load_recipe(name).recipe.name == name
+
+
+@pytest.mark.parametrize("name", cards())
+def test_each_card_has_licence_purpose_and_a_count_to_expect(name: str) -> None:
+    card = load_card(name)
+    assert card.licence in ("MIT", "Apache-2.0")
+    assert card.description
+    assert purpose(cards()[name]).endswith(".")
+    assert card.expected["episodes"] == (card.n or 25)
+
+
+def as_in_table_1(recipe: Recipe) -> None:
+    awac, four = recipe.awac, (256, 256, 256, 256)
+    assert (recipe.policy.hidden_sizes, recipe.policy.activation) == (four, "relu")
+    assert (recipe.qvalue.hidden_sizes, recipe.qvalue.activation) == (four, "relu")
+    assert (awac.policy_lr, awac.policy_weight_decay) == (3e-4, 1e-4)
+    assert (awac.qvalue_lr, awac.qvalue_weight_decay) == (3e-4, 0.0)
+    assert (awac.gamma, awac.tau) == (0.99, 5e-3)
+    assert (recipe.offline.updates, recipe.offline.batch_size, recipe.online.batch_size) == (25_000, 1024, 1024)
+    assert recipe.online.updates_per_step == 1
+    assert recipe.buffer.capacity == 1_000_000
+
+
+@pytest.mark.parametrize(("task", "steps"), [("door", 300_000), ("pen", 120_000), ("relocate", 1_000_000)])
+def test_the_paper_preset_is_table_1_and_appendix_a3(task: str, steps: int) -> None:
+    recipe = load_recipe(task).recipe
+    as_in_table_1(recipe)
+    awac = recipe.awac
+    assert (awac.lmbda, awac.weighting, awac.advantage_max, awac.weight_max) == (0.3, "exp", None, None)
+    assert (awac.value_estimate, awac.value_samples, awac.value_bounds) == ("sample", 1, (None, 0.0))
+    assert not awac.ignore_terminals
+    assert recipe.env.id == f"{task}-binary-v0"
+    assert recipe.data.datasets == (f"{task}-demos", f"{task}-bc")
+    assert (recipe.online.steps, recipe.online.steps_per_round) == (steps, 1000)
+    assert [load_card(name).n for name in recipe.data.datasets] == [25, 500]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_authors_preset_differs_where_their_code_does_and_nowhere_else(task: str) -> None:
+    paper, authors = load_recipe(task).recipe.model_dump(), load_recipe(f"{task}-authors").recipe.model_dump()
+    different = {
+        f"{section}.{key}": authors[section][key]
+        for section, values in paper.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if authors[section][key] != value
+    }
+    assert different == {
+        "policy.hidden_sizes": (256, 256),
+        "qvalue.hidden_sizes": (256, 256),
+        "awac.lmbda": 0.5,
+        "awac.weighting": "softmax",
+        "awac.advantage_max": 0.5,
+        "awac.value_estimate": "mean",
+        "awac.ignore_terminals": True,
+        "offline.batch_size": 128,
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_paper_and_authors_act_by_a_gaussian_that_starts_narrow(task: str) -> None:
+    for name in (task, f"{task}-authors"):
+        policy = load_recipe(name).recipe.policy
+        assert (policy.distribution, policy.std) == ("normal", "independent")
+        assert (policy.log_std_min + policy.log_std_max) / 2 == -3
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_observations_are_standardised_everywhere(name: str) -> None:
+    assert load_recipe(name).recipe.data.normalize_observations
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_demonstrators_are_clones_of_experts(task: str) -> None:
+    recipe = load_recipe(f"{task}-demonstrator").recipe
+    assert (recipe.algorithm, recipe.online.steps) == ("bc", 0)
+    (dataset,) = recipe.data.datasets
+    card = load_card(dataset)
+    assert (card.source, card.env, card.policy) == ("policy", f"{task}-binary-v0", f"dapg_{task}.npz")
