@@ -91,7 +91,7 @@ class RowCheck:
         self._tally.add(code, array, bad, self._rows + offset)
 
     def _finite(self, name: str, rows: Array) -> None:
-        # The sum is NaN or infinite wherever an entry is, and cheaper than a look at each; float64 cannot overflow here.
+        # A sum is NaN or infinite wherever an entry is, and cheaper than a look at each; float64 cannot overflow.
         if not np.isfinite(rows.sum(dtype=np.float64)):
             self._add("not-finite", name, ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))
 
@@ -118,9 +118,9 @@ class RowCheck:
         self._add("gap", "next_observations", ~joined & ~ends[:-1])
         self._add("leak", "next_observations", joined & ends[:-1])
         if self._last is not None and len(states):
-            same = np.asarray([bool((self._last[0] == states[0]).all())])
-            self._add("gap", "next_observations", ~same & (not self._last[1]), -1)
-            self._add("leak", "next_observations", same & self._last[1], -1)
+            same, ended = bool((self._last[0] == states[0]).all()), self._last[1]
+            self._add("gap", "next_observations", np.array([not same and not ended]), -1)
+            self._add("leak", "next_observations", np.array([same and ended]), -1)
         if len(states):
             self._last = (following[-1].copy(), bool(ends[-1]))
 
@@ -163,14 +163,19 @@ class RowCheck:
         return "error" if self._ours or code not in ("gap", "action-bounds") else "warning"
 
 
-def size_findings(observation_size: int, action_size: int, env: EnvFacts) -> list[Finding]:
-    """Do the widths of a file fit an environment."""
-    pairs = (("observations", observation_size, env.observation_size), ("actions", action_size, env.action_size))
+def size_findings(sizes: Mapping[str, int], env: EnvFacts) -> list[Finding]:
+    """Do the widths of a file fit an environment.
+
+    Args:
+        sizes: numbers a row of ``observations`` and ``actions``.
+        env: the environment.
+    """
+    wanted_sizes = {"observations": env.observation_size, "actions": env.action_size}
     remedy = "The file was made in another environment."
     return [
-        Finding("error", "size", name, f"rows of {found} numbers, {env.id} has {wanted}", remedy)
-        for name, found, wanted in pairs
-        if found != wanted
+        Finding("error", "size", name, f"rows of {sizes[name]} numbers, {env.id} has {wanted}", remedy)
+        for name, wanted in wanted_sizes.items()
+        if sizes[name] != wanted
     ]
 
 

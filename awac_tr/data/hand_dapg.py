@@ -2,14 +2,14 @@
 
 Every episode is a dict with ``observations`` [T, o] and ``actions`` [T, a]. What we make of it:
 
-- *Next observations.* The file has T observations for T actions, so the state after the last action is unknown. The next
-  observation of row t is the observation of row t + 1, and the last row is dropped.
+- *Next observations.* The file has T observations for T actions, so the state after the last action is unknown. The
+  next observation of row t is the observation of row t + 1, and the last row is dropped.
 - *Rewards* are the environment's own rule applied to the next observation: the reward of row t is that of the state its
   action led to, as ``env.step`` returns it. Those in the file belong to other rewards and are not used.
 - *Actions* are clipped to the bounds, as the simulator does before it executes them.
 - *Ends.* Nothing terminates in these tasks: the last row is a timeout. Episodes longer than the horizon are kept.
-- *Initial states* (``init_state_dict``) go to ``episodes/init_...``; the recorded observations are the truth, since in the
-  published file the hand's initial position is all zero while the first observation has it elsewhere.
+- *Initial states* (``init_state_dict``) go to ``episodes/init_...``; the recorded observations are the truth, since in
+  the published file the hand's initial position is all zero while the first observation has it elsewhere.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class _Target:
             env.close()
 
 
-def import_hand_dapg(source: str | Path, out: str | Path, env_id: str, *, overwrite: bool = False) -> ImportReport:
+def import_hand_dapg(
+    source: str | Path, out: str | Path, env_id: str, *, overwrite: bool = False, licence: str = ""
+) -> ImportReport:
     """Turn a pickle of hand_dapg demonstrations into a dataset file.
 
     Args:
@@ -100,6 +102,7 @@ def import_hand_dapg(source: str | Path, out: str | Path, env_id: str, *, overwr
         out: dataset file to make.
         env_id: environment whose reward rule, bounds and sizes apply, for example ``door-binary-v0``.
         overwrite: replace an existing file.
+        licence: licence of the demonstrations, noted in the file.
 
     Raises:
         DatasetError: the pickle is refused or of another layout, sizes are another environment's, or ``out`` exists.
@@ -107,7 +110,7 @@ def import_hand_dapg(source: str | Path, out: str | Path, env_id: str, *, overwr
     """
     source, report = Path(source), ImportReport(Path(out))
     target = _Target.of(env_id)
-    writer = DatasetWriter(out, _meta(source, target), overwrite=overwrite)
+    writer = DatasetWriter(out, _meta(source, target, licence), overwrite=overwrite)
     demonstrations = _demonstrations(source)
     with writer:
         for number, demonstration in enumerate(demonstrations):
@@ -122,7 +125,7 @@ def import_hand_dapg(source: str | Path, out: str | Path, env_id: str, *, overwr
     return report
 
 
-def _meta(source: Path, target: _Target) -> DatasetMeta:
+def _meta(source: Path, target: _Target, licence: str) -> DatasetMeta:
     return DatasetMeta(
         env_id=target.facts.id,
         source="import",
@@ -130,7 +133,8 @@ def _meta(source: Path, target: _Target) -> DatasetMeta:
         action_high=target.high,
         horizon=target.facts.horizon,
         policy="human teleoperation",
-        description="Demonstrations in hand_dapg's format, rewards relabelled by the environment's rule on next observations.",
+        licence=licence,
+        description="Demonstrations in hand_dapg's format; rewards by the environment's rule on next observations.",
         extra={"imported_from": source.name, "format": "hand_dapg"},
     )
 

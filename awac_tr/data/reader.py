@@ -128,6 +128,12 @@ class Dataset:
         """Whole arrays by name."""
         return {name: self.rows(name) for name in names}
 
+    def spans(self, name: str) -> Iterator[tuple[int, int]]:
+        """(first row, row after the last) of the blocks an array is read in, :data:`BLOCK_ROWS` each."""
+        rows = (self.shape(name) or (0,))[0]
+        for start in range(0, rows, BLOCK_ROWS):
+            yield start, min(start + BLOCK_ROWS, rows)
+
     def blocks(self, names: Iterable[str]) -> Iterator[tuple[int, dict[str, Array]]]:
         """The file from its first row to its last, :data:`BLOCK_ROWS` at a time.
 
@@ -135,8 +141,8 @@ class Dataset:
             (first row of the block, array name -> its rows).
         """
         wanted = list(names)
-        for start in range(0, self.transitions, BLOCK_ROWS):
-            yield start, {name: self.rows(name, start, start + BLOCK_ROWS) for name in wanted}
+        for start, stop in self.spans("observations"):
+            yield start, {name: self.rows(name, start, stop) for name in wanted}
 
     @cached_property
     def episode_bounds(self) -> Array:
@@ -199,8 +205,8 @@ class Dataset:
         """Hash of one array as it is, read through once."""
         array = self._named(name)
         digest = ArrayHash(array.dtype.newbyteorder("<").str, tuple(array.shape[1:]))
-        for start in range(0, array.shape[0], BLOCK_ROWS):
-            digest.update(self._raw_rows(name, start, start + BLOCK_ROWS))
+        for start, stop in self.spans(name):
+            digest.update(self._raw_rows(name, start, stop))
         return digest
 
     def noted_hash(self, known: Mapping[str, str]) -> str:

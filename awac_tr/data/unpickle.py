@@ -27,7 +27,7 @@ _MAX_INSTRUCTIONS: Final = 1_000_000
 """The 25 human door demonstrations take 4,100."""
 
 _ALLOWED: Final = frozenset(
-    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE "
+    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE "  # noqa: SIM905  (a list of 45 lines)
     "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
     "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
     "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 "
@@ -162,17 +162,17 @@ class _StandIn:
 
 
 def _empty_array(*_: Any) -> PickledArray:
-    """numpy's ``_reconstruct``: the state that follows says what the array is."""
+    """What numpy calls ``_reconstruct``: the state that follows says what the array is."""
     return PickledArray()
 
 
 def _scalar(dtype: Any, raw: Any) -> PickledArray:
-    """numpy's ``scalar``."""
+    """What numpy calls ``scalar``."""
     return _buffer(raw, dtype, (), "C")
 
 
 def _buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
-    """numpy's ``_frombuffer`` (protocol 5)."""
+    """What numpy calls ``_frombuffer``, in protocol 5."""
     found = PickledArray()
     found.array = _from_bytes(raw, dtype, shape, order)
     return found
@@ -190,10 +190,14 @@ def _no_call(*_: Any) -> NoReturn:
 
 
 _STAND_INS: Final[dict[str, Callable[..., Any]]] = {
-    "multiarray _reconstruct": _empty_array,
-    "multiarray scalar": _scalar,
-    "numeric _frombuffer": _buffer,
+    "numpy.ndarray": _no_call,
+    "numpy.dtype": _Type,
+    "numpy._core.multiarray._reconstruct": _empty_array,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy._core.numeric._frombuffer": _buffer,
+    "_codecs.encode": _latin1,
 }
+"""All that may be named; numpy 1 says ``numpy.core`` for ``numpy._core``."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -201,10 +205,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Our stand-in for a name, or a refusal."""
-        found = {"numpy ndarray": _no_call, "numpy dtype": _Type, "_codecs encode": _latin1}.get(f"{module} {name}")
-        package, _, last = module.rpartition(".")
-        if package in ("numpy.core", "numpy._core"):
-            found = _STAND_INS.get(f"{last} {name}")
+        found = _STAND_INS.get(f"{module}.{name}".replace("numpy.core.", "numpy._core.", 1))
         if found is None:
             raise _RefusedError(f"it asks for {module}.{name}")
         return _StandIn(found)

@@ -32,8 +32,7 @@ def validate(path: str | Path) -> list[Finding]:
         path: an HDF5 file in our format, or any with D4RL's six arrays.
 
     Raises:
-        DatasetError: the file cannot be read at all: missing, truncated, no HDF5, of a newer version, or it leads out of
-            itself.
+        DatasetError: the file cannot be read at all: missing, truncated, no HDF5, of a newer version, leading outside.
     """
     with Dataset(path) as dataset:
         findings = list(dataset.findings)
@@ -79,8 +78,8 @@ def _content_findings(
     dataset: Dataset, env: EnvFacts | None, *, everything: bool, out: Mapping[str, Array] | None = None
 ) -> list[Finding]:
     """Sizes, rows and hashes; ``everything`` also hashes the optional arrays."""
-    sizes = (dataset.shape(name)[1] for name in ("observations", "actions"))
-    findings = size_findings(*sizes, env) if env is not None else []
+    sizes = {name: dataset.shape(name)[1] for name in ("observations", "actions")}
+    findings = size_findings(sizes, env) if env is not None else []
     check = RowCheck(dataset.meta, env=env, ours=dataset.ours)
     hashes = {name: ArrayHash(kind, dataset.shape(name)[1:]) for name, kind in ARRAYS.items()} if dataset.ours else {}
     for start, block in dataset.blocks(ARRAYS):
