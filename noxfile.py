@@ -6,7 +6,9 @@ package share one environment, so that torch is unpacked once for all of them an
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -14,22 +16,33 @@ import nox
 ROOT = Path(__file__).parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-SHARED = str(ROOT / ".nox" / "shared")
+SHARED = ROOT / ".nox" / "shared"
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "recipes", "types", "docs", "package", "tests"]
 
 
-def install(session: nox.Session, *what: str, groups: tuple[str, ...] = ()) -> None:
-    """Install packages and dependency groups of pyproject.toml at the versions of the constraints file."""
-    session.install("-c", CONSTRAINTS, *nox.project.dependency_groups(PYPROJECT, *groups), *what)
+def wanted(*what: str, groups: tuple[str, ...] = ()) -> list[str]:
+    """Arguments for pip: packages and dependency groups of pyproject.toml, at the versions of the constraints file."""
+    return ["-c", CONSTRAINTS, *nox.project.dependency_groups(PYPROJECT, *groups), *what]
+
+
+def run_in_shared_environment(session: nox.Session, *command: str) -> None:
+    """Run a command where the package and the tools of the tests and of the types are installed."""
+    python = SHARED / "bin" / "python"
+    if not python.exists():
+        session.run(sys.executable, "-m", "virtualenv", "--quiet", str(SHARED), external=True)
+    packages = wanted("-e", ".", groups=("test", "types"))
+    session.run(str(python), "-m", "pip", "install", "--quiet", *packages, external=True)
+    path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
+    session.run(str(python), "-m", *command, env={"PATH": path, "VIRTUAL_ENV": str(SHARED)}, external=True)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style: ruff's rules and ruff's formatting."""
-    install(session, groups=("lint",))
+    session.install(*wanted(groups=("lint",)))
     session.run("ruff", "check", *session.posargs, ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -37,37 +50,33 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def recipes(session: nox.Session) -> None:
     """Check every shipped recipe and dataset card; with nothing installed that a recipe does not need."""
-    install(session, "click", "pydantic", "pyyaml", "rich")
+    session.install(*wanted("click", "pydantic", "pyyaml", "rich"))
     session.install("--no-deps", "-e", ".")
     session.run("awac-tr", "recipes", "check", *session.posargs)
 
 
-@nox.session(venv_location=SHARED, reuse_venv=True)
+@nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
     """Types: mypy, strict."""
-    install(session, "-e", ".", groups=("types", "test"))
-    session.run("mypy", *session.posargs)
+    run_in_shared_environment(session, "mypy", *session.posargs)
 
 
-@nox.session(venv_location=SHARED, reuse_venv=True)
+@nox.session(venv_backend="none")
 def docs(session: nox.Session) -> None:
     """Run the examples of the docstrings and of the Markdown pages, and parse every command line shown there."""
-    install(session, "-e", ".", groups=("types", "test"))
-    session.run("pytest", "tests/test_docs.py", *session.posargs)
+    run_in_shared_environment(session, "pytest", "tests/test_docs.py", *session.posargs)
 
 
-@nox.session(venv_location=SHARED, reuse_venv=True)
+@nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
     """The test suite; warnings are errors."""
-    install(session, "-e", ".", groups=("types", "test"))
-    session.run("pytest", *(session.posargs or ["--ignore=tests/test_docs.py"]))
+    run_in_shared_environment(session, "pytest", *(session.posargs or ["--ignore=tests/test_docs.py"]))
 
 
-@nox.session
+@nox.session(venv_backend="none", default=False)
 def coverage(session: nox.Session) -> None:
     """The test suite with coverage by branch (not run by default)."""
-    install(session, "-e", ".", groups=("test",))
-    session.run("pytest", "--cov", "--cov-branch", "--cov-report=term-missing", *session.posargs)
+    run_in_shared_environment(session, "pytest", "--cov", "--cov-branch", "--cov-report=term-missing", *session.posargs)
 
 
 @nox.session
@@ -75,9 +84,9 @@ def package(session: nox.Session) -> None:
     """Build the sdist, from it the wheel, install that in a clean environment and use it from an empty folder."""
     dist = Path(session.create_tmp()).resolve() / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    install(session, "hatchling", groups=("package",))
+    session.install(*wanted("hatchling", groups=("package",)))
     session.run("python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(ROOT))
-    install(session, str(next(dist.glob("*.whl"))))
+    session.install(*wanted(str(next(dist.glob("*.whl")))))
     with session.chdir(_empty_folder(dist)):
         use_installed(session)
 
