@@ -127,17 +127,16 @@ def _chosen(curves: Sequence[_Curve], measure: str | None) -> str | None:
 
 
 def _panel(axis: Axes, curves: Sequence[_Curve], name: str) -> None:
-    if len(curves) == 1:
-        _one_run(axis, curves[0], name)
-    else:
-        _many_runs(axis, curves, name)
     if name == "return":
         axis.set_ylabel("return of an episode")
     else:
         axis.set_ylabel(f"success, {_NAMES[name]}" if len(curves) > 1 else "success")
         axis.set_ylim(-0.02, 1.02)
-        axis.yaxis.set_major_formatter("{x:.0%}")
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    if len(curves) == 1:
+        _one_run(axis, curves[0], name)
+    else:
+        _many_runs(axis, curves, name)
 
 
 def _one_run(axis: Axes, curve: _Curve, name: str) -> None:
@@ -167,8 +166,9 @@ def _many_runs(axis: Axes, curves: Sequence[_Curve], name: str) -> None:
         axis.plot(x, mean, color=colour, lw=2.0, marker="o", ms=2.5)
         label = recipe if len(group) == 1 else f"{recipe} ({len(group)} runs)"
         ends.append((float(mean[-1]), label, colour, False))
-        if name in group[0].clone:
-            axis.axhline(float(np.mean([curve.clone[name] for curve in group])), color=colour, lw=1.0, ls="--", alpha=0.8)
+    clones = [curve.clone[name] for curve in curves if name in curve.clone]
+    if clones:
+        _clone_line(axis, float(np.mean(clones)))
     _label_ends(axis, float(max(curve.updates[-1] for curve in curves)), ends)
 
 
@@ -182,7 +182,7 @@ def _aligned(group: Sequence[_Curve], name: str) -> tuple[NDArray[np.int64], NDA
 def _label_ends(axis: Axes, x: float, ends: Sequence[tuple[float, str, str, bool]]) -> None:
     """Write each line's name at its right end, names moved apart where lines meet."""
     low, high = axis.get_ylim()
-    gap, at = (high - low) * 0.075, -np.inf
+    gap, at = (high - low) * 0.09, -np.inf
     for value, text, colour, bold in sorted(ends):
         at = max(value, at + gap)
         weight = "bold" if bold else "normal"
@@ -199,29 +199,32 @@ def _clone_line(axis: Axes, value: float) -> None:
 def _finish(axes: Sequence[Axes], curves: Sequence[_Curve]) -> None:
     """Border between the phases, the two x axes, and a title."""
     first = curves[0].recipe
-    border = first.offline.updates
-    for axis in axes:
-        if 0 < border and first.online.steps > 0:
-            axis.axvline(border, color=_GREY, lw=1.0, ls=":")
-    if 0 < border and first.online.steps > 0:
+    border, ratio = first.offline.updates, first.online.updates_per_step
+    both = border > 0 and first.online.steps > 0
+    for axis in axes if both else ():
+        axis.axvline(border, color=_GREY, lw=1.0, ls=":")
+    if both:
         for text, side in (("offline ", "right"), (" online", "left")):
-            axes[0].annotate(text, (border, 1.0), xycoords=("data", "axes fraction"), color=_GREY, fontsize=8, ha=side, va="bottom")
+            place = {"xycoords": ("data", "axes fraction"), "ha": side, "va": "top"}
+            axes[0].annotate(text, (border, 1.0), color=_GREY, fontsize=8, **place)
     axes[-1].set_xlabel("gradient updates")
     axes[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    ratio = first.online.updates_per_step
+    axes[-1].set_xlim(left=0)
     same = all((c.recipe.offline.updates, c.recipe.online.updates_per_step) == (border, ratio) for c in curves)
-    if first.online.steps > 0 and ratio > 0 and same:
+    stepped = first.online.steps > 0 and ratio > 0 and same
+    if stepped:
         _step_axis(axes[0], border, ratio)
-    title = first.name if len(curves) == 1 else f"{len(curves)} runs"
-    axes[0].set_title(f"{title} on {first.env.id}", loc="left", weight="bold", pad=26)
+    names = {curve.recipe.name for curve in curves}
+    title = (first.name if len(names) == 1 else f"{len(names)} recipes") + f" on {first.env.id}"
+    axes[0].set_title(title, loc="left", weight="bold", pad=14 if stepped else 8)
 
 
 def _step_axis(axis: Axes, border: int, ratio: float) -> None:
     """A second x axis above: environment steps, a function of the updates after the border."""
-    from matplotlib.ticker import FuncFormatter
-
     above = axis.secondary_xaxis("top", functions=(lambda u: (u - border) / ratio, lambda s: s * ratio + border))
-    above.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 0 else ""))
-    above.set_xlabel("environment steps", fontsize=8, color=_GREY)
+    last = (axis.get_xlim()[1] - border) / ratio
+    ticks = [tick for tick in above.get_xticks() if 0 <= tick <= last]
+    above.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    above.set_xlabel("environment steps", fontsize=8, color=_GREY, loc="right")
     above.tick_params(colors=_GREY, labelsize=8)
     above.spines["top"].set_visible(False)

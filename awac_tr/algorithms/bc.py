@@ -26,7 +26,7 @@ class BCLearner:
 
     def __init__(self, policy: ProbabilisticTensorDictSequential, section: BCSection) -> None:
         self.policy = policy
-        self.loss = BCLoss(policy, loss=section.loss)
+        self.loss = BCLoss(policy, loss_function=section.loss)
         self.optimizer = adam((self.loss.parameters(), section.lr, section.weight_decay))
 
     def update(self, batch: TensorDictBase) -> TensorDictBase:

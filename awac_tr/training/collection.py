@@ -92,4 +92,5 @@ class OnlineCollector:
             total_frames=-1,
             exploration_type=ExplorationType.RANDOM,
             trust_policy=True,
+            auto_register_policy_transforms=False,
         )
