@@ -6,22 +6,32 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from awac_tr.recipes.schema import BCSection, NonNegative, PolicySection, PositiveCount, Section
+from awac_tr.recipes.schema import BCSection, HiddenSizes, NonNegative, PolicySection, PositiveCount, Section
 
-__all__ = ["OPTIONS", "BCOptions", "ImportOptions", "NoOptions", "OUOptions"]
+__all__ = ["OPTIONS", "ClonePolicySection", "CloneSettings", "ImportOptions", "NoOptions", "OUOptions"]
 
 
 class NoOptions(Section):
     """The source needs no settings."""
 
 
-class BCOptions(Section):
+class ClonePolicySection(PolicySection):
+    """The policy of a clone: smaller than the learner's, by default."""
+
+    hidden_sizes: HiddenSizes = (256, 256)
+
+
+class CloneSettings(Section):
     """The clone whose rollouts make the dataset."""
 
-    policy: PolicySection = PolicySection()
+    policy: ClonePolicySection = ClonePolicySection()
     bc: BCSection = BCSection()
-    max_updates: Annotated[PositiveCount, Field(description="cloning ends here, if not before")] = 10_000
+    max_updates: Annotated[PositiveCount, Field(description="gradient steps at most")] = 20_000
     batch_size: PositiveCount = 256
+    observation_noise: Annotated[
+        NonNegative,
+        Field(description="deviation of noise on observations in training, in units of each entry's deviation"),
+    ] = 0.2
 
 
 class OUOptions(Section):
@@ -41,7 +51,7 @@ class ImportOptions(Section):
 
 OPTIONS: dict[str, type[Section]] = {
     "demos": NoOptions,
-    "bc": BCOptions,
+    "bc": CloneSettings,
     "ou": OUOptions,
     "random": NoOptions,
     "policy": NoOptions,

@@ -57,7 +57,7 @@ def _verify_datasets(path: Path) -> None:
             continue
         _verify_parents(card)
         sources.append(card.source)
-        if card.env != recipe.env.id:
+        if card.env != recipe.env.id.rpartition(":")[2]:
             problems.append(Problem("data.datasets", "", f"{name} is of {card.env}, not of env.id {recipe.env.id}"))
     all_known = len(sources) == len(recipe.data.datasets)
     if recipe.policy.init_from == "clone" and all_known and "bc" not in sources:
@@ -78,4 +78,6 @@ def _verify_parents(card: DatasetCard) -> None:
 
 def _is_file_name(name: str) -> bool:
     """Files are looked at when they are loaded; a bare name may be one in the dataset folder that has no card."""
-    return "/" in name or name.endswith(".hdf5") or (dataset_folder() / f"{name}.hdf5").is_file()
+    path = Path(name)
+    is_path = path.suffix in (".hdf5", ".h5") or len(path.parts) != 1
+    return is_path or (dataset_folder() / f"{name}.hdf5").is_file()

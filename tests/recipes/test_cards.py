@@ -6,7 +6,7 @@ import pytest
 
 from awac_tr.errors import RecipeError
 from awac_tr.recipes.cards import load_card, read_card
-from awac_tr.recipes.options import BCOptions, ImportOptions, NoOptions, OUOptions
+from awac_tr.recipes.options import CloneSettings, ImportOptions, NoOptions, OUOptions
 
 GOOD = "name: mine\nenv: door-binary-v0\nlicence: MIT\n"
 """Three lines; what a case adds begins on line 4."""
@@ -80,9 +80,11 @@ def test_settings_complete_the_options_by_the_defaults_of_the_source(tmp_path: P
     path = tmp_path / "mine.yaml"
     path.write_text(GOOD + "source: bc\nn: 3\nparent: door-demos\noptions: {policy: {hidden_sizes: [8]}}\n")
     settings = read_card(path).settings
-    assert isinstance(settings, BCOptions)
+    assert isinstance(settings, CloneSettings)
     assert settings.policy.hidden_sizes == (8,)
     assert settings.bc.patience == 10
+    path.write_text(GOOD + "source: bc\nn: 3\nparent: door-demos\noptions: {policy: {std: dependent}}\n")
+    assert read_card(path).settings.policy.hidden_sizes == (256, 256)  # type: ignore[attr-defined]
     path.write_text(GOOD + "source: ou\nn: 3\noptions: {sigma: 1}\n")
     assert read_card(path).settings == OUOptions(theta=0.15, sigma=1.0)
     path.write_text(GOOD + "source: random\nn: 3\n")

@@ -49,6 +49,12 @@ def test_datasets_that_do_not_fit_are_refused(datasets: str, more: str, message:
     assert message in caught.value.message
 
 
+def test_environments_may_be_named_with_the_module_that_registers_them() -> None:
+    path = recipe("door-demos")
+    path.write_text(path.read_text().replace("door-binary-v0", "awac_tr:door-binary-v0"))
+    assert verify(path) == path
+
+
 def test_a_clone_to_start_from_is_found_where_there_is_a_bc_dataset() -> None:
     path = recipe("door-demos, door-bc", "policy: {init_from: clone}\n")
     assert verify(path) == path
