@@ -106,9 +106,11 @@ def _fill_sections(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str,
         section = section_of(field)
         if section is None:
             continue
-        # An absent section is made empty so that its missing keys are named one by one.
-        value = {} if filled.get(name) is None else filled[name]
-        filled[name] = _fill_sections(section, value) if isinstance(value, Mapping) else value
+        value = filled.pop(name, None)
+        if value is None and field.is_required():
+            value = {}  # so that its missing keys are named one by one
+        if value is not None:
+            filled[name] = _fill_sections(section, value) if isinstance(value, Mapping) else value
     return filled
 
 
