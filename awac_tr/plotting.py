@@ -209,22 +209,25 @@ def _finish(axes: Sequence[Axes], curves: Sequence[_Curve]) -> None:
             axes[0].annotate(text, (border, 1.0), color=_GREY, fontsize=8, **place)
     axes[-1].set_xlabel("gradient updates")
     axes[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes[-1].set_xlim(left=0)
+    longest = max(int(curve.updates[-1]) for curve in curves)
+    axes[-1].set_xlim(-0.01 * longest, 1.01 * longest or 1)
     same = all((c.recipe.offline.updates, c.recipe.online.updates_per_step) == (border, ratio) for c in curves)
     stepped = first.online.steps > 0 and ratio > 0 and same
     if stepped:
         _step_axis(axes[0], border, ratio)
     names = {curve.recipe.name for curve in curves}
     title = (first.name if len(names) == 1 else f"{len(names)} recipes") + f" on {first.env.id}"
-    axes[0].set_title(title, loc="left", weight="bold", pad=14 if stepped else 8)
+    axes[0].set_title(title, loc="left", weight="bold", pad=16 if stepped else 8)
 
 
 def _step_axis(axis: Axes, border: int, ratio: float) -> None:
     """A second x axis above: environment steps, a function of the updates after the border."""
+    from matplotlib.ticker import MaxNLocator
+
     above = axis.secondary_xaxis("top", functions=(lambda u: (u - border) / ratio, lambda s: s * ratio + border))
     last = (axis.get_xlim()[1] - border) / ratio
-    ticks = [tick for tick in above.get_xticks() if 0 <= tick <= last]
+    ticks = [tick for tick in MaxNLocator(6, integer=True).tick_values(0, last) if 0 <= tick <= last] if last > 0 else []
     above.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
-    above.set_xlabel("environment steps", fontsize=8, color=_GREY, loc="right")
+    above.set_xlabel("environment steps", fontsize=8, color=_GREY)
     above.tick_params(colors=_GREY, labelsize=8)
     above.spines["top"].set_visible(False)
