@@ -29,11 +29,11 @@ def wanted(*what: str, groups: tuple[str, ...] = ()) -> list[str]:
 
 
 def run_in_shared_environment(session: nox.Session, *command: str) -> None:
-    """Run a command where the package and the tools of the tests and of the types are installed."""
+    """Run a command where the package and all tools are installed."""
     python = SHARED / "bin" / "python"
     if not python.exists():
         session.run(sys.executable, "-m", "virtualenv", "--quiet", str(SHARED), external=True)
-    packages = wanted("-e", ".", groups=("test", "types"))
+    packages = wanted("-e", ".", groups=("dev",))
     session.run(str(python), "-m", "pip", "install", "--quiet", *packages, external=True)
     path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
     session.run(str(python), "-m", *command, env={"PATH": path, "VIRTUAL_ENV": str(SHARED)}, external=True)
