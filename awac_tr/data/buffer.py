@@ -114,7 +114,7 @@ def select_transitions(data: TensorDictBase) -> TensorDictBase:
     return data.select(*_KEYS, strict=True).reshape(-1)
 
 
-class _RowStorage(LazyTensorStorage):  # type: ignore[misc]
+class _RowStorage(LazyTensorStorage):
     """TorchRL's storage with a faster way to get rows: they are copied whole instead of entry by entry."""
 
     def get(self, index: Any) -> Any:
@@ -123,7 +123,7 @@ class _RowStorage(LazyTensorStorage):  # type: ignore[misc]
         return self._storage.apply(lambda leaf: leaf.index_select(0, index), batch_size=index.shape)
 
 
-class TransitionBuffer(TensorDictReplayBuffer):  # type: ignore[misc]
+class TransitionBuffer(TensorDictReplayBuffer):
     """A TorchRL buffer of transitions that takes what a collector gives and keeps :func:`select_transitions` of it."""
 
     def extend(self, tensordicts: TensorDictBase, *, update_priority: bool | None = None) -> torch.Tensor:

@@ -97,7 +97,8 @@ class RowCheck:
 
     def _bounds(self, actions: Array) -> None:
         if len(self._low) == actions.shape[1]:
-            self._add("action-bounds", "actions", ((actions < self._low) | (actions > self._high)).any(axis=1))
+            outside: Array = (actions < self._low) | (actions > self._high)
+            self._add("action-bounds", "actions", np.asarray(outside.any(axis=1)))
 
     def _rewards(self, block: Rows) -> None:
         if self._env is None:

@@ -83,7 +83,7 @@ def _read_instructions(file: IO[bytes]) -> None:
         if count >= _MAX_INSTRUCTIONS:
             raise _RefusedError(f"it has more than {_MAX_INSTRUCTIONS:,} instructions")
         # The unpickler makes room for every slot up to the one named, so one number could ask for all memory.
-        if instruction.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
+        if instruction.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > count:
             raise _RefusedError(f"it asks for memory slot {argument} after {count} instructions")
 
 
