@@ -2,11 +2,11 @@
 
 Intervals. An episode is the unit that is drawn independently, so uncertainty is taken over episodes:
 
-* every measure gets a percentile bootstrap interval: episodes are drawn with replacement ``RESAMPLES`` times, from a seed of
-  its own, and the interval runs from the 2.5 % to the 97.5 % quantile of the means (Efron, 1979);
-* where all episodes agree (0 of 50 successes), resampling can only agree with itself and the interval has no width. Measures
-  that are yes or no for each episode therefore get Wilson's score interval as well (Wilson, 1927), which stays honest at 0
-  and 1: 0 of 50 means at most 7.1 %. It is the one to quote for a success rate.
+* every measure gets a percentile bootstrap interval: episodes are drawn with replacement ``RESAMPLES`` times, from a
+  seed of its own, and the interval runs from the 2.5 % to the 97.5 % quantile of the means (Efron, 1979);
+* where all episodes agree (0 of 50 successes), resampling can only agree with itself and the interval has no width.
+  Measures that are yes or no for each episode therefore get Wilson's score interval as well (Wilson, 1927), which stays
+  honest at 0 and 1: 0 of 50 means at most 7.1 %. It is the one to quote for a success rate.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ DEFAULT_SEED: Final[int] = EvalSection().seed
 """The seed of evaluations during training, so that a checkpoint measured again meets the same episodes."""
 
 CONFIDENCE: Final = 0.95
-METHOD: Final = f"{CONFIDENCE:.0%} percentile bootstrap over episodes, {RESAMPLES} resamples; yes/no measures also Wilson's score interval"
+METHOD: Final = (
+    f"{CONFIDENCE:.0%} percentile bootstrap over episodes, {RESAMPLES} resamples; "
+    "measures that are yes or no for each episode also Wilson's score interval"
+)
 
 _BINARY: Final = frozenset({"success_any", "success_last", "success_steps"})
 _BOOTSTRAP_STREAM: Final = 0xB007
@@ -116,7 +119,9 @@ class Evaluation:
             "episodes": len(self.episodes),
             "intervals": METHOD,
             "rows": [dict(row) for row in self.episodes],
-            "versions": {name: version(name) for name in ("awac-tr", "mujoco", "gymnasium", "gymnasium-robotics", "torch")},
+            "versions": {
+                name: version(name) for name in ("awac-tr", "mujoco", "gymnasium", "gymnasium-robotics", "torch")
+            },
         }
 
 
@@ -197,7 +202,10 @@ class _Task:
             policy = load_policy(path)
             kwargs, horizon, env_id = policy.env_kwargs, policy.horizon, env_id or policy.env_id
         elif env_id is None:
-            raise CheckpointError(f"{path} does not say which environment it is for", "name it with --env, for example --env door-binary-v0.")
+            raise CheckpointError(
+                f"{path} does not say which environment it is for",
+                "name it with --env, for example --env door-binary-v0.",
+            )
         facts = env_facts(env_id, kwargs)
         load_controller(path, action, env=facts)
         return cls(path, facts, kwargs, horizon, partial(load_controller, path, action))
@@ -271,7 +279,9 @@ def bootstrap(table: Floats, seed: int, resamples: int = RESAMPLES) -> tuple[Flo
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion (Wilson, 1927): ``(p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)``.
+    """Wilson's 95 % score interval of a proportion p of n (Wilson, 1927).
+
+    ``(p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)`` with z = 1.96.
 
     Args:
         successes: in [0, count].

@@ -126,7 +126,8 @@ def probe(backend: str, timeout: float = PROBE_SECONDS) -> GLProbe:
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE_SCRIPT],
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout,
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=timeout, check=False,
         )  # fmt: skip
         works, renderer, problem = _verdict(backend, done)
     except subprocess.TimeoutExpired:
@@ -151,8 +152,8 @@ def _reason(backend: str, stderr: str) -> str:
     # PyOpenGL puts None for a library it did not find, and stumbles over it later.
     if "'NoneType' object has no attribute" in stderr:
         return f"lib{_LIBRARIES.get(backend, 'GL')} is not installed"
-    # GLFW says the reason in a warning long before MuJoCo gives up; after the traceback come only objects being collected.
-    lines = [line.strip() for line in stderr.split("Exception ignored")[0].splitlines() if line.strip()]
+    # GLFW warns of the reason long before MuJoCo gives up; what follows a traceback is only objects being collected.
+    lines = [line.strip() for line in stderr.split("Exception ignored", maxsplit=1)[0].splitlines() if line.strip()]
     warned = re.findall(r"GLFWError: \(\d+\) b'(.*)'", stderr)
     return (warned[:1] or lines[-1:] or [""])[0]
 
@@ -208,7 +209,7 @@ def lighten(env: Any) -> None:
     For renderers without a GPU: a picture of the door at 640x480 takes 33 to 38 ms of one core instead of 96. Other
     environments are left alone; the simulation is never touched.
     """
-    model = getattr(env.unwrapped, "model", None)
+    model: Any = getattr(env.unwrapped, "model", None)
     if hasattr(model, "vis"):
         model.vis.quality.shadowsize = min(model.vis.quality.shadowsize, 1024)
         model.vis.quality.offsamples = 0

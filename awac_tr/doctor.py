@@ -1,0 +1,311 @@
+"""Examine the machine and the installation: what is there, what is missing, and what to do about it.
+
+Every check really does the thing: it imports the package, steps the environment, draws a picture, writes a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Final, Literal
+
+__all__ = ["Check", "Level", "examine", "usable"]
+
+Level = Literal["ok", "note", "warning", "broken"]
+
+ESSENTIAL: Final = {
+    "numpy": "numpy", "torch": "torch", "tensordict": "tensordict", "torchrl": "torchrl", "gymnasium": "gymnasium",
+    "mujoco": "mujoco", "gymnasium-robotics": "gymnasium_robotics", "h5py": "h5py",
+}  # fmt: skip
+"""Distribution -> the module that must import."""
+
+OPTIONAL: Final = {
+    "wandb": "logging to Weights & Biases is off",
+    "tensorboard": "logging to TensorBoard is off",
+    "minari": "Minari datasets cannot be read or written",
+}
+"""Distribution -> what is missing without it."""
+
+ENOUGH_DISK: Final = 2e9
+LEAST_DISK: Final = 1e8
+"""Bytes free, below which there is a warning, and below which nothing can be trained."""
+
+_LONGEST: Final = 160
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one look found.
+
+    Attributes:
+        name: what was looked at.
+        level: ``ok``; ``note``: worth knowing; ``warning``: something will not work; ``broken``: nothing will.
+        finding: one line.
+        remedy: what to do about it; empty where nothing is wrong.
+    """
+
+    name: str
+    level: Level
+    finding: str
+    remedy: str = ""
+
+
+def usable(checks: Sequence[Check]) -> bool:
+    """Nothing essential is broken."""
+    return all(check.level != "broken" for check in checks)
+
+
+def examine(on_check: Callable[[Check], None] | None = None) -> list[Check]:
+    """Look at everything; takes some seconds, changes nothing.
+
+    Args:
+        on_check: called with each finding as it is made.
+
+    Returns:
+        All findings, in the order of the report. A check that fails in a way nobody foresaw is itself a finding.
+    """
+    found: list[Check] = []
+    for look in (
+        _python,
+        _packages,
+        _requirements,
+        _extension,
+        _simulator,
+        _drawing,
+        _films,
+        _gpu,
+        _processor,
+        _places,
+    ):
+        try:
+            for check in look():
+                found.append(check)
+                if on_check is not None:
+                    on_check(check)
+        except Exception as error:  # noqa: BLE001  (a report must not end in the middle)
+            found.append(Check(look.__name__.strip("_"), "warning", f"could not be examined: {_short(error)}"))
+    return found
+
+
+def _python() -> Iterator[Check]:
+    import awac_tr
+
+    yield Check("awac-tr", "ok", awac_tr.__version__)
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)} ({sys.executable})")
+
+
+def _packages() -> Iterator[Check]:
+    for name, module in ESSENTIAL.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                importlib.import_module(module)
+            yield Check(name, "ok", version(name))
+        except PackageNotFoundError:
+            yield Check(name, "note", "imports, but was not installed by pip: version unknown")
+        except ModuleNotFoundError as error:
+            yield Check(name, "broken", _short(error), f"pip install {name}")
+        except Exception as error:  # noqa: BLE001  (broken packages fail in any way)
+            remedy = (
+                "unset MUJOCO_GL"
+                if "MUJOCO_GL" in os.environ and name == "mujoco"
+                else f"pip install --force-reinstall {name}"
+            )
+            yield Check(name, "broken", f"does not import: {_short(error)}", remedy)
+    for name, loss in OPTIONAL.items():
+        try:
+            yield Check(name, "ok", version(name))
+        except PackageNotFoundError:
+            yield Check(name, "note", f"not installed: {loss}", f"pip install {name}")
+
+
+def _requirements() -> Iterator[Check]:
+    """Whether what is installed is what was asked for; pip does not look again after a later install."""
+    from packaging.requirements import Requirement
+
+    wrong = []
+    for owner in ("awac-tr", "torchrl"):
+        for line in requires(owner) or []:
+            wanted = Requirement(line)
+            if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+                continue
+            try:
+                found = version(wanted.name)
+            except PackageNotFoundError:
+                found = "none"
+            if found == "none" or not wanted.specifier.contains(found, prereleases=True):
+                wrong.append(
+                    (
+                        f"{owner} needs {wanted.name}{wanted.specifier}, found {found}",
+                        f'"{wanted.name}{wanted.specifier}"',
+                    )
+                )
+    if wrong:
+        yield Check(
+            "requirements",
+            "warning",
+            "; ".join(text for text, _ in wrong),
+            "pip install " + " ".join(fix for _, fix in wrong),
+        )
+    else:
+        yield Check("requirements", "ok", "the versions of all packages are within what awac-tr and torchrl ask for")
+
+
+def _extension() -> Iterator[Check]:
+    name = "torchrl C++ extension"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("torchrl._torchrl")
+        yield Check(name, "ok", "loads")
+    except ImportError as error:
+        foreign = "undefined symbol" in str(error)
+        reason = (
+            f"was built for another torch than {version('torch')}" if foreign else f"does not load: {_short(error)}"
+        )
+        yield Check(
+            name, "note", f"{reason}; only prioritised replay is missing, which awac-tr does not use",
+            "if you want it, install the torch that the release notes of this torchrl name; otherwise nothing",
+        )  # fmt: skip
+
+
+def _simulator() -> Iterator[Check]:
+    from awac_tr.envs.make import make_env
+
+    try:
+        env = make_env("door-binary-v0")
+        env.reset(seed=0)
+        env.step(env.action_space.sample() * 0)
+        env.close()
+        yield Check("simulator", "ok", "door-binary-v0 resets and steps")
+    except Exception as error:  # noqa: BLE001  (broken packages fail in any way)
+        yield Check(
+            "simulator", "broken", f"door-binary-v0 does not run: {_short(error)}", "mend the packages named above"
+        )
+
+
+def _drawing() -> Iterator[Check]:
+    from awac_tr.envs.gl import choose_backend, install_hint
+
+    choice = choose_backend()
+    if choice.backend:
+        speed = " (the processor draws: films take a while)" if choice.software else ""
+        yield Check("GL", "ok", f"{choice.backend.upper()} draws with {choice.renderer}{speed}")
+    else:
+        yield Check("GL", "warning", "no films: " + "; ".join(choice.explain().splitlines()), install_hint(choice))
+
+
+def _films() -> Iterator[Check]:
+    from awac_tr.video import Film, VideoError
+
+    try:
+        import numpy as np
+
+        with tempfile.TemporaryDirectory() as folder, Film(Path(folder) / "test.mp4", fps=10, size=(64, 64)) as film:
+            film.add(np.zeros((64, 64, 3), np.uint8))
+        from imageio_ffmpeg import get_ffmpeg_version
+
+        yield Check("video encoder", "ok", f"ffmpeg {get_ffmpeg_version()} writes H.264")
+    except (VideoError, ImportError) as error:
+        yield Check("video encoder", "warning", f"no films: {_short(error)}", "pip install imageio-ffmpeg")
+
+
+def _gpu() -> Iterator[Check]:
+    import torch
+
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            card = torch.cuda.get_device_properties(index)
+            yield Check("GPU", "ok", f"cuda:{index} {card.name}, {card.total_memory / 2**30:.0f} GiB")
+    elif Path("/dev/nvidia0").exists():
+        built = torch.version.cuda
+        fix = (
+            "update the NVIDIA driver"
+            if built
+            else "install a CUDA build of torch: https://pytorch.org/get-started/locally"
+        )
+        yield Check("GPU", "warning", f"an NVIDIA card is there, but torch {torch.__version__} cannot use it", fix)
+    else:
+        yield Check("GPU", "ok", "none; training runs on the processor")
+
+
+def _processor() -> Iterator[Check]:
+    import torch
+
+    flags = _cpu_flags()
+    features = {
+        "AVX2": "avx2",
+        "AVX-512": "avx512f",
+        "AVX-512 BF16": "avx512_bf16",
+        "AMX": "amx_tile",
+        "AMX BF16": "amx_bf16",
+    }
+    yield Check(
+        "CPU features", "ok", ", ".join(f"{name} {'yes' if flag in flags else 'no'}" for name, flag in features.items())
+    )
+    if not flags & {"avx512_bf16", "amx_bf16"}:
+        yield Check("bfloat16", "note", "not in this processor: precision: bf16 would be slower than fp32 here")
+    cores, threads = _cores(), torch.get_num_threads()
+    text = f"{cores} usable of {os.cpu_count()}; intra-op threads of torch: {threads}"
+    if threads > cores:
+        yield Check("cores", "warning", text, f"set OMP_NUM_THREADS={cores}, or the recipe key threads: {cores}")
+    else:
+        yield Check("cores", "ok", text)
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
+
+
+def _cores() -> int:
+    """Cores this process may use: the affinity mask, and the quota of the container it is in."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
+
+
+def _places() -> Iterator[Check]:
+    from awac_tr.data.paths import dataset_folder
+
+    remedies = {
+        "datasets": "set AWAC_TR_DATA to a folder you may write to",
+        "runs": "work in a folder you may write to, or give --run DIR",
+    }
+    for name, folder in (("datasets", dataset_folder()), ("runs", Path("runs"))):
+        yield _place(name, folder, remedies[name])
+
+
+def _place(name: str, folder: Path, remedy: str) -> Check:
+    """Whether files can be made in a folder, or the folder itself where it is not there yet; and how many."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".awac-tr-doctor-"):
+            free = shutil.disk_usage(there).free
+    except OSError as error:
+        return Check(name, "broken", f"{folder.absolute()}: cannot write ({error.strerror})", remedy)
+    text = f"{folder.absolute()}: writable, {free / 1e9:.1f} GB free" + (
+        "" if there == folder.absolute() else ", made when needed"
+    )
+    level: Level = "ok" if free >= ENOUGH_DISK else "warning" if free >= LEAST_DISK else "broken"
+    return Check(name, level, text, "" if level == "ok" else "make room on the disk, or " + remedy)
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -1,0 +1,172 @@
+"""Film the best, the median and the worst episode of an evaluation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from awac_tr.envs.episode import Controller, rollout
+from awac_tr.envs.gl import install_hint, lighten, use_backend
+from awac_tr.envs.make import make_env
+from awac_tr.errors import EnvError
+from awac_tr.evaluate import Evaluation
+from awac_tr.policies.controllers import load_controller
+from awac_tr.video.captions import Captions
+from awac_tr.video.mp4 import SIZE, Film, VideoError
+
+__all__ = ["FILM_FPS", "Clip", "film", "pick_episodes", "video_folder"]
+
+_log = logging.getLogger(__name__)
+
+FILM_FPS: Final = 40.0
+"""At most so many pictures a second. Adroit hands make 100 steps a second: each is shown, at 0.4 times the speed."""
+
+_RGB_DIMENSIONS: Final = 3
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One film.
+
+    Attributes:
+        role: ``best``, ``median`` or ``worst``.
+        path: the mp4 file.
+        seed: of the episode.
+        episode_return: undiscounted sum of its rewards.
+        frames: pictures in the film: one after the reset and one after each step.
+        fps: pictures a second.
+        speed: of the film against the clock of the simulation; 1: real time.
+        replaced: a file of that name was there before.
+    """
+
+    role: str
+    path: Path
+    seed: int
+    episode_return: float
+    frames: int
+    fps: float
+    speed: float
+    replaced: bool
+
+
+def pick_episodes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Best, median and worst episode by return; among equals by goal steps, then the smaller seed is the better.
+
+    Args:
+        rows: of an evaluation: ``seed``, ``return`` and, where there is success, ``goal_count``.
+
+    Returns:
+        Role -> row, every episode once: two episodes have no median, one is just the best. With an even number the
+        median is the better one of the middle two.
+
+    Example:
+        >>> rows = [{"seed": 1, "return": -3.0}, {"seed": 2, "return": -1.0}, {"seed": 3, "return": -3.0}]
+        >>> {role: row["seed"] for role, row in pick_episodes(rows).items()}
+        {'best': 2, 'median': 1, 'worst': 3}
+    """
+    ranked = sorted(rows, key=lambda row: (-row["return"], -row.get("goal_count", 0), row["seed"]))
+    picked = {"best": 0, "median": (len(ranked) - 1) // 2, "worst": len(ranked) - 1}
+    taken: set[int] = set()
+    for role in ("best", "worst", "median"):
+        if picked[role] in taken:
+            del picked[role]
+        else:
+            taken.add(picked[role])
+    return {role: ranked[place] for role, place in picked.items()}
+
+
+def video_folder(checkpoint: Path) -> Path:
+    """Where films of a checkpoint go by default: ``videos`` in its run folder, or beside a checkpoint that has none."""
+    folder = checkpoint.resolve().parent
+    if folder.name == "checkpoints" and (folder.parent / "recipe.yaml").is_file():
+        folder = folder.parent
+    return folder / "videos"
+
+
+def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] | None = None) -> list[Clip]:
+    """Roll out the picked episodes again from their seeds, and film them.
+
+    The way to draw is chosen by :func:`awac_tr.envs.gl.use_backend`, if that has not been done.
+
+    Args:
+        evaluation: what to film.
+        folder: where ``best.mp4``, ``median.mp4`` and ``worst.mp4`` go; made if missing, files in it replaced.
+        on_clip: called with each clip as it is finished.
+
+    Raises:
+        VideoError: no picture could be drawn, or no film written.
+    """
+    controller = load_controller(evaluation.checkpoint, evaluation.action)
+    clips = []
+    with _stage(evaluation) as env:
+        for role, row in pick_episodes(evaluation.episodes).items():
+            clips.append(_film_one(env, controller, evaluation, role, row, folder / f"{role}.mp4"))
+            if on_clip is not None:
+                on_clip(clips[-1])
+    return clips
+
+
+@contextmanager
+def _stage(evaluation: Evaluation) -> Iterator[Any]:
+    """The environment of an evaluation, able to draw itself, in our size where it takes one."""
+    size = {"width": SIZE[0], "height": SIZE[1]}
+    options: dict[str, Any] = {"horizon": evaluation.horizon, "render_mode": "rgb_array"}
+    try:
+        env = make_env(evaluation.env_id, kwargs=size | dict(evaluation.env_kwargs), **options)
+    except EnvError:
+        try:
+            env = make_env(evaluation.env_id, kwargs=evaluation.env_kwargs, **options)
+        except EnvError as error:
+            raise VideoError(str(error)) from error
+    try:
+        _prepare(env, evaluation)
+        yield env
+    finally:
+        env.close()
+
+
+def _prepare(env: Any, evaluation: Evaluation) -> None:
+    """Draw one picture, to know that it can be done.
+
+    Raises:
+        VideoError: it cannot; with the reason and what to install.
+    """
+    choice = use_backend()
+    # Others (pygame, ...) draw without GL; MuJoCo's renderer must not be tried without, it fails untidily.
+    if choice.backend is None and hasattr(env.unwrapped, "model"):
+        raise VideoError(f"nothing here can draw {evaluation.env_id}.\n{choice.explain()}", install_hint(choice))
+    if choice.software:
+        lighten(env)
+    try:
+        env.reset(seed=evaluation.seed)
+        picture: Any = env.render()
+    except Exception as error:
+        raise VideoError(f"{evaluation.env_id} could not be drawn: {error}") from error
+    if not isinstance(picture, np.ndarray) or picture.ndim != _RGB_DIMENSIONS:
+        raise VideoError(f"{evaluation.env_id} draws no pictures: render() gave {type(picture).__name__}")
+
+
+def _film_one(
+    env: Any, controller: Controller, evaluation: Evaluation, role: str, row: Mapping[str, Any], path: Path
+) -> Clip:
+    clock = float(env.metadata.get("render_fps") or FILM_FPS)
+    fps = min(clock, FILM_FPS)
+    replaced = path.exists()
+    title = f"{evaluation.env_id}   {role} of {len(evaluation.episodes)}   seed {row['seed']}"
+    if fps != clock:
+        title += f"   speed x{fps / clock:.2g}"
+    with Film(path, fps, comment=f"{evaluation.checkpoint.name}, {title}, return {row['return']:g}") as reel:
+        captions = Captions(title, evaluation.horizon, reel)
+        episode = rollout(env, controller, row["seed"], on_frame=captions)
+    if float(episode.rewards.sum(dtype=np.float64)) != row["return"]:
+        _log.warning(
+            "%s is not what was measured: rolled out again, seed %d gave return %g instead of %g.",
+            path.name, row["seed"], episode.rewards.sum(), row["return"],
+        )  # fmt: skip
+    return Clip(role, path, row["seed"], row["return"], reel.frames, fps, fps / clock, replaced)
