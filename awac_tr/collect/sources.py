@@ -46,7 +46,7 @@ class CloneSettings(Section):
     batch_size: PositiveCount = 256
     observation_noise: Annotated[
         NonNegative, Field(description="deviation of noise on observations in training, in units of each entry's deviation")
-    ] = 0.2
+    ] = 0.1
 
 
 _DEFAULTS: Final = CloneSettings()
