@@ -96,7 +96,7 @@ def test_commands_on_a_page_parse(page: Path) -> None:
 
 def test_examples_of_the_help_texts_parse() -> None:
     for text in help_texts(main):
-        for line in text.partition("\nExamples:\n")[2].splitlines():
+        for line in text.partition("\n  Examples:\n")[2].splitlines():
             for arguments in calls(line):
                 assert not complaint(arguments), line
 

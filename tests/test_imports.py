@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": (*BELOW_ALGORITHMS, "algorithms", "training", *VERBS),
     "__main__": ("cli",),
 }
-"""Part of the package -> the other parts it may import. A part may always import itself and ``__version__``."""
+"""Part of the package -> the other parts it may import. A part may always import itself, and the package for its version."""
 
 
 def part_of(module: str) -> str:
@@ -51,7 +51,7 @@ def imports_of(path: Path, root: Path) -> set[str]:
             if node.level:
                 base = ".".join([*own.split(".")[: -node.level], *filter(None, [base])])
             found |= {f"{base}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "awac_tr" and name != "awac_tr.__version__"}
+    return {name for name in found if name.startswith("awac_tr.") and name != "awac_tr.__version__"}
 
 
 def wrong_way(root: Path) -> list[str]:

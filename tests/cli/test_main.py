@@ -58,7 +58,7 @@ def test_every_help_text_ends_in_examples() -> None:
         result = CliRunner().invoke(main, [*path, "--help"])
         assert result.exit_code == 0, path
         assert command.help, path
-        _, _, shown = result.stdout.partition("\nExamples:\n")
+        _, _, shown = result.stdout.partition("\n  Examples:\n")
         lines = [line.strip() for line in shown.strip().splitlines()]
         assert lines, path
         assert all(line.startswith("awac-tr ") for line in lines), lines
