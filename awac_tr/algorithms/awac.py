@@ -137,6 +137,8 @@ def _build_loss(
         value_samples=section.value_samples,
         value_bounds=_resolved_bounds(section, reward_range),
         ignore_terminals=section.ignore_terminals,
+        # one critic after another is the faster way on a CPU, a batched product on a GPU
+        deactivate_vmap=next(policy.parameters()).device.type == "cpu",
     )
     loss.make_value_estimator(ValueEstimators.TD0, gamma=section.gamma)
     return loss
