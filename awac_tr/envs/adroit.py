@@ -90,7 +90,9 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode. ``options={"state": state}`` starts it from a state of :meth:`get_state`."""
-        observation, _ = self._hand.reset(seed=seed)
+        super().reset(seed=seed)
+        self._hand.np_random = self.np_random
+        self._hand.reset()
         if options and "state" in options:
             return self.set_state(options["state"]), {"success": self._goal()}
         return self._observe(), {"success": self._goal()}

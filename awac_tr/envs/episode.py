@@ -92,8 +92,8 @@ def rollout(
         on_frame: called with a rendered image after the reset and after every step; needs ``render_mode="rgb_array"``.
 
     Raises:
-        EnvError: the environment raises or gives NaN or infinity, or the controller gives no finite action; the message
-            names environment, seed and step.
+        EnvError: the environment has no horizon, raises, or gives NaN or infinity, or the controller gives no finite
+            action; the message names environment, seed and step.
     """
     recorder = _Recorder(env, seed, record_state, on_frame)
     with _one_torch_thread():
@@ -125,11 +125,11 @@ class _Recorder:
     def __init__(self, env: gymnasium.Env[Any, Any], seed: int, record_state: bool, on_frame: OnFrame | None) -> None:
         self._env = env if isinstance(env, Guarded) else Guarded(env)
         self._bounds = _bounds(env)
-        self._horizon = horizon_of(env)
         self._seed, self._record_state, self._on_frame = seed, record_state, on_frame
-        self._observations = np.empty((self._horizon + 1, *self._env.observation_space.shape), np.float32)
-        self._actions = np.empty((self._horizon, *self._bounds[0].shape), np.float32)
-        self._rewards = np.empty(self._horizon, np.float32)
+        horizon = horizon_of(env)
+        self._observations = np.empty((horizon + 1, *self._env.observation_space.shape), np.float32)
+        self._actions = np.empty((horizon, *self._bounds[0].shape), np.float32)
+        self._rewards = np.empty(horizon, np.float32)
         self._success: list[bool] = []
         self._states: list[dict[str, NDArray[np.float64]]] = []
         self._length, self._terminated, self.over = 0, False, False
@@ -151,8 +151,7 @@ class _Recorder:
         if "success" in info:
             self._success.append(bool(info["success"]))
         self._length = row + 1
-        # An unwrapped environment has a registered horizon, but nothing that keeps it.
-        self.over = self._terminated or truncated or self._length == self._horizon
+        self.over = self._terminated or truncated
         self._show(reward, info.get("success"))
         return observation
 

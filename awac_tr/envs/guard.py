@@ -42,7 +42,7 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
     @property
     def place(self) -> str:
         """Environment, seed and step as they stand now, for messages."""
-        since = f", {self._episodes} episodes later" if self._episodes else ""
+        since = f" and {self._episodes} more resets" if self._episodes else ""
         return f"{self.name}, episode seed {self._seed}{since}, step {self.steps}"
 
     def reset(

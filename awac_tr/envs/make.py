@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def make_env(
         raise EnvError(f"a horizon of {horizon} steps for {env_id}", "It must be at least 1.")
     options = dict(kwargs or {}) | ({} if render_mode is None else {"render_mode": render_mode})
     try:
-        env = gymnasium.make(spec, max_episode_steps=horizon, disable_env_checker=True, **options)
+        env = gymnasium.make(spec.id, max_episode_steps=horizon, disable_env_checker=True, **options)
     # Environments of others raise what they like on arguments they do not like.
     except Exception as error:
         raise EnvError(f"{env_id} cannot be made with {options}: {type(error).__name__}: {error}") from error
@@ -69,8 +70,11 @@ def find_spec(env_id: str) -> EnvSpec:
     Raises:
         EnvError: the id is unknown (with the closest known ones), or the module cannot be imported.
     """
+    module, _, name = env_id.rpartition(":")
     try:
-        return gymnasium.spec(env_id)
+        if module:
+            importlib.import_module(module)
+        return gymnasium.spec(name)
     except (gymnasium.error.Error, ImportError, ValueError) as error:
         raise EnvError(f"unknown environment {env_id!r}: {error}", _closest(env_id)) from error
 
@@ -111,8 +115,10 @@ def make_torchrl_env(
 ) -> EnvBase:
     """The same environment for TorchRL's collectors: a ``GymWrapper`` on the CPU with the keys of :mod:`awac_tr.keys`.
 
-    Our own environments also give ``("next", "success")``, bool [1]. They clip the actions they execute; ``action`` in
-    the TensorDict stays what the policy gave.
+    Our own environments also give ``("next", "success")``, bool [1]; TorchRL then counts ``success`` among the
+    observations, so a policy should name its ``in_keys``. They clip the actions they execute; ``action`` in the TensorDict
+    stays what the policy gave. ``set_seed`` seeds the sequence of episodes that follows; one episode of a certain seed
+    starts with ``reset(seed=...)``.
 
     Raises:
         EnvError: as :func:`make_env`.

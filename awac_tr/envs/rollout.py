@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -120,6 +121,7 @@ _failure: Exception | None = None
 def _open_stage(job: _Job) -> None:
     """Runs first in every worker. A failure is kept for the first episode: an initializer's own is lost by the pool."""
     global _stage, _failure
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
         _stage = _Stage(job)
@@ -127,6 +129,14 @@ def _open_stage(job: _Job) -> None:
         _failure = error
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed outright cannot tell its workers, and the pool's queues never close by themselves."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _play(seed: int) -> Episode:

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from awac_tr.envs import ENV_IDS
+from awac_tr.envs.facts import env_facts
+from awac_tr.envs.make import make_env
+from awac_tr.errors import EnvError
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_facts_of_ours_are_those_of_the_environment(env_id: str) -> None:
+    facts, env = env_facts(env_id), make_env(env_id)
+    assert (facts.observation_size,) == env.observation_space.shape
+    assert (facts.action_size,) == env.action_space.shape
+    assert facts.horizon == 200
+    assert facts.reward_range == (-1, 0)
+    assert facts.goal_steps == (20 if "pen" in env_id else 25)
+
+
+def test_module_prefix_is_dropped_from_the_id() -> None:
+    assert env_facts("awac_tr:pen-binary-v0").id == "pen-binary-v0"
+
+
+def test_keyword_arguments_move_the_reward_rule() -> None:
+    row = np.zeros((1, 39), np.float32)
+    row[0, 28] = 1.38
+    paper, authors = env_facts("door-binary-v0"), env_facts("door-binary-v0", {"hinge": 1.35})
+    assert paper.reward_rule is not None
+    assert authors.reward_rule is not None
+    assert (paper.reward_rule(row)[0], authors.reward_rule(row)[0]) == (-1, 0)
+
+
+def test_facts_of_an_environment_of_others() -> None:
+    facts = env_facts("HalfCheetah-v5")
+    assert (facts.observation_size, facts.action_size, facts.horizon) == (17, 6, 1000)
+    assert facts.reward_range == (-math.inf, math.inf)
+    assert facts.goal_steps is None
+    assert facts.reward_rule is None
+
+
+def test_facts_respect_arguments_that_change_sizes() -> None:
+    kwargs = {"exclude_current_positions_from_observation": False}
+    assert env_facts("HalfCheetah-v5", kwargs).observation_size == 18
+
+
+def test_unknown_id_comes_back_with_the_closest() -> None:
+    with pytest.raises(EnvError, match="Did you mean door-binary-v0") as caught:
+        env_facts("door-binry-v0")
+    assert "'door-binry-v0'" in caught.value.message
