@@ -310,7 +310,7 @@ class AWACLoss(ActorLoss):
         self._refuse_masks(tensordict)
         reward, terminated = ("next", self.tensor_keys.reward), ("next", self.tensor_keys.terminated)
         flags = require_terminated(tensordict, terminated)
-        batch = working_copy(tensordict, self.tensor_keys.action, self.in_keys, optional=[("next", "steps_to_next_obs")])
+        batch = working_copy(tensordict, self.tensor_keys.action, self.in_keys, optional=["steps_to_next_obs"])
         require_column(batch, reward)
         require_column(batch, terminated)
         if self.ignore_terminals:

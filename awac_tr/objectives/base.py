@@ -107,6 +107,8 @@ def set_td0(loss: LossModule, value_type: Any, hyperparams: dict[str, Any]) -> N
         loss.value_type = TD0Estimator
     else:
         kind = ValueEstimators.TD0 if value_type is None or value_type is TD0Estimator else value_type
+        if kind not in (ValueEstimators.TD0, "td0", "TD0"):
+            raise NotImplementedError(f"{type(loss).__name__} knows the value estimator TD0 only, not {value_type!r}")
         dispatch_value_estimator(loss, kind, supported={ValueEstimators.TD0}, **hyperparams)
     loss._forward_value_estimator_keys()
 
