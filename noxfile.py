@@ -86,6 +86,8 @@ def package(session: nox.Session) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*wanted("hatchling", groups=("package",)))
     session.run("python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(ROOT))
+    # a kept environment (nox -r) would keep the package of the same version too
+    session.run("python", "-m", "pip", "uninstall", "--yes", "--quiet", "awac-tr")
     session.install(*wanted(str(next(dist.glob("*.whl")))))
     with session.chdir(_empty_folder(dist)):
         use_installed(session)
