@@ -200,7 +200,9 @@ class _Task:
         horizon = None
         if path.suffix != ".npz":
             policy = load_policy(path)
-            kwargs, horizon, env_id = policy.env_kwargs, policy.horizon, env_id or policy.env_id
+            env_id = env_id or policy.env_id
+            if env_id.rpartition(":")[2] == policy.env_id:  # a module may stand before the id
+                kwargs, horizon = policy.env_kwargs, policy.horizon
         elif env_id is None:
             raise CheckpointError(
                 f"{path} does not say which environment it is for",
