@@ -67,3 +67,17 @@ def _fixed_seeds() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def door_checkpoint(tmp_path: Path) -> Path:
+    """A checkpoint of a small untrained policy for the door: episodes of 30 steps, and any door counts as open."""
+    from awac_tr.policies.build import build_policy
+    from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
+    from awac_tr.recipes.schema import PolicySection
+
+    spec = PolicySection(hidden_sizes=(16,))
+    sizes: dict[str, Any] = {"observation_size": 39, "action_size": 28, "action_low": [-1.0], "action_high": [1.0]}
+    entry = policy_entry(build_policy(spec, 39, 28), spec, **sizes)
+    env = {"id": "door-binary-v0", "kwargs": {"hinge": -1.0}, "horizon": 30}
+    return save_checkpoint(tmp_path / "door.pt", {"kind": "policy", "policy": entry, "env": env, "info": {}})
