@@ -92,8 +92,11 @@ class RowCheck:
 
     def _finite(self, name: str, rows: Array) -> None:
         # A sum is NaN or infinite wherever an entry is, and cheaper than a look at each; float64 cannot overflow.
-        if not np.isfinite(rows.sum(dtype=np.float64)):
-            self._add("not-finite", name, ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))
+        with np.errstate(invalid="ignore"):
+            total = rows.sum(dtype=np.float64)
+        if not np.isfinite(total):
+            bad: Array = ~np.isfinite(rows.reshape(len(rows), -1))
+            self._add("not-finite", name, np.asarray(bad.any(axis=1)))
 
     def _bounds(self, actions: Array) -> None:
         if len(self._low) == actions.shape[1]:

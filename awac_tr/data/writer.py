@@ -202,8 +202,10 @@ class DatasetWriter:
 
     def abort(self) -> None:
         """Drop what was written; nothing happens after :meth:`finish`."""
-        self._close_file()
         sink, self._sink = self._sink, None
-        if sink is not None:
-            self.part.unlink(missing_ok=True)
-            sink.close()
+        try:
+            self._close_file()
+        finally:
+            if sink is not None:
+                self.part.unlink(missing_ok=True)
+                sink.close()
