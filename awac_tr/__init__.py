@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -63,8 +66,30 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
 
 
-# gymnasium.make("awac_tr:door-binary-v0") imports this module and then looks the id up: it must be registered by now.
-if "gymnasium" in sys.modules:
-    from awac_tr.envs import register
+class _RegisterAfterGymnasium:
+    """Registers our environments as soon as somebody imports gymnasium, and steps aside.
 
-    register()
+    ``gymnasium.make("awac_tr:door-binary-v0")`` imports this module, which does nothing where it is loaded already.
+    """
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        """The specification the other finders give, with our registration after the module's own code."""
+        if fullname != "gymnasium":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module: ModuleType) -> None:
+                execute(module)
+                import_module("awac_tr.envs")
+
+            spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
+
+
+if "gymnasium" in sys.modules:
+    import_module("awac_tr.envs")
+else:
+    sys.meta_path.insert(0, _RegisterAfterGymnasium())

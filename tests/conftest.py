@@ -36,7 +36,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> Any:
-    """Refuse connections that leave the machine, so that a test that needs the network fails here as it would elsewhere."""
+    """Refuse connections that leave the machine, so that a test in need of a network fails here as elsewhere."""
     patch = pytest.MonkeyPatch()
     for name in ("connect", "connect_ex"):
         patch.setattr(socket.socket, name, _local_only(getattr(socket.socket, name)))
@@ -71,7 +71,7 @@ def _fixed_seeds() -> None:
 
 @pytest.fixture
 def door_checkpoint(tmp_path: Path) -> Path:
-    """A checkpoint of a small untrained policy for the door: episodes of 30 steps, and any door counts as open."""
+    """A checkpoint of a small untrained policy for the door: episodes of 6 steps, and any door counts as open."""
     from awac_tr.policies.build import build_policy
     from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
     from awac_tr.recipes.schema import PolicySection
@@ -79,5 +79,5 @@ def door_checkpoint(tmp_path: Path) -> Path:
     spec = PolicySection(hidden_sizes=(16,))
     sizes: dict[str, Any] = {"observation_size": 39, "action_size": 28, "action_low": [-1.0], "action_high": [1.0]}
     entry = policy_entry(build_policy(spec, 39, 28), spec, **sizes)
-    env = {"id": "door-binary-v0", "kwargs": {"hinge": -1.0}, "horizon": 30}
+    env = {"id": "door-binary-v0", "kwargs": {"hinge": -1.0}, "horizon": 6}
     return save_checkpoint(tmp_path / "door.pt", {"kind": "policy", "policy": entry, "env": env, "info": {}})

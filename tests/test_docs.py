@@ -73,7 +73,10 @@ def help_texts(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[s
 @pytest.mark.parametrize(
     ("line", "arguments"),
     [
-        ("ls && awac-tr doctor; awac-tr recipes list --json | head  # awac-tr plot", [["doctor"], ["recipes", "list", "--json"]]),
+        (
+            "ls && awac-tr doctor; awac-tr recipes list --json | head  # awac-tr plot",
+            [["doctor"], ["recipes", "list", "--json"]],
+        ),
         ("awac-tr train door 'data.datasets=[a, b]' >log 2>&1", [["train", "door", "data.datasets=[a, b]"]]),
         ("pip install awac-tr", []),
     ],
@@ -103,7 +106,11 @@ def test_examples_of_the_help_texts_parse() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_in_commands_on_a_page_exist(page: Path) -> None:
-    named = {word for line in shell_lines(page) for word in re.findall(r"(?:recipes|datasets|docs)/[\w./-]+\.(?:yaml|md)", line)}
+    named = {
+        word
+        for line in shell_lines(page)
+        for word in re.findall(r"(?:recipes|datasets|docs)/[\w./-]+\.(?:yaml|md)", line)
+    }
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 

@@ -27,16 +27,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "objectives": (*BELOW_RECIPES, "recipes"),
     "algorithms": BELOW_ALGORITHMS,
     "training": (*BELOW_ALGORITHMS, "algorithms"),
-    **{verb: (*BELOW_ALGORITHMS, "algorithms", "training", *VERBS) for verb in VERBS},
+    **dict.fromkeys(VERBS, (*BELOW_ALGORITHMS, "algorithms", "training", *VERBS)),
     "cli": (*BELOW_ALGORITHMS, "algorithms", "training", *VERBS),
     "__main__": ("cli",),
 }
-"""Part of the package -> the other parts it may import. A part may always import itself, and the package for its version."""
+"""Part of the package -> the other parts it may import. It may always import itself, and the package's version."""
 
 
 def part_of(module: str) -> str:
     """``awac_tr.data.reader`` -> ``data``; the package itself -> the empty string."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def imports_of(path: Path, root: Path) -> set[str]:

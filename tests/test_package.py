@@ -89,7 +89,10 @@ def pins(repository: Path) -> dict[str, str]:
 def needs(repository: Path) -> list[Requirement]:
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
     groups = [line for group in project["dependency-groups"].values() for line in group if isinstance(line, str)]
-    return [Requirement(line) for line in [*project["project"]["dependencies"], *groups, *project["build-system"]["requires"]]]
+    return [
+        Requirement(line)
+        for line in [*project["project"]["dependencies"], *groups, *project["build-system"]["requires"]]
+    ]
 
 
 def test_constraints_pin_what_the_project_names_within_its_bounds(repository: Path) -> None:

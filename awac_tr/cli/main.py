@@ -78,7 +78,9 @@ def _leave_with_traceback(code: int) -> None:
 def _fault(error: Exception) -> click.ClickException:
     """A mistake of ours, said in two lines; exit code 1."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return click.ClickException(f"{what}\nThis looks like a fault of awac-tr itself; awac-tr --debug COMMAND ... shows where.")
+    return click.ClickException(
+        f"{what}\nThis looks like a fault of awac-tr itself; awac-tr --debug COMMAND ... shows where."
+    )
 
 
 @click.group(

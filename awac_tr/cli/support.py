@@ -37,7 +37,7 @@ class UserError(click.ClickException):
 
 
 def examples(*lines: str) -> str:
-    """The epilog of a command: its examples, kept line by line by click.
+    r"""The epilog of a command: its examples, kept line by line by click.
 
     Args:
         *lines: whole command lines as typed, each starting with ``awac-tr``.
@@ -46,10 +46,8 @@ def examples(*lines: str) -> str:
         Text for the ``epilog`` argument of ``click.command``.
 
     Example:
-        >>> print(examples("awac-tr recipes list"))
-        \x08
-        Examples:
-          awac-tr recipes list
+        >>> examples("awac-tr recipes list")
+        '\x08\nExamples:\n  awac-tr recipes list'
     """
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
@@ -75,12 +73,15 @@ def _plain(value: Any) -> object:
 
 
 class _EchoHandler(logging.Handler):
-    """Log records as plain lines on whatever ``sys.stderr`` is now, so that a live display can lift them above itself."""
+    """Log records as plain lines on whatever ``sys.stderr`` is now, so that a live display can lift them above."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         if record.levelno >= logging.WARNING:
-            text = click.style(f"{record.levelname.lower()}: ", fg="yellow" if record.levelno < logging.ERROR else "red") + text
+            text = (
+                click.style(f"{record.levelname.lower()}: ", fg="yellow" if record.levelno < logging.ERROR else "red")
+                + text
+            )
         elif record.levelno < logging.INFO:
             text = click.style(f"{record.name}: {text}", dim=True)
         click.echo(text, err=True)
