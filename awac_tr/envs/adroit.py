@@ -1,4 +1,4 @@
-"""``pen-binary-v0``, ``door-binary-v0`` and ``relocate-binary-v0``: the paper's tasks on gymnasium-robotics' Adroit hands.
+"""``pen-binary-v0``, ``door-binary-v0``, ``relocate-binary-v0``: the paper's tasks on gymnasium-robotics' Adroit hands.
 
 Hand, scene, observation and starting states are gymnasium-robotics'; reward, success and state access are ours. Its own
 sparse reward is 10 / -0.1, and its ``info["success"]`` for the door uses 1.35 rad, so neither is reused.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import mujoco
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.mujoco import MujocoEnv
 from numpy.typing import NDArray
 
 from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
@@ -28,7 +27,7 @@ State = dict[str, NDArray[np.float64]]
 
 @contextmanager
 def _without_notice() -> Iterator[None]:
-    """Keep gymnasium-robotics from announcing, at import, that its dense Adroit rewards have changed: none is used here."""
+    """Keep gymnasium-robotics from announcing, at import, that its dense Adroit rewards changed: none is used here."""
     try:
         from farama_notifications import notifications
     except ImportError:
@@ -56,7 +55,7 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_options: further arguments of ``MujocoEnv``, such as ``width``, ``height``, ``camera_name``.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 100}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 100}  # noqa: RUF012  (as in the base class)
 
     def __init__(self, render_mode: str | None = None, **render_options: Any) -> None:
         self._hand = self._make_hand(render_mode=render_mode, reward_type="sparse", **render_options)
@@ -83,7 +82,7 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Renew what the hand keeps about the scene of an episode; most tasks keep nothing."""
 
     def _observe(self) -> Observation:
-        observation: Observation = self._hand._get_obs().astype(np.float32)
+        observation: Observation = self._hand._get_obs().astype(np.float32)  # noqa: SLF001  (made for its subclasses, and we stand in for one)
         return observation
 
     def reset(
@@ -164,7 +163,7 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             if np.shape(value) != known[name].shape:
                 raise EnvError(f"state entry {name!r} has shape {np.shape(value)}, expected {known[name].shape}")
 
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8]:
         """The present moment as an image [height, width, 3] uint8."""
         frame: NDArray[np.uint8] = self._hand.render()
         return frame
@@ -191,7 +190,7 @@ class PenBinaryEnv(AdroitBinaryEnv):
         hand, sites = self._hand, self.data.site_xpos
         hand.pen_length = np.linalg.norm(sites[hand.obj_t_site_id] - sites[hand.obj_b_site_id])
 
-    def _make_hand(self, **options: Any) -> MujocoEnv:
+    def _make_hand(self, **options: Any) -> Any:
         with _without_notice():
             from gymnasium_robotics.envs.adroit_hand import AdroitHandPenEnv
 
@@ -224,7 +223,7 @@ class DoorBinaryEnv(AdroitBinaryEnv):
         super().__init__(**options)
         self._hinge = hinge
 
-    def _make_hand(self, **options: Any) -> MujocoEnv:
+    def _make_hand(self, **options: Any) -> Any:
         with _without_notice():
             from gymnasium_robotics.envs.adroit_hand import AdroitHandDoorEnv
 
@@ -249,7 +248,7 @@ class RelocateBinaryEnv(AdroitBinaryEnv):
         super().__init__(**options)
         self._distance = distance
 
-    def _make_hand(self, **options: Any) -> MujocoEnv:
+    def _make_hand(self, **options: Any) -> Any:
         with _without_notice():
             from gymnasium_robotics.envs.adroit_hand import AdroitHandRelocateEnv
 

@@ -95,7 +95,7 @@ def rollout(
         EnvError: the environment has no horizon, raises, or gives NaN or infinity, or the controller gives no finite
             action; the message names environment, seed and step.
     """
-    recorder = _Recorder(env, seed, record_state, on_frame)
+    recorder = _Recorder(env, seed, record_state=record_state, on_frame=on_frame)
     with _one_torch_thread():
         observation = recorder.start()
         controller.reset(seed)
@@ -122,12 +122,14 @@ def _one_torch_thread() -> Iterator[None]:
 class _Recorder:
     """Steps an environment through one episode and fills the arrays."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], seed: int, record_state: bool, on_frame: OnFrame | None) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], seed: int, *, record_state: bool, on_frame: OnFrame | None
+    ) -> None:
         self._env = env if isinstance(env, Guarded) else Guarded(env)
         self._bounds = _bounds(env)
         self._seed, self._record_state, self._on_frame = seed, record_state, on_frame
         horizon = horizon_of(env)
-        self._observations = np.empty((horizon + 1, *self._env.observation_space.shape), np.float32)
+        self._observations = np.empty((horizon + 1, *self._env.observation_shape), np.float32)
         self._actions = np.empty((horizon, *self._bounds[0].shape), np.float32)
         self._rewards = np.empty(horizon, np.float32)
         self._success: list[bool] = []

@@ -35,8 +35,8 @@ class EnvFacts:
         id: registered Gymnasium id, without a ``module:`` prefix.
         horizon: registered steps before an episode is cut.
         reward_range: smallest and largest reward of one step; infinite where nobody says.
-        goal_steps: an episode counts as solved by ``success_steps`` with *more* goal steps than this; None: undefined.
-        reward_rule: rewards [N] float32 of transitions from their next observations [N, o]; None: not a function of them.
+        goal_steps: ``success_steps`` calls an episode solved with *more* goal steps than this; None: undefined.
+        reward_rule: rewards [N] float32 of transitions from their next observations [N, o]; None: unknown.
         observation_size: length of the observation vector.
         action_size: length of the action vector.
     """

@@ -103,7 +103,7 @@ def relocate_reward(next_observations: ArrayLike, *, distance: float = RELOCATE_
 def _rows(observations: ArrayLike, size: int, env_id: str) -> NDArray[np.float64]:
     """Observations as float64 [N, size]: comparing in float32 would add a rounding of its own."""
     rows = np.asarray(observations, dtype=np.float64)
-    if rows.ndim != 2 or rows.shape[1] != size:
+    if rows.shape != (len(rows), size):
         raise EnvError(f"{env_id} has observations of size {size}; these are of shape {rows.shape}")
     return rows
 

@@ -1,4 +1,4 @@
-"""The wrapper around every environment: float32 out, and one kind of error, which says where, for all that goes wrong."""
+"""The wrapper around every environment: float32 out, and one kind of error, which says where it happened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Guarded"]
 
 
 class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, Any]):
-    """Casts observations to float32, and raises :class:`EnvError` where the environment raises or returns NaN or infinity.
+    """Casts observations to float32; raises :class:`EnvError` where the environment raises or returns NaN or infinity.
 
     A NaN that got into a replay buffer spoils a run hours later; here it still has an environment, a seed and a step.
 
@@ -30,6 +30,7 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
             raise EnvError(f"the observations of {self.name} are {space}", "Vectors of numbers are needed.")
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
         self.observation_space = spaces.Box(low, high, space.shape, np.float32)
+        self.observation_shape = space.shape
         self._seed: int | None = None
         self._episodes = 0
         self.steps = 0

@@ -30,8 +30,8 @@ def make_env(
 ) -> gymnasium.Env[Any, Any]:
     """Make a Gymnasium environment with vector observations, given as float32, and continuous vector actions.
 
-    What comes back also raises :class:`EnvError`, naming environment, seed and step, where the environment itself raises
-    or returns NaN or infinity.
+    What comes back raises :class:`EnvError`, naming environment, seed and step, where the environment itself raises or
+    returns NaN or infinity.
 
     Args:
         env_id: registered id, such as ``door-binary-v0`` or ``HalfCheetah-v5``; ``module:id`` imports the module first.
@@ -116,9 +116,9 @@ def make_torchrl_env(
     """The same environment for TorchRL's collectors: a ``GymWrapper`` on the CPU with the keys of :mod:`awac_tr.keys`.
 
     Our own environments also give ``("next", "success")``, bool [1]; TorchRL then counts ``success`` among the
-    observations, so a policy should name its ``in_keys``. They clip the actions they execute; ``action`` in the TensorDict
-    stays what the policy gave. ``set_seed`` seeds the sequence of episodes that follows; one episode of a certain seed
-    starts with ``reset(seed=...)``.
+    observations, so a policy should name its ``in_keys``. They clip the actions they execute; ``action`` in the
+    TensorDict stays what the policy gave. ``set_seed`` seeds the sequence of episodes that follows; one episode of a
+    certain seed starts with ``reset(seed=...)``.
 
     Raises:
         EnvError: as :func:`make_env`.

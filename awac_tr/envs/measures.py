@@ -24,8 +24,8 @@ def measure(episodes: Iterable[Episode], goal_steps: int | None) -> dict[str, ND
         goal_steps: ``success_steps`` is 1 with more goal steps than this; None leaves that measure out.
 
     Returns:
-        float64 arrays [number of episodes]: ``return`` (undiscounted sum of rewards), ``length`` (steps) and, where every
-        episode has ``infos["success"]``, the success measures, each in [0, 1]. Their means are success rates.
+        float64 arrays [number of episodes]: ``return`` (undiscounted sum of rewards), ``length`` (steps) and, where
+        every episode has ``infos["success"]``, the success measures, each in [0, 1]. Their means are success rates.
     """
     rows = [_of_episode(episode, goal_steps) for episode in episodes]
     names = [name for name in rows[0] if all(name in row for row in rows)] if rows else ["return", "length"]

@@ -125,7 +125,7 @@ def _open_stage(job: _Job) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
         _stage = _Stage(job)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (raised again by the first episode)
         _failure = error
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

@@ -22,10 +22,11 @@ class SuccessReader(BaseInfoDictReader):
         self._spec = Composite(success=Binary(1, shape=(1,), dtype=torch.bool))
 
     def __call__(self, info_dict: dict[str, Any], tensordict: TensorDictBase) -> TensorDictBase:
+        """Called by TorchRL with the info of a reset or a step."""
         success = torch.tensor([bool(info_dict.get("success", False))])
         return tensordict.set("success", success)
 
     @property
     def info_spec(self) -> Composite:
-        """The key and its kind."""
+        """``success``, bool [1]."""
         return self._spec

@@ -1,4 +1,4 @@
-"""The trained experts of others reach in our environments what is on record for them, under both forms of the reward."""
+"""The trained experts of others reach in our environments what is on record for them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from awac_tr.data.unpickle import load_pickle
 from awac_tr.envs.episode import rollout
 from awac_tr.envs.facts import env_facts
 from awac_tr.envs.make import make_env
@@ -43,12 +43,8 @@ def test_success_is_as_on_record_and_both_rewards_agree(task: str, shared_data: 
 
 
 def test_human_door_demonstrations_reach_the_goal_in_the_episodes_on_record(shared_data: Path) -> None:
-    # Trusted here because it is read for this one comparison; the package itself imports pickles through a guard.
-    import pickle
-
-    with (shared_data / "demos" / "door-v0_demos.pickle").open("rb") as file:
-        demos = pickle.load(file, encoding="latin1")
+    demos = load_pickle(shared_data / "demos" / "door-v0_demos.pickle")
     rule = env_facts("door-binary-v0").reward_rule
     assert rule is not None
-    solved = [index for index, demo in enumerate(demos) if (rule(demo["observations"]) == 0).any()]
+    solved = [index for index, demo in enumerate(demos) if (rule(demo["observations"].array) == 0).any()]
     assert solved == [11, 16, 18, 22, 23, 24]

@@ -22,7 +22,8 @@ def test_registering_again_changes_nothing_and_warns_of_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "imports", ["import gymnasium", "import awac_tr, gymnasium", "import gymnasium, awac_tr", "import gymnasium.envs.registration"]
+    "imports",
+    ["import gymnasium", "import awac_tr, gymnasium", "import gymnasium, awac_tr", "import awac_tr.envs, gymnasium"],
 )
 def test_module_prefix_works_whatever_was_imported_first(imports: str) -> None:
     code = f"{imports}; print(gymnasium.make('awac_tr:door-binary-v0').unwrapped)"

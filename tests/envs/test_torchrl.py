@@ -10,7 +10,7 @@ from torchrl.envs.utils import RandomPolicy
 
 from awac_tr.envs.episode import rollout
 from awac_tr.envs.make import make_env, make_torchrl_env
-from awac_tr.keys import DISK_TO_MEMORY, DONE
+from awac_tr.keys import DISK_TO_MEMORY, DONE, REWARD, TERMINATED, TRUNCATED
 from awac_tr.policies.noise import OUController
 
 HORIZON = 12
@@ -37,7 +37,7 @@ def test_keys_shapes_and_types(wrapped: EnvBase) -> None:
         expected = torch.bool if name in ("terminals", "timeouts") else torch.float32
         assert data[key].dtype == expected, name
         assert data[key].shape[:-1] == (HORIZON,)
-    for key in (DISK_TO_MEMORY["rewards"], DISK_TO_MEMORY["terminals"], DISK_TO_MEMORY["timeouts"], DONE, ("next", "success")):
+    for key in (REWARD, TERMINATED, TRUNCATED, DONE, ("next", "success")):
         assert data[key].shape == (HORIZON, 1), key
 
 
@@ -56,14 +56,15 @@ def test_steps_are_those_of_our_own_rollout(task: str, wrapped: EnvBase) -> None
 
 def test_a_collector_cuts_at_the_horizon_and_keeps_the_true_last_observation(wrapped: EnvBase) -> None:
     wrapped.set_seed(0)
-    collector = Collector(wrapped, RandomPolicy(wrapped.action_spec), frames_per_batch=3 * HORIZON, total_frames=3 * HORIZON)
+    steps = 3 * HORIZON
+    collector = Collector(wrapped, RandomPolicy(wrapped.action_spec), frames_per_batch=steps, total_frames=steps)
     data = next(iter(collector)).reshape(-1)
     collector.shutdown()
     assert not data["next", "terminated"].any()
     cut = data["next", "truncated"][:, 0]
     assert cut.nonzero()[:, 0].tolist() == [HORIZON - 1, 2 * HORIZON - 1, 3 * HORIZON - 1]
     assert (data["next", "done"] == data["next", "truncated"]).all()
-    # Within an episode a next observation is the one acted on next; at its end it is not the start of the following one.
+    # Within an episode a next observation is the one acted on next; at its end it is not the following one's start.
     following = (data["next", "observation"][:-1] == data["observation"][1:]).all(-1)
     assert (following == ~cut[:-1]).all()
     moved = (data["next", "observation"] - data["observation"]).abs().max(-1).values
