@@ -298,7 +298,7 @@ class TestParameters:
         loss = make_loss(value_estimate="mean")
         optimizer = torch.optim.Adam(loss.parameters(), lr=1e-2)
         first = loss(batch)
-        for _ in range(100):
+        for _ in range(60):
             out = loss(batch)
             optimizer.zero_grad()
             (out["loss_actor"] + out["loss_qvalue"]).backward()
