@@ -8,13 +8,14 @@ other name it asks for is refused.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -57,10 +58,9 @@ def load_pickle(path: str | Path) -> Any:
     if size > _MAX_BYTES:
         raise DatasetError(f"{path} has {size:,} bytes; pickles are read up to {_MAX_BYTES:,}", _HINT)
     try:
-        with path.open("rb") as file:
-            _read_instructions(file)
-            file.seek(0)
-            return _Unpickler(file, encoding="latin1").load()
+        data = path.read_bytes()
+        _read_instructions(data)
+        return _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except _RefusedError as error:
         raise DatasetError(f"{path} is refused: {error}; nothing of it was run", _HINT) from error
     except RecursionError as error:
@@ -75,9 +75,9 @@ class _RefusedError(Exception):
     """Something a pickle of arrays does not need."""
 
 
-def _read_instructions(file: IO[bytes]) -> None:
-    """Walk over the instructions without carrying them out; lengths are checked against the file on the way."""
-    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
+def _read_instructions(data: bytes) -> None:
+    """Walk over the instructions without carrying them out; lengths are checked against the data on the way."""
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(data)):
         if instruction.name not in _ALLOWED:
             raise _RefusedError(f"it holds the instruction {instruction.name}, which arrays do not need")
         if count >= _MAX_INSTRUCTIONS:
@@ -185,6 +185,13 @@ def _latin1(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    """``bytes()``, by which protocols up to 2 store bytes where there are none."""
+    if arguments:
+        raise _RefusedError("it makes bytes of something")
+    return b""
+
+
 def _no_call(*_: Any) -> NoReturn:
     raise _RefusedError("it calls numpy.ndarray itself")
 
@@ -196,6 +203,8 @@ _STAND_INS: Final[dict[str, Callable[..., Any]]] = {
     "numpy._core.multiarray.scalar": _scalar,
     "numpy._core.numeric._frombuffer": _buffer,
     "_codecs.encode": _latin1,
+    "builtins.bytes": _no_bytes,
+    "__builtin__.bytes": _no_bytes,
 }
 """All that may be named; numpy 1 says ``numpy.core`` for ``numpy._core``."""
 

@@ -54,7 +54,7 @@ def test_a_file_of_others_without_a_last_end_is_cut_there(tmp_path: Path, caplog
 
 def test_files_that_do_not_fit_each_other(three: Path, tmp_path: Path, make_episode: Any, write_dataset: Any) -> None:
     write_dataset(tmp_path / "wide.hdf5", [make_episode(sizes=(4, 2))])
-    with pytest.raises(DatasetError, match="wide.hdf5: observations have 4 numbers a row, .*three.hdf5 has 3"):
+    with pytest.raises(DatasetError, match=r"wide.hdf5: observations have 4 numbers a row, .*three.hdf5 has 3"):
         load_transitions([three, tmp_path / "wide.hdf5"])
     with pytest.raises(DatasetError, match="no dataset was named"):
         load_transitions([])
@@ -140,7 +140,9 @@ def test_terminated_is_never_guessed(three: Path) -> None:
         select_transitions(data)
 
 
-def test_a_real_collector_fills_the_buffer(tmp_path: Path, make_episode: Any, make_meta: Any, write_dataset: Any) -> None:
+def test_a_real_collector_fills_the_buffer(
+    tmp_path: Path, make_episode: Any, make_meta: Any, write_dataset: Any
+) -> None:
     from torchrl.collectors import Collector
 
     from awac_tr.envs.make import make_torchrl_env

@@ -72,7 +72,12 @@ def test_a_next_state_from_after_the_reset(three: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("block_rows", [1, 2, 3, 5, 100])
 def test_rows_beyond_the_horizon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_episode: Any, make_meta: Any, write_dataset: Any, block_rows: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_episode: Any,
+    make_meta: Any,
+    write_dataset: Any,
+    block_rows: int,
 ) -> None:
     monkeypatch.setattr(reader, "BLOCK_ROWS", block_rows)
     path = tmp_path / "a.hdf5"
