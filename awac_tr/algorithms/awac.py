@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torchrl.objectives import SoftUpdate, ValueEstimators
+from torchrl.objectives import ValueEstimators
 
 from awac_tr.algorithms.base import adam
+from awac_tr.algorithms.targets import ForeachSoftUpdate
 from awac_tr.errors import RecipeError
 from awac_tr.objectives.awac import AWACLoss
 
@@ -90,7 +92,7 @@ class AWACLearner:
             (_trained(self.loss.actor_network_params), section.policy_lr, section.policy_weight_decay),
             (_trained(self.loss.qvalue_network_params), section.qvalue_lr, section.qvalue_weight_decay),
         )
-        self.targets = SoftUpdate(self.loss, tau=section.tau)
+        self.targets = ForeachSoftUpdate(self.loss, tau=section.tau)
         self._evaluate = torch.compile(self.loss) if compile_update else self.loss
 
     def update(self, batch: TensorDictBase) -> TensorDictBase:
@@ -116,7 +118,7 @@ class AWACLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave."""
         self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would share the tensors
 
 
 def _build_loss(

@@ -63,13 +63,15 @@ def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRec
 
 def _train(loaded: LoadedRecipe, *, run_dir: Path | None, resume: Path | None, quiet: bool) -> None:
     from awac_tr.collect import ensure_datasets
+    from awac_tr.collect.display import CollectDisplay
     from awac_tr.training.interrupt import TrainingInterrupted
     from awac_tr.training.loop import train
     from awac_tr.training.run_folder import RunFolder
 
     if run_dir is not None:
         RunFolder.require_new(run_dir)
-    ensure_datasets(list(loaded.recipe.data.datasets))
+    with CollectDisplay(quiet=quiet) as display:
+        ensure_datasets(loaded.recipe.data.datasets, on_episode=display.on_episode, on_check=display.on_check)
     try:
         click.echo(train(loaded, run_dir=run_dir, resume=resume, quiet=quiet))
     except TrainingInterrupted as stopped:

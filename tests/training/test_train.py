@@ -1,0 +1,231 @@
+"""Whole runs, small ones: what they write, and that the numbers in one file follow from those in another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from awac_tr.errors import AwacError, CheckpointError, DatasetError
+from awac_tr.policies.checkpoint import load_policy, read_checkpoint
+from awac_tr.recipes.loader import LoadedRecipe, load_recipe
+from awac_tr.training.interrupt import Interruption, TrainingInterrupted
+from awac_tr.training.loop import train
+from awac_tr.training.metrics import read_rows
+
+Tiny = Callable[..., LoadedRecipe]
+
+
+def strip(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without their clock."""
+    return [{key: value for key, value in row.items() if key != "wall"} for row in rows]
+
+
+def test_a_run_from_end_to_end(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny(), run_dir=tmp_path / "run", quiet=True)
+    rows = read_rows(run)
+    counters = [(row["update"], row["env_step"]) for row in rows]
+    assert counters == sorted(counters)
+    assert len({(row["event"], *place) for row, place in zip(rows, counters, strict=True)}) == len(rows)
+    assert [row["wall"] for row in rows] == sorted(row["wall"] for row in rows)
+    evaluated = [(row["update"], row["env_step"], row["phase"]) for row in rows if row["event"] == "eval"]
+    # start, every 10 (20 is the border as well), the end: 20 + 50 * 0.5
+    assert evaluated == [(0, 0, "offline"), (10, 0, "offline"), (20, 0, "offline"), (30, 20, "online"), (40, 40, "online"), (45, 50, "online")]
+    assert [(row["update"], row["env_step"]) for row in rows if row["event"] == "round"] == [(20, 20), (30, 40), (40, 50)]
+    assert {"success_any", "success_last", "success_share", "success_steps", "return"} <= set(rows[0])
+    train_row = next(row for row in rows if row["event"] == "train")
+    assert {"loss_actor", "loss_qvalue", "advantage", "effective_sample_size"} <= set(train_row)
+    _check_files(run)
+    _check_summary(run, rows)
+
+
+def _check_files(run: Path) -> None:
+    assert load_recipe(run / "recipe.yaml").recipe.name == "tiny"
+    assert "# default" in (run / "recipe.yaml").read_text(encoding="utf-8")
+    record = json.loads((run / "record.json").read_text(encoding="utf-8"))
+    assert set(record) >= {"id", "versions", "commit", "machine", "datasets", "command", "notices", "ended"}
+    assert list(record["datasets"]) == ["play.hdf5"]
+    assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "curve.png").stat().st_size > 20_000
+    scalars = run / "csv" / "scalars"
+    assert [line.split(",")[0] for line in (scalars / "loss_actor.csv").read_text().split()][:2] == ["5", "10"]
+    assert not list(run.rglob("*.part"))
+    payload = read_checkpoint(run / "checkpoints" / "last.pt", kind="train")
+    assert payload["progress"]["update"] == 45
+    policy = load_policy(run / "checkpoints" / "best.pt")
+    assert (policy.env_id, policy.horizon) == ("door-binary-v0", 25)
+
+
+def _check_summary(run: Path, rows: list[dict[str, Any]]) -> None:
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    returns = [row["return"] for row in rows if row["event"] == "eval"]
+    found = summary["measures"]["return"]
+    assert found["last"] == returns[-1]
+    assert found["best"] == max(returns)
+    assert found["mean_last_5"] == pytest.approx(sum(returns[-5:]) / 5)
+    assert summary["finished"] is True
+    assert summary["points"]["clone"] is None
+    assert summary["points"]["after_offline"]["update"] == 20
+    assert summary["points"]["final"] | {"phase": 0} == {**summary["points"]["final"], "phase": 0, "update": 45, "env_step": 50}
+    times = summary["wall_seconds"]
+    assert times["total"] == pytest.approx(sum(value for part, value in times.items() if part != "total"), abs=0.01)
+
+
+def test_offline_only(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny("online.steps=0", "eval.every=0"), run_dir=tmp_path / "run", quiet=True)
+    rows = read_rows(run)
+    assert {row["phase"] for row in rows} == {"offline"}
+    assert [row["update"] for row in rows if row["event"] == "eval"] == [0, 20]
+    assert not (run / "checkpoints" / "online").exists()
+
+
+def test_cloning_as_an_algorithm(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny("algorithm=bc", "online.steps=0"), run_dir=tmp_path / "run", quiet=True)
+    assert "squared_error" in read_rows(run)[1]
+
+
+def test_same_seed_same_run(tiny: Tiny, tmp_path: Path) -> None:
+    first, second, other = (
+        train(tiny(f"seed={seed}"), run_dir=tmp_path / name, quiet=True) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert strip(read_rows(first)) == strip(read_rows(second))
+    assert strip(read_rows(first)) != strip(read_rows(other))
+
+
+def test_no_updates_online(tiny: Tiny, tmp_path: Path) -> None:
+    """Collection alone: the policy of the offline phase fills the buffer."""
+    run = train(tiny("online.updates_per_step=0.0"), run_dir=tmp_path / "run", quiet=True)
+    rows = read_rows(run)
+    assert (rows[-1]["update"], rows[-1]["env_step"]) == (20, 50)
+
+
+def test_what_is_collected_is_kept_and_clipped(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny("policy.log_std_max=2.0", "policy.log_std_min=1.0"), run_dir=tmp_path / "run", quiet=True)
+    parts = [torch.load(path, weights_only=True) for path in sorted((run / "checkpoints" / "online").glob("*.pt"))]
+    actions = torch.cat([part["action"] for part in parts])
+    assert actions.shape == (50, 28)
+    # deviations of e: nearly everything would lie outside
+    assert actions.abs().max() == 1.0
+    assert (actions.abs() == 1.0).float().mean() > 0.5
+    ends = torch.cat([part["next/truncated"] for part in parts]).flatten()
+    assert ends[24]
+    assert not torch.cat([part["next/terminated"] for part in parts]).any()
+    following = torch.cat([part["next/observation"] for part in parts])
+    observed = torch.cat([part["observation"] for part in parts])
+    assert torch.equal(following[:24], observed[1:25])
+
+
+def test_an_existing_folder_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(AwacError, match="exists"):
+        train(tiny(), run_dir=tmp_path / "run", quiet=True)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_data_of_another_task_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError):
+        train(tiny("env.id=pen-binary-v0"), run_dir=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_divergence_ends_the_run(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(AwacError, match="diverged"):
+        train(tiny("awac.policy_lr=1e30", "awac.qvalue_lr=1e30", "awac.value_bounds=[null,null]"), run_dir=tmp_path / "run", quiet=True)
+    rows = read_rows(tmp_path / "run")
+    assert rows[-1]["event"] == "train"
+    assert None in rows[-1].values()
+
+
+class Stopping(Interruption):
+    """A signal that comes after so many checks."""
+
+    remaining = 0
+
+    def check(self) -> None:
+        Stopping.remaining -= 1
+        if Stopping.remaining == 0:
+            self.signum = 2
+        super().check()
+
+
+@pytest.mark.parametrize("checks", [2, 4, 9, 14, 17])
+def test_stopped_and_resumed_is_the_same_run_offline(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checks: int
+) -> None:
+    """Wherever it is stopped before the first environment step, the rows are those of a run that was not."""
+    whole = train(tiny("online.steps=0"), run_dir=tmp_path / "whole", quiet=True)
+    monkeypatch.setattr("awac_tr.training.loop.Interruption", Stopping)
+    monkeypatch.setattr(Stopping, "remaining", checks)
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(tiny("online.steps=0"), run_dir=tmp_path / "run", quiet=True)
+    assert caught.value.signum == 2
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["finished"] is False
+    run = train(load_recipe(tmp_path / "run" / "recipe.yaml"), resume=tmp_path / "run", quiet=True)
+    assert strip(read_rows(run)) == strip(read_rows(whole))
+    last, expected = (read_checkpoint(path / "checkpoints" / "last.pt") for path in (run, whole))
+    for name, value in expected["learner"]["loss"].items():
+        assert torch.equal(value, last["learner"]["loss"][name]), name
+
+
+def test_resuming_online_brings_the_buffer_back(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at the border of an episode the environment starts anew where it would have anyway; the buffer is whole."""
+    monkeypatch.setattr("awac_tr.training.loop.Interruption", Stopping)
+    monkeypatch.setattr(Stopping, "remaining", 24)
+    with pytest.raises(TrainingInterrupted):
+        train(tiny("checkpoint.every=3"), run_dir=tmp_path / "run", quiet=True)
+    stopped = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert stopped["progress"]["env_step"] in (20, 40)
+    stray = tmp_path / "run" / "checkpoints" / "online" / "000099.pt"
+    stray.write_bytes(b"written after the checkpoint")
+    run = train(load_recipe(tmp_path / "run" / "recipe.yaml"), resume=tmp_path / "run", quiet=True)
+    assert not stray.exists()
+    rows = read_rows(run)
+    counters = [(row["update"], row["env_step"]) for row in rows]
+    assert counters == sorted(counters)
+    assert counters[-1] == (45, 50)
+    assert len({(row["event"], *place) for row, place in zip(rows, counters, strict=True)}) == len(rows)
+    parts = sorted((run / "checkpoints" / "online").glob("*.pt"))
+    assert sum(len(torch.load(path, weights_only=True)["action"]) for path in parts) == 50
+    record = json.loads((run / "record.json").read_text())
+    assert record["resumed"][0]["env_step"] == stopped["progress"]["env_step"]
+    assert any("new episode" in notice for notice in record["notices"])
+
+
+def test_rows_after_the_checkpoint_do_not_appear_twice(tiny: Tiny, tmp_path: Path) -> None:
+    """A run that was killed has rows younger than its checkpoint."""
+    run = train(tiny("online.steps=0"), run_dir=tmp_path / "run", quiet=True)
+    before = strip(read_rows(run))
+    with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"event": "train", "phase": "offline", "update": 25, "env_step": 0, "wall": 1}\n{"event": "tra')
+    train(load_recipe(run / "recipe.yaml"), resume=run, quiet=True)
+    assert strip(read_rows(run)) == before
+
+
+def test_a_run_can_be_made_longer(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny("online.steps=20"), run_dir=tmp_path / "run", quiet=True)
+    longer = load_recipe(run / "recipe.yaml", ["online.steps=40"])
+    train(longer, resume=run, quiet=True)
+    assert read_rows(run)[-1]["env_step"] == 40
+    assert load_recipe(run / "recipe.yaml").recipe.online.steps == 40
+
+
+def test_another_past_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny("online.steps=0"), run_dir=tmp_path / "run", quiet=True)
+    with pytest.raises(CheckpointError, match="awac.lmbda"):
+        train(load_recipe(run / "recipe.yaml", ["awac.lmbda=2.0"]), resume=run, quiet=True)
+    assert load_recipe(run / "recipe.yaml").recipe.awac.lmbda == 0.3
+
+
+def test_changed_data_is_refused(tiny: Tiny, tmp_path: Path, random_play: Path) -> None:
+    run = train(tiny("online.steps=0"), run_dir=tmp_path / "run", quiet=True)
+    path = run / "checkpoints" / "last.pt"
+    payload = read_checkpoint(path)
+    payload["datasets"] = {random_play.name: "sha256:other"}
+    torch.save(payload, path)
+    with pytest.raises(CheckpointError, match="datasets have changed"):
+        train(load_recipe(run / "recipe.yaml"), resume=run, quiet=True)
