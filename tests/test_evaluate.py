@@ -29,10 +29,10 @@ def test_rows_follow_the_seeds_and_hold_every_measure(door_checkpoint: Path) -> 
     seen: list[int] = []
     result = evaluate(door_checkpoint, episodes=3, seed=5, on_episode=lambda row: seen.append(row["seed"]))
     assert seen == [row["seed"] for row in result.episodes] == [5, 6, 7]
-    always = {"return": 0.0, "length": 30, "success_any": True, "success_last": True, "success_share": 1.0}
-    assert dict(result.episodes[0]) == {"seed": 5, **always, "success_steps": True, "goal_count": 30}
-    assert {name: item.mean for name, item in result.measures.items()} == {**always, "success_steps": 1.0}
-    assert (result.horizon, result.env_kwargs, result.goal_steps) == (30, {"hinge": -1.0}, 25)
+    always = {"return": 0.0, "length": 6, "success_any": True, "success_last": True, "success_share": 1.0}
+    assert dict(result.episodes[0]) == {"seed": 5, **always, "success_steps": False, "goal_count": 6}
+    assert {name: item.mean for name, item in result.measures.items()} == {**always, "success_steps": 0.0}
+    assert (result.horizon, result.env_kwargs, result.goal_steps) == (6, {"hinge": -1.0}, 25)
 
 
 def test_a_worker_gets_the_same_controller(door_checkpoint: Path) -> None:

@@ -197,9 +197,9 @@ def use_backend() -> GLChoice:
     global _in_use
     if _in_use is None:
         _in_use = choose_backend()
-        os.environ[_VARIABLE] = _in_use.backend or "disable"
         if _in_use.backend:
             _log.info("Drawing with %s (%s).", _in_use.backend.upper(), _in_use.renderer)
+    os.environ[_VARIABLE] = _in_use.backend or "disable"
     return _in_use
 
 

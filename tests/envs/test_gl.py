@@ -58,7 +58,9 @@ def test_what_the_user_names_is_the_only_one_tried(
     assert "Unset MUJOCO_GL" in gl.install_hint(choice)
 
 
-@pytest.mark.parametrize(("word", "said"), [("off", "switches drawing off"), ("vulkan", "not one of egl, osmesa, glfw")])
+@pytest.mark.parametrize(
+    ("word", "said"), [("off", "switches drawing off"), ("vulkan", "not one of egl, osmesa, glfw")]
+)
 def test_nothing_is_tried_for_off_and_for_nonsense(
     tried: list[str], monkeypatch: pytest.MonkeyPatch, word: str, said: str
 ) -> None:
@@ -121,8 +123,16 @@ def test_an_empty_picture_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("egl", "AttributeError: 'NoneType' object has no attribute 'eglQueryString'\n", "libEGL is not installed"),
         ("osmesa", "AttributeError: 'NoneType' object has no attribute 'glGetError'\n", "libOSMesa is not installed"),
-        ("glfw", "x.py:9: GLFWError: (65550) b'X11: no display'\n  warn()\nTraceback\nFatalError: none\n", "X11: no display"),
-        ("egl", "Traceback\nImportError: no device\nException ignored in: <x>\nTypeError: y\n", "ImportError: no device"),
+        (
+            "glfw",
+            "x.py:9: GLFWError: (65550) b'X11: no display'\n  warn()\nTraceback\nFatalError: none\n",
+            "X11: no display",
+        ),
+        (
+            "egl",
+            "Traceback\nImportError: no device\nException ignored in: <x>\nTypeError: y\n",
+            "ImportError: no device",
+        ),
     ],
 )
 def test_reasons_are_readable(backend: str, stderr: str, reason: str) -> None:
