@@ -13,14 +13,13 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torchrl.objectives import ValueEstimators, distance_loss
 
-from awac_tr.objectives.base import ActorLoss, check_choice, check_rule, deterministic_action, log_prob, set_td0
-from awac_tr.objectives.batch import BatchError, require_column, require_terminated, working_copy
+from awac_tr.objectives.base import ActorLoss, check_choice, check_rules, deterministic_action, log_prob, set_td0
+from awac_tr.objectives.batch import require_column, require_terminated, working_copy
 from awac_tr.objectives.ensemble import critic_list, ensemble_values
-from awac_tr.objectives.weights import capped, effective_sample_size, exp_weights, softmax_weights
+from awac_tr.objectives.weights import WEIGHTS, weight_diagnostics
 
 __all__ = ["AWACLoss"]
 
-WEIGHTS: Final = {"exp": exp_weights, "softmax": softmax_weights}
 OUT_KEYS: Final = (
     "loss_actor",
     "loss_qvalue",
@@ -41,23 +40,22 @@ class AWACLoss(ActorLoss):
 
     - critic, Eq. 3, with the minimum over target critics of TD3 (A.3):
       ``y = r + gamma * (1 - terminated) * clamp(min_i Q_target_i(s', a'))``, ``a' ~ pi(. | s')``,
-      ``loss_qvalue = mean_B sum_i (Q_i(s, a) - y)^2``. Only the next value is clamped to ``value_bounds``: a clamp on the
-      prediction would leave critics outside the bounds without gradient.
+      ``loss_qvalue = mean_B sum_i (Q_i(s, a) - y)^2``. Only the next value is clamped to ``value_bounds``: a clamp on
+      the prediction would leave critics outside the bounds without gradient.
     - actor, Eq. 10 (Eq. 20) with Z(s) dropped: ``loss_actor = -mean_B w * log pi(a | s)``,
       ``w = exp(A / lmbda)`` or ``w = B * softmax(A / lmbda)``, without gradient through w, where
-      ``A = clamp(min_i Q_i(s, a)) - V(s)`` and V(s) is the mean of ``clamp(min_i Q_i(s, a_k))`` over ``a_k ~ pi(. | s)``,
-      or that at the policy's deterministic action.
+      ``A = clamp(min_i Q_i(s, a)) - V(s)`` and V(s) is the mean of ``clamp(min_i Q_i(s, a_k))`` over
+      ``a_k ~ pi(. | s)``, or that at the policy's deterministic action.
 
     One :meth:`forward` evaluates Q(s, a) once, for both losses: the advantage is that of the critic before the step.
     No gradient flows from ``loss_actor`` to the critics nor from ``loss_qvalue`` to the actor, so that their sum may be
     differentiated in one pass. The caller's batch is not written to.
 
     Args:
-        actor_network: pi; its log-probabilities must have the batch's shape [B] (for example TorchRL's
-            ``IndependentNormal`` or ``TanhNormal``).
-        qvalue_network: Q. A list of separately initialised critics of one architecture is kept as given (parameters are
-            stacked). A single module with ``num_qvalue_nets`` above 1 is re-drawn by TorchRL for each critic, which is
-            logged.
+        actor_network: pi; its log-probabilities must have the batch's shape [B], as those of TorchRL's
+            ``IndependentNormal`` and ``TanhNormal``.
+        qvalue_network: Q. A list of separately initialised critics of one architecture is kept as given (parameters
+            are stacked). A single module for several critics is re-drawn by TorchRL for each, which is logged.
 
     Keyword Args:
         num_qvalue_nets: how many critics; None: the length of the list, or 2 for a single module.
@@ -69,26 +67,26 @@ class AWACLoss(ActorLoss):
         value_samples: K, sampled actions a state for ``sample``.
         value_bounds: (low, high) in units of return, for next values and the Q of the advantage; None: open.
             Rewards in [-1, 0] give (-1 / (1 - gamma), 0).
-        ignore_terminals: bootstrap through terminal states (the authors' hand tasks). The flags must be there all the same.
+        ignore_terminals: bootstrap through terminal states (the authors' hand tasks); the flags must be there still.
         loss_function: ``l2`` (Eq. 3), ``l1`` or ``smooth_l1``: distance between prediction and target.
-        deactivate_vmap: evaluate critics one after another instead of by ``torch.vmap``; same results. On a CPU the
-            loop is usually the faster one.
+        deactivate_vmap: evaluate critics one after another instead of by ``torch.vmap``, with the same results.
         reduction: ``mean`` or ``sum`` over the batch, or ``none``: losses of shape [B].
 
-    The discount is set by ``make_value_estimator(ValueEstimators.TD0, gamma=...)``; 0.99 until then. Other estimators are
-    refused: single transitions out of a buffer hold no trajectory to trace. ``steps_to_next_obs`` in the batch (TorchRL's
-    multi-step transform) raises gamma to that power. Target parameters are moved by TorchRL's ``SoftUpdate`` or
-    ``HardUpdate``.
+    The discount is set by ``make_value_estimator(ValueEstimators.TD0, gamma=...)``; 0.99 until then. Other estimators
+    are refused: single transitions out of a buffer hold no trajectory to trace. ``steps_to_next_obs`` in the batch
+    (TorchRL's multi-step transform) raises gamma to that power. Target parameters are moved by TorchRL's ``SoftUpdate``
+    or ``HardUpdate``.
 
     Batch (keys can be renamed by :meth:`set_keys`): ``action`` [B, action_size], ``("next", "reward")`` [B, 1],
-    ``("next", "terminated")`` bool [B, 1], and the inputs of both networks, those of the actor also under ``next``.
-    ``done`` is not read.
+    ``("next", "terminated")`` bool [B, 1], and the inputs of both networks, those also under ``next``. ``done`` is not
+    read.
 
     Returns:
-        From :meth:`forward`, a TensorDict without batch size: ``loss_actor`` and ``loss_qvalue``, and, detached, scalars
-        over the batch: ``advantage`` (mean of A before caps), ``effective_sample_size`` of the weights (in samples, 1 to B),
-        ``capped_fraction`` (share of samples at a cap), ``weight_max`` (largest weight after caps), ``log_prob`` (mean of
-        log pi(a | s)), ``qvalue`` (mean of Q_i(s, a) over batch and critics), ``target_value`` (mean of y).
+        From :meth:`forward`, a TensorDict without batch size: ``loss_actor`` and ``loss_qvalue``, and, detached,
+        scalars over the batch: ``advantage`` (mean of A before caps), ``effective_sample_size`` of the weights (in
+        samples, 1 to B), ``capped_fraction`` (share of samples at a cap), ``weight_max`` (largest weight after caps),
+        ``log_prob`` (mean of log pi(a | s)), ``qvalue`` (mean of Q_i(s, a) over batch and critics), ``target_value``
+        (mean of y).
 
     Raises:
         BatchError: from :meth:`forward`, a batch without ``terminated`` or with wrong shapes.
@@ -212,8 +210,7 @@ class AWACLoss(ActorLoss):
         self.convert_to_functional(actor_network, "actor_network")
         critics, self.num_qvalue_nets = critic_list(qvalue_network, num_qvalue_nets)
         self.convert_to_functional(critics, "qvalue_network", self.num_qvalue_nets, create_target_params=True)
-        # built at once, so that its gamma is in the state dict from the beginning
-        self.make_value_estimator()
+        self.make_value_estimator()  # at once, so that gamma is in the state dict from the beginning
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
@@ -253,7 +250,7 @@ class AWACLoss(ActorLoss):
 
     @torch.no_grad()
     def _target_value(self, batch: TensorDict, next_policy: Distribution) -> Tensor:
-        """y of Eq. 3, [*B, 1]."""
+        """The y of Eq. 3, [*B, 1]."""
         following = batch.get("next").copy()
         following.set(self.tensor_keys.action, next_policy.sample())
         (qvalues,) = self._qvalues(self.target_qvalue_network_params, following)
@@ -269,14 +266,8 @@ class AWACLoss(ActorLoss):
         advantage = (self._clamped_min(qvalues) - value).squeeze(-1)
         caps = {"advantage_max": self.advantage_max, "weight_max": self.weight_max}
         weights = WEIGHTS[self.weighting](advantage, self.lmbda, **caps)
-        return {
-            "loss_actor": self._reduce_loss(-weights * likelihood),
-            "advantage": advantage.mean(),
-            "effective_sample_size": effective_sample_size(weights),
-            "capped_fraction": capped(advantage, weights, **caps).to(weights.dtype).mean(),
-            "weight_max": weights.max(),
-            "log_prob": likelihood.detach().mean(),
-        }
+        diagnostics = weight_diagnostics(advantage, weights, **caps) | {"log_prob": likelihood.detach().mean()}
+        return {"loss_actor": self._reduce_loss(-weights * likelihood)} | diagnostics
 
     @torch.no_grad()
     def _acting(self, batch: TensorDict, policy: Distribution) -> TensorDict:
@@ -293,11 +284,7 @@ class AWACLoss(ActorLoss):
         randomness = None if self.deactivate_vmap else self.vmap_randomness
         reads = [each.select(*self.qvalue_network.in_keys) for each in inputs]
         key = self.tensor_keys.state_action_value
-        values = ensemble_values(self.qvalue_network, params, key, reads, vmap_randomness=randomness)
-        for value, each in zip(values, reads, strict=True):
-            if value.shape[1:] != (*each.batch_size, 1):
-                raise BatchError(f"a critic gave values of shape {list(value.shape[1:])}, expected {[*each.batch_size, 1]}")
-        return values
+        return ensemble_values(self.qvalue_network, params, key, reads, vmap_randomness=randomness)
 
     def _clamped_min(self, qvalues: Tensor) -> Tensor:
         """clamp(min_i Q_i) over the first dimension."""
@@ -347,11 +334,15 @@ class AWACLoss(ActorLoss):
         check_choice("value_estimate", self.value_estimate, ("sample", "mean"))
         check_choice("loss_function", self.loss_function, ("l2", "l1", "smooth_l1"))
         check_choice("reduction", self.reduction, ("mean", "sum", "none"))
-        check_rule(f"lmbda is {self.lmbda}, it must be above 0", self.lmbda > 0)
-        check_rule(f"value_samples is {self.value_samples}, it must be at least 1", self.value_samples >= 1)
-        check_rule(f"weight_max is {self.weight_max}, it must be above 0", self.weight_max is None or self.weight_max > 0)
         low, high = self.value_bounds
-        check_rule(f"value_bounds {self.value_bounds} must be (low, high)", low is None or high is None or low < high)
+        check_rules(
+            {
+                f"lmbda is {self.lmbda}, it must be above 0": self.lmbda > 0,
+                f"value_samples is {self.value_samples}, it must be at least 1": self.value_samples >= 1,
+                f"weight_max is {self.weight_max}, it must be above 0": self.weight_max is None or self.weight_max > 0,
+                f"value_bounds {self.value_bounds} must be (low, high)": low is None or high is None or low < high,
+            }
+        )
 
 
 def _output(terms: dict[str, Tensor]) -> TensorDict:

@@ -40,7 +40,9 @@ def working_copy(
     for key in keys:
         value = require(tensordict, key)
         if value.shape[: len(shape)] != shape:
-            raise BatchError(f"{key!r} has shape {list(value.shape)}, which does not begin with the {list(shape)} of {action!r}")
+            raise BatchError(
+                f"{key!r} has shape {list(value.shape)}, which does not begin with the {list(shape)} of {action!r}"
+            )
         out.set(key, value)
     for key in optional:
         found = tensordict.get(key, None)
@@ -55,7 +57,7 @@ def require(tensordict: TensorDictBase, key: NestedKey) -> torch.Tensor:
     Raises:
         BatchError: there is none.
     """
-    value = tensordict.get(key, None)
+    value: torch.Tensor | None = tensordict.get(key, None)
     if value is None:
         have = sorted(map(str, tensordict.keys(include_nested=True, leaves_only=True)))
         raise BatchError(f"the batch has no entry {unravel_key(key)!r}", f"It has: {', '.join(have) or 'nothing'}.")
@@ -71,7 +73,8 @@ def require_column(tensordict: TensorDictBase, key: NestedKey) -> torch.Tensor:
     value, expected = require(tensordict, key), [*tensordict.batch_size, 1]
     if list(value.shape) != expected:
         raise BatchError(
-            f"{unravel_key(key)!r} has shape {list(value.shape)}, expected {expected}", "Add the last dimension: x.unsqueeze(-1)."
+            f"{unravel_key(key)!r} has shape {list(value.shape)}, expected {expected}",
+            "Add the last dimension: x.unsqueeze(-1).",
         )
     return value
 
@@ -82,13 +85,13 @@ def require_terminated(tensordict: TensorDictBase, key: NestedKey) -> torch.Tens
     Raises:
         BatchError: none there (``done`` is no substitute, since it is also set where time ran out), or not bool.
     """
-    flags = tensordict.get(key, None)
+    flags: torch.Tensor | None = tensordict.get(key, None)
     if flags is None:
         raise BatchError(
             f"the batch has no {unravel_key(key)!r}",
-            "It says where the task ended, as against where time ran out (truncated); 'done' mixes the two, and taken in its "
-            "place it would turn every time limit into a death. Store it with the transitions (all False where a task "
-            "never ends).",
+            "It says where the task ended, as against where time ran out (truncated); 'done' mixes the two, and taken "
+            "in its place it would turn every time limit into a death. Store it with the transitions (all False where "
+            "a task never ends).",
         )
     if flags.dtype is not torch.bool:
         raise BatchError(f"{unravel_key(key)!r} is {flags.dtype}, expected torch.bool")

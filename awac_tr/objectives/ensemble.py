@@ -10,6 +10,8 @@ from tensordict import NestedKey, TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
 from torch import Tensor
 
+from awac_tr.objectives.batch import BatchError
+
 __all__ = ["critic_list", "ensemble_values"]
 
 _log = logging.getLogger(__name__)
@@ -58,7 +60,10 @@ def ensemble_values(
         vmap_randomness: evaluate by ``torch.vmap`` with this randomness; None: one critic after another.
 
     Returns:
-        For inputs of batch size [*B], values [N, *B, ...] each.
+        For inputs of batch size [*B], values [N, *B, 1] each.
+
+    Raises:
+        BatchError: values of another shape.
     """
 
     def one_critic(own: TensorDictBase) -> tuple[Tensor, ...]:
@@ -69,6 +74,10 @@ def ensemble_values(
                 return (first, *(network(other.copy()).get(key) for other in inputs[1:]))
 
     if vmap_randomness is not None:
-        out: tuple[Tensor, ...] = torch.vmap(one_critic, randomness=vmap_randomness)(params)
-        return out
-    return tuple(torch.stack(values) for values in zip(*map(one_critic, params.unbind(0)), strict=True))
+        values = torch.vmap(one_critic, randomness=vmap_randomness)(params)
+    else:
+        values = tuple(torch.stack(each) for each in zip(*map(one_critic, params.unbind(0)), strict=True))
+    for value, each in zip(values, inputs, strict=True):
+        if value.shape[1:] != (*each.batch_size, 1):
+            raise BatchError(f"a critic gave values of shape {list(value.shape[1:])}, expected {[*each.batch_size, 1]}")
+    return values

@@ -5,16 +5,19 @@ Both schemes come from the factor exp(A / lambda) / Z(s) of Eq. 10; they differ 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import torch
 from torch import Tensor
 
-__all__ = ["capped", "effective_sample_size", "exp_weights", "softmax_weights"]
+__all__ = ["WEIGHTS", "capped", "effective_sample_size", "exp_weights", "softmax_weights", "weight_diagnostics"]
 
 
 def exp_weights(
     advantage: Tensor, lmbda: float, *, advantage_max: float | None = None, weight_max: float | None = None
 ) -> Tensor:
-    """w = exp(A / lmbda), Eq. 10 with Z(s) dropped (A.3).
+    """Weights w = exp(A / lmbda), Eq. 10 with Z(s) dropped (A.3).
 
     Without a cap nothing keeps the weight from overflowing where A / lmbda exceeds 88.7 in float32.
 
@@ -37,7 +40,9 @@ def exp_weights(
 def softmax_weights(
     advantage: Tensor, lmbda: float, *, advantage_max: float | None = None, weight_max: float | None = None
 ) -> Tensor:
-    """w = B * softmax(A / lmbda) over all B entries: Z estimated by the batch, mean weight 1 (the authors' code).
+    """Weights w = B * softmax(A / lmbda) over all B entries: Z as estimated by the batch (the authors' code).
+
+    The mean weight is 1 before a cap.
 
     Args:
         advantage: A, any shape, in units of return.
@@ -94,5 +99,33 @@ def effective_sample_size(weights: Tensor) -> Tensor:
     return share.sum().square() / share.square().sum().clamp_min(torch.finfo(weights.dtype).tiny)
 
 
+def weight_diagnostics(
+    advantage: Tensor, weights: Tensor, *, advantage_max: float | None = None, weight_max: float | None = None
+) -> dict[str, Tensor]:
+    """What to watch in a run, scalars: do a few samples, or a cap, decide the update?
+
+    Args:
+        advantage: A as given to the weight function.
+        weights: what that function returned with the same caps.
+        advantage_max: as given to it.
+        weight_max: as given to it.
+
+    Returns:
+        ``advantage`` (mean before caps), ``effective_sample_size`` (in samples), ``capped_fraction`` (in [0, 1]) and
+        ``weight_max`` (the largest weight).
+    """
+    hit = capped(advantage, weights, advantage_max=advantage_max, weight_max=weight_max)
+    return {
+        "advantage": advantage.mean(),
+        "effective_sample_size": effective_sample_size(weights),
+        "capped_fraction": hit.to(weights.dtype).mean(),
+        "weight_max": weights.max(),
+    }
+
+
 def _cut(values: Tensor, upper: float | None) -> Tensor:
     return values if upper is None else values.clamp_max(upper)
+
+
+WEIGHTS: Final[dict[str, Callable[..., Tensor]]] = {"exp": exp_weights, "softmax": softmax_weights}
+"""The schemes by the names that recipes use."""

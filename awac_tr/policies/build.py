@@ -180,7 +180,8 @@ def set_observation_statistics(module: nn.Module, mean: Tensor | npt.ArrayLike, 
 def _affine(size: int, low: npt.ArrayLike | None, high: npt.ArrayLike | None) -> tuple[Tensor, Tensor] | None:
     """Centre and half-width [size] of the action bounds; None if they are -1 and 1."""
     bounds = [
-        np.asarray(default if bound is None else bound, dtype=np.float32) for bound, default in ((low, -1.0), (high, 1.0))
+        np.asarray(default if bound is None else bound, dtype=np.float32)
+        for bound, default in ((low, -1.0), (high, 1.0))
     ]
     for name, bound in zip(("low", "high"), bounds, strict=True):
         if bound.shape not in ((), (size,)):

@@ -1,9 +1,10 @@
-"""The modules that policies and critics are made of: a multi-layer perceptron and the standardisation in front of it."""
+"""What policies and critics are made of: a multi-layer perceptron, and the standardisation in front of it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -31,6 +32,14 @@ CONSTANT_STD: Final = 1e-6
 """A standard deviation below this is that of a constant."""
 
 _log = logging.getLogger(__name__)
+
+
+class HiddenLinear(nn.Linear):
+    """A linear layer that multiplies in the dtype of its input, whatever that of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., out_features] in the dtype of x."""
+        return functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
 class MLP(nn.Module):
@@ -72,7 +81,7 @@ class MLP(nn.Module):
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision is fp32 or bf16, not {precision!r}")
         sizes = (in_size, *hidden_sizes)
-        self.hidden = nn.ModuleList(nn.Linear(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True))
+        self.hidden = nn.ModuleList(HiddenLinear(n, m) for n, m in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]()
         self.last = nn.Linear(sizes[-1], out_size)
         self.precision: Precision = precision
@@ -89,13 +98,10 @@ class MLP(nn.Module):
             [..., hidden_sizes[-1]] in the dtype of the weights.
         """
         x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, -1)
-        if self.precision == "fp32":
-            for layer in self.hidden:
-                x = self.activation(layer(x))
-            return x
-        x = x.to(torch.bfloat16)
+        if self.precision == "bf16":
+            x = x.to(torch.bfloat16)
         for layer in self.hidden:
-            x = self.activation(functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype)))
+            x = self.activation(layer(x))
         return x.to(self.last.weight.dtype)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -138,7 +144,8 @@ class Standardizer(nn.Module):
             raise ValueError("std has negative entries")
         constant = scale < CONSTANT_STD
         if bool(constant.any()):
-            _log.info("observation features %s are constant in the data: centred, not scaled", constant.nonzero()[:, 0].tolist())
+            names = constant.nonzero()[:, 0].tolist()
+            _log.info("observation features %s are constant in the data: centred, not scaled", names)
         self.loc.copy_(loc)
         self.scale.copy_(torch.where(constant, torch.ones_like(scale), scale))
 
@@ -196,7 +203,12 @@ class GaussianNet(nn.Module):
             raise ValueError(f"log_std_min {log_std_min} is not below log_std_max {log_std_max}")
         self.standardize = Standardizer(observation_size)
         self.mlp = MLP(
-            observation_size, hidden_sizes, action_size, activation, precision=precision, last_layer_init=LAST_LAYER_INIT
+            observation_size,
+            hidden_sizes,
+            action_size,
+            activation,
+            precision=precision,
+            last_layer_init=LAST_LAYER_INIT,
         )
         self.log_std_bounds = (log_std_min, log_std_max)
         self.squash_mean = squash_mean

@@ -48,7 +48,9 @@ def networks() -> Callable[..., tuple[Any, list[Any]]]:
 
     def build(*, count: int = 2, dtype: torch.dtype = torch.float64, **policy: Any) -> tuple[Any, list[Any]]:
         torch.manual_seed(7)
-        actor = build_policy(PolicySection(hidden_sizes=(5, 4), log_std_min=-2.0, **policy), OBSERVATION_SIZE, ACTION_SIZE)
+        actor = build_policy(
+            PolicySection(hidden_sizes=(5, 4), log_std_min=-2.0, **policy), OBSERVATION_SIZE, ACTION_SIZE
+        )
         critics = build_qvalues(QValueSection(hidden_sizes=(6, 4), count=count), OBSERVATION_SIZE, ACTION_SIZE)
         for module in (actor, *critics):
             set_observation_statistics(module, [0.1, -0.2, 0.3], [1.5, 0.5, 2.0])
@@ -65,7 +67,9 @@ def networks() -> Callable[..., tuple[Any, list[Any]]]:
 def make_loss(networks: Callable[..., tuple[Any, list[Any]]]) -> Callable[..., AWACLoss]:
     """make_loss(lmbda=..., ...): gamma 0.75, and target critics that differ from the critics."""
 
-    def build(*, policy: dict[str, Any] | None = None, count: int = 2, dtype: torch.dtype = torch.float64, **options: Any) -> AWACLoss:
+    def build(
+        *, policy: dict[str, Any] | None = None, count: int = 2, dtype: torch.dtype = torch.float64, **options: Any
+    ) -> AWACLoss:
         loss = AWACLoss(*networks(count=count, dtype=dtype, **(policy or {})), **options)
         loss.make_value_estimator(ValueEstimators.TD0, gamma=GAMMA)
         SoftUpdate(loss, tau=0.5)
@@ -74,3 +78,14 @@ def make_loss(networks: Callable[..., tuple[Any, list[Any]]]) -> Callable[..., A
         return loss
 
     return build
+
+
+@pytest.fixture
+def values() -> Callable[[AWACLoss, TensorDict], dict[str, float]]:
+    """values(loss, batch): all outputs as numbers, drawn from the same seed every time."""
+
+    def evaluate(loss: AWACLoss, batch: TensorDict) -> dict[str, float]:
+        torch.manual_seed(3)
+        return {key: value.item() for key, value in loss(batch).items()}
+
+    return evaluate

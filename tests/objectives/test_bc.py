@@ -83,7 +83,8 @@ def test_keyword_call_and_renamed_action(actor: Any, batch: TensorDict) -> None:
 def test_batch_is_not_written_to(actor: Any, batch: TensorDict) -> None:
     before, keys = batch.clone(), set(batch.keys(True))
     BCLoss(actor)(batch)
-    assert set(batch.keys(True)) == keys and (batch == before).all()
+    assert set(batch.keys(True)) == keys
+    assert (batch == before).all()
 
 
 def test_state_dict_round_trip(actor: Any, networks: Any, batch: TensorDict) -> None:

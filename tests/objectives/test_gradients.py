@@ -33,7 +33,9 @@ def seeded(loss: Any, batch: Any) -> Any:
 
 
 @pytest.mark.parametrize("policy", [{}, {"std": "dependent"}, {"distribution": "tanh_normal"}], ids=str)
-@pytest.mark.parametrize("options", [{}, {"weighting": "softmax", "value_samples": 2}, {"value_estimate": "mean"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"weighting": "softmax", "value_samples": 2}, {"value_estimate": "mean"}], ids=str
+)
 def test_actor_gradient_holds_the_weights_fixed(
     options: dict[str, Any], policy: dict[str, Any], make_loss: Any, transitions: Any
 ) -> None:
@@ -52,7 +54,9 @@ def test_actor_gradient_holds_the_weights_fixed(
         check_slopes(lambda: -(weights * log_prob()).mean(), parameter, parameter.grad, name)
 
 
-@pytest.mark.parametrize("options", [{}, {"deactivate_vmap": True}, {"loss_function": "smooth_l1", "value_bounds": (0.1, 0.5)}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"deactivate_vmap": True}, {"loss_function": "smooth_l1", "value_bounds": (0.1, 0.5)}], ids=str
+)
 def test_critic_gradient(options: dict[str, Any], make_loss: Any, transitions: Any) -> None:
     loss, batch = make_loss(**options), transitions(*ROWS)
     seeded(loss, batch)["loss_qvalue"].backward()

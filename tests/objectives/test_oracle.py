@@ -1,4 +1,4 @@
-"""AWACLoss against the paper's equations written out in numpy, networks included; and wrong equations must be noticed."""
+"""AWACLoss against the paper's equations in numpy, networks included; and wrong equations must be noticed."""
 
 from __future__ import annotations
 
@@ -211,7 +211,9 @@ def test_equals_the_equations(case: str, rows: tuple[str, ...], make_loss: Any, 
     assert disagreements(make_loss(**CASES[case]), transitions(*rows)) == []
 
 
-@pytest.mark.parametrize("case", [name for name, options in CASES.items() if {"advantage_max", "weight_max"} & set(options)])
+@pytest.mark.parametrize(
+    "case", [name for name, options in CASES.items() if {"advantage_max", "weight_max"} & set(options)]
+)
 def test_caps_of_the_cases_bite(case: str, make_loss: Any, transitions: Any) -> None:
     assert 0 < make_loss(**CASES[case])(transitions(*ROWS))["capped_fraction"] < 1
 

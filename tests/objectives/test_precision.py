@@ -78,7 +78,11 @@ def test_loss_agrees_with_fp32(vmap: bool, critics: list[Any]) -> None:
     torch.manual_seed(2)
     actor = build_policy(PolicySection(hidden_sizes=(16,)), 4, 2)
     n = 512
-    following = {"observation": torch.randn(n, 4), "reward": -torch.ones(n, 1), "terminated": torch.zeros(n, 1, dtype=torch.bool)}
+    following = {
+        "observation": torch.randn(n, 4),
+        "reward": -torch.ones(n, 1),
+        "terminated": torch.zeros(n, 1, dtype=torch.bool),
+    }
     batch = TensorDict({"observation": torch.randn(n, 4), "action": torch.rand(n, 2) * 2 - 1, "next": following}, [n])
     outs = []
     for q in (critics, in_bf16(critics)):

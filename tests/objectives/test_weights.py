@@ -25,7 +25,8 @@ def test_softmax_sums_to_the_batch_size() -> None:
 
 @pytest.mark.parametrize("weigh", [exp_weights, softmax_weights])
 def test_one_sample(weigh: object) -> None:
-    assert callable(weigh) and weigh(torch.tensor([0.0]), 0.3).tolist() == [1.0]
+    assert callable(weigh)
+    assert weigh(torch.tensor([0.0]), 0.3).tolist() == [1.0]
 
 
 def test_caps() -> None:
