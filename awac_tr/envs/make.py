@@ -113,7 +113,7 @@ def make_torchrl_env(
     horizon: int | None = None,
     render_mode: str | None = None,
 ) -> EnvBase:
-    """The same environment for TorchRL's collectors: a ``GymWrapper`` on the CPU with the keys of :mod:`awac_tr.keys`.
+    """The same environment for TorchRL's collectors: a ``GymWrapper`` with the keys of :mod:`awac_tr.keys`.
 
     Our own environments also give ``("next", "success")``, bool [1]; TorchRL then counts ``success`` among the
     observations, so a policy should name its ``in_keys``. They clip the actions they execute; ``action`` in the
@@ -127,7 +127,7 @@ def make_torchrl_env(
 
     from awac_tr.envs.success import SuccessReader
 
-    env = GymWrapper(make_env(env_id, kwargs=kwargs, horizon=horizon, render_mode=render_mode), device="cpu")
+    env = GymWrapper(make_env(env_id, kwargs=kwargs, horizon=horizon, render_mode=render_mode))
     if find_spec(env_id).id in ENV_IDS:
         env = env.set_info_dict_reader(SuccessReader())
     return env
