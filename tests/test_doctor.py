@@ -110,7 +110,7 @@ def test_an_extension_for_another_torch(monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(name: str) -> None:
         raise ImportError(f"{name}.so: undefined symbol: _ZN5torch")
 
-    monkeypatch.setattr(doctor.importlib, "import_module", refuse)
+    monkeypatch.setattr("importlib.import_module", refuse)
     check = found("_extension")["torchrl C++ extension"]
     assert check.level == "note"
     assert version("torch") in check.finding
@@ -169,7 +169,7 @@ def test_room_on_the_disk(monkeypatch: pytest.MonkeyPatch, free: float, level: s
 
     usage = Usage()
     usage.free = free  # type: ignore[attr-defined]
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _place: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda _place: usage)
     assert {check.level for check in found("_places").values()} == {level}
 
 

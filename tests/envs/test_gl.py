@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -153,7 +154,7 @@ def test_what_is_chosen_draws_the_door() -> None:
     if choice.backend is None:
         pytest.skip(f"nothing here can draw: {choice.explain()}")
     assert choice.renderer
-    env = make_env("door-binary-v0", kwargs={"width": 96, "height": 64}, render_mode="rgb_array")
+    env: Any = make_env("door-binary-v0", kwargs={"width": 96, "height": 64}, render_mode="rgb_array")
     if choice.software:
         gl.lighten(env)
     try:
@@ -169,7 +170,8 @@ def test_what_is_chosen_draws_the_door() -> None:
 
 
 def test_lightening_leaves_the_simulation_alone() -> None:
-    plain, light = make_env("door-binary-v0"), make_env("door-binary-v0")
+    plain: Any = make_env("door-binary-v0")
+    light: Any = make_env("door-binary-v0")
     gl.lighten(light)
     assert light.unwrapped.model.vis.quality.shadowsize == 1024
     for env in (plain, light):
