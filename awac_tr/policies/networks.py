@@ -98,8 +98,7 @@ class MLP(nn.Module):
             [..., hidden_sizes[-1]] in the dtype of the weights.
         """
         x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, -1)
-        if self.precision == "bf16":
-            x = x.to(torch.bfloat16)
+        x = x.to(torch.bfloat16 if self.precision == "bf16" else self.last.weight.dtype)
         for layer in self.hidden:
             x = self.activation(layer(x))
         return x.to(self.last.weight.dtype)

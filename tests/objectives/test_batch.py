@@ -80,7 +80,7 @@ def test_terminated_is_demanded_of_keywords(loss: AWACLoss, batch: TensorDict) -
         (("next", "observation"), lambda x: x[:2], r"'observation'\) has shape \[2, 3\]"),
     ],
 )
-def test_wrong_shapes_are_refused(self, key: Any, change: Any, message: str, loss: AWACLoss, batch: TensorDict) -> None:
+def test_wrong_shapes_are_refused(key: Any, change: Any, message: str, loss: AWACLoss, batch: TensorDict) -> None:
     loose = TensorDict({k: batch[k] for k in batch.keys(True, True)}, [])
     loose.get("next").batch_size = []
     loose[key] = change(batch[key])
