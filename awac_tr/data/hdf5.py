@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
+import numpy as np
 
 from awac_tr.data.paths import SUFFIXES
 from awac_tr.errors import DatasetError
 from awac_tr.recipes.closest import closest
 
-__all__ = ["array_of", "clear_errors", "open_hdf5", "read_attributes"]
+__all__ = ["array_of", "clear_errors", "open_hdf5", "read_attributes", "read_text", "write_attributes"]
 
 _MADE_AGAIN: Final = "Copy, download or collect it again."
 _MAX_CHUNK_BYTES: Final = 1 << 28
@@ -115,15 +116,44 @@ def _refuse_hollow(path: Path, name: str, array: h5py.Dataset) -> None:
         raise DatasetError(f"dataset {path}: {name} claims {sizes}: refused", _MADE_AGAIN)
 
 
+def write_attributes(target: h5py.File | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+    """Set attributes of a file or an array; text is stored with a fixed length, beside its name.
+
+    Text of variable length would lie in a heap, and the HDF5 library can run in circles over a damaged one.
+    """
+    for name, value in attributes.items():
+        if isinstance(value, str):
+            raw = value.encode()
+            kind = h5py.string_dtype("utf-8", max(1, len(raw)))
+            target.attrs.create(name, np.array(raw, dtype=kind), dtype=kind)
+        else:
+            target.attrs[name] = value
+
+
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
-    """Root attributes as text, numbers and arrays; those of other kinds are left out."""
+    """Root attributes as text, numbers and arrays; none where there is no ``format`` among them.
+
+    Args:
+        path: for the message.
+        file: the open file.
+    """
     found: dict[str, Any] = {}
     with clear_errors(path):
-        for name in file.attrs:
-            value = file.attrs[name]
-            if isinstance(value, bytes):
-                value = value.decode("utf-8", "replace")
-            if isinstance(value, h5py.Empty):
-                continue
-            found[name] = value.item() if getattr(value, "ndim", None) == 0 else value
+        for name in file.attrs if "format" in file.attrs else ():
+            value = _plain(file.attrs[name])
+            if not isinstance(value, h5py.Empty):
+                found[name] = value
     return found
+
+
+def read_text(path: Path, array: h5py.Dataset, name: str) -> str:
+    """A text attribute of an array; empty where there is none."""
+    with clear_errors(path):
+        return str(_plain(array.attrs.get(name, "")))
+
+
+def _plain(value: Any) -> Any:
+    """Text as str and single numbers as Python's, arrays as they are."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.item() if getattr(value, "ndim", None) == 0 else value

@@ -13,7 +13,7 @@ import numpy as np
 from awac_tr.data.findings import Finding, report
 from awac_tr.data.format import ARRAYS, FOREIGN, HASH_ATTRIBUTE, INFOS, SEEDS
 from awac_tr.data.hashing import ArrayHash, content_hash, describe
-from awac_tr.data.hdf5 import clear_errors, open_hdf5, read_attributes
+from awac_tr.data.hdf5 import clear_errors, open_hdf5, read_attributes, read_text
 from awac_tr.data.meta import DatasetMeta, meta_from_attributes
 from awac_tr.data.structure import find_arrays, is_ours, structure_findings
 from awac_tr.errors import DatasetError
@@ -196,7 +196,7 @@ class Dataset:
 
     def stored_hash(self, name: str) -> str:
         """Hash of one array as noted in the file, empty where it is not."""
-        return str(self._named(name).attrs.get(HASH_ATTRIBUTE, ""))
+        return read_text(self.path, self._named(name), HASH_ATTRIBUTE)
 
     def compute_hash(self) -> str:
         """The content hash of the arrays as they are, read through once."""

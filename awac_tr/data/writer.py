@@ -14,6 +14,7 @@ from awac_tr.data.checks import episode_findings
 from awac_tr.data.findings import errors_of
 from awac_tr.data.format import ARRAYS, EPISODES, HASH_ATTRIBUTE, INFOS, SEEDS, chunk_rows
 from awac_tr.data.hashing import ArrayHash, content_hash
+from awac_tr.data.hdf5 import write_attributes
 from awac_tr.data.meta import DatasetMeta, meta_to_attributes
 from awac_tr.data.sink import Sink
 from awac_tr.errors import DatasetError
@@ -80,7 +81,7 @@ class DatasetWriter:
             raise DatasetError(f"{self.path} cannot be written: {error.strerror or error}") from error
         try:
             self._file = h5py.File(self._sink, "w", libver=("v110", "v110"))
-            self._file.attrs.update({**self._attributes, "complete": False})
+            write_attributes(self._file, {**self._attributes, "complete": False})
             self._check_disk()
         except BaseException:
             self.abort()
@@ -175,10 +176,10 @@ class DatasetWriter:
             raise DatasetError(f"no episode was written to {self.path}")
         digest = content_hash({name: part.line(name) for name, part in self._hashes.items()})
         for name, array in self._arrays.items():
-            array.attrs[HASH_ATTRIBUTE] = self._hashes[name].hexdigest()
+            write_attributes(array, {HASH_ATTRIBUTE: self._hashes[name].hexdigest()})
         created = datetime.now(UTC).isoformat(timespec="seconds")
         counts = {"n_transitions": self.transitions, "n_episodes": self.episodes}
-        file.attrs.update({**counts, "created": created, "content_hash": digest, "complete": True})
+        write_attributes(file, {**counts, "created": created, "content_hash": digest, "complete": True})
         self._close_file()
         self._publish()
         return digest

@@ -80,10 +80,11 @@ def test_plain_h5py_reads_the_file_as_d4rl_does(three: Path) -> None:
 def test_content_hash_is_the_documented_one(three: Path) -> None:
     lines = ["awac-tr-dataset"]
     with h5py.File(three) as file:
-        noted = file.attrs["content_hash"]
+        noted = file.attrs["content_hash"].decode()
         for name in sorted([*ARRAYS, "infos/success", "infos/qpos", "episodes/seeds"]):
             array = file[name][:]
             digest = hashlib.sha256(array.tobytes()).hexdigest()
+            assert file[name].attrs["sha256"].decode() == digest
             lines.append(f"{name} {array.dtype.str} {'x'.join(map(str, array.shape))} {digest}")
     assert noted == "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
