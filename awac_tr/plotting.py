@@ -24,6 +24,7 @@ __all__ = ["plot_runs"]
 
 # Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_FORMATS: Final = (".png", ".pdf", ".svg")
 _GREY: Final = "#666666"
 _NAMES: Final = {
     "success_any": "at any step",
@@ -79,8 +80,10 @@ def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | Non
         The file.
 
     Raises:
-        AwacError: a folder is no run, has no evaluations yet, or does not have the measure.
+        AwacError: a folder is no run, has no evaluations yet, or does not have the measure; another kind of file.
     """
+    if Path(out).suffix not in _FORMATS:
+        raise AwacError(f"cannot draw into {out}", f"name a file that ends in {', '.join(_FORMATS)}.")
     import matplotlib
 
     matplotlib.use("Agg")

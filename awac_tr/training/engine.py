@@ -7,6 +7,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from awac_tr.errors import AwacError
 from awac_tr.policies.controllers import load_controller
 from awac_tr.training import state
@@ -83,7 +85,7 @@ class Loop:
             self.parts.flush()
             if name == "last":
                 self.progress.checkpointed = (self.progress.update, self.progress.env_step)
-            self._clock()
+            self.clock()
             path = self.folder.checkpoints / f"{name}.pt"
             rows, means = self.metrics.rows, self.means.state_dict()
             state.save(path, self.rig, self.progress, self.parts, metrics_rows=rows, means=means)
@@ -99,14 +101,18 @@ class Loop:
         sample, update, add = partial(self.rig.buffer.sample, section.batch_size), self.rig.learner.update, self.means.add
         self.display.activity("updating")
         before = time.perf_counter()
-        for _ in range(count):
-            add(update(sample()))
-            progress.update += 1
-            now = time.perf_counter()
-            seconds["update"] = seconds.get("update", 0.0) + now - before
-            before = now
-            if self.stop.signum is not None:
-                break
+        try:
+            for _ in range(count):
+                add(update(sample()))
+                progress.update += 1
+                now = time.perf_counter()
+                seconds["update"] = seconds.get("update", 0.0) + now - before
+                before = now
+                if self.stop.signum is not None:
+                    break
+        except (RuntimeError, ValueError) as error:  # torch refuses to sample where the deviation is no number
+            self._require_finite_policy(error)
+            raise
         if progress.update % self.recipe.log.every == 0 or progress.at_rest(self.recipe):
             self._log_losses()
 
@@ -117,10 +123,18 @@ class Loop:
         self._row("train", means)
         broken = [name for name, value in means.items() if name.startswith("loss") and not math.isfinite(value)]
         if broken:
-            raise AwacError(
-                f"training diverged: {', '.join(broken)} is no finite number at update {self.progress.update}",
-                "the checkpoints from before are kept. Smaller learning rates, awac.value_bounds or a cap on the weights may help.",
-            )
+            raise self._diverged(", ".join(broken))
+
+    def _require_finite_policy(self, cause: Exception) -> None:
+        finite = all(bool(torch.isfinite(parameter).all()) for parameter in self.rig.learner.policy.parameters())
+        if not finite:
+            raise self._diverged("the policy") from cause
+
+    def _diverged(self, what: str) -> AwacError:
+        return AwacError(
+            f"training diverged: {what} is no finite number at update {self.progress.update}",
+            "the checkpoints from before are kept. Smaller learning rates, awac.value_bounds or a cap on the weights may help.",
+        )
 
     def _collect(self) -> None:
         """One round of environment steps into the buffer."""
@@ -185,7 +199,8 @@ class Loop:
             return False
         return progress.at_rest(self.recipe) or (every > 0 and progress.update > 0 and progress.update % every == 0)
 
-    def _clock(self) -> float:
+    def clock(self) -> float:
+        """Seconds since the run began, over all sittings; noted in the counters."""
         self.progress.wall = time.monotonic() - self._begun
         return self.progress.wall
 
@@ -196,7 +211,7 @@ class Loop:
             "phase": phase or progress.phase,
             "update": progress.update,
             "env_step": progress.env_step,
-            "wall": round(self._clock(), 3),
+            "wall": round(self.clock(), 3),
             **values,
         }
         self.metrics.write(row)

@@ -109,8 +109,10 @@ class _Run:
                 loop.run()
             except StopRequested as request:
                 loop.save()
+                loop.clock()
                 self.conclude(notices, finished=False)
                 raise TrainingInterrupted(self.folder.path, stop.signum or 0) from request
+            loop.clock()
         self.conclude(notices, finished=True)
 
     def conclude(self, notices: NoticeKeeper, *, finished: bool) -> None:
