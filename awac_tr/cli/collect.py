@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _OPTIONS_OF = {
-    "policy": ("policy",),
-    "dataset": ("bc",),
-    "settings": ("bc",),
-    "theta": ("ou",),
-    "sigma": ("ou",),
-    "mode": ("demos", "bc", "policy"),
+    "--policy": ("policy",),
+    "--from": ("bc",),
+    "--set": ("bc",),
+    "--theta": ("ou",),
+    "--sigma": ("ou",),
+    "--sample/--mean": ("demos", "bc", "policy"),
+    "--action-noise": ("demos", "policy"),
+    "--label": ("demos", "policy"),
 }
 """Options that only some sources look at; given with another one they are a mistake, not a silence."""
 
@@ -50,8 +52,8 @@ _OPTIONS_OF = {
 @click.option("--theta", type=click.FloatRange(0, 1), help="ou: pull to the middle per step  [default: 0.15].")
 @click.option("--sigma", type=click.FloatRange(min=0), help="ou: deviation of the noise per step  [default: 0.3].")
 @click.option("--sample/--mean", "sample", default=None, help="Sample the policy, or act by its mean  [default: sample for bc].")
-@click.option("--action-noise", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Deviation of Gaussian noise on all actions.")
-@click.option("--label", type=click.Choice(["executed", "clean"]), default="executed", show_default=True, help="Actions to write down: executed, or those without --action-noise (for cloning only).")
+@click.option("--action-noise", type=click.FloatRange(min=0), help="demos, policy: deviation of noise added to the actions.")
+@click.option("--label", type=click.Choice(["executed", "clean"]), help="demos, policy: write down the actions executed  [default], or those without --action-noise (for cloning only).")
 @click.option("--state/--no-state", "record_state", default=True, help="Record the simulator's state, for replay  [default: yes].")
 @click.option("--licence", help="Licence of the dataset  [default: that of what the source learnt from].")
 @click.option("--description", default="", help="A sentence about the dataset.")
@@ -62,11 +64,11 @@ def command(
     *,
     source: Any,
     env_id: str | None,
-    workers: int,
-    theta: float | None,
-    sigma: float | None,
-    sample: bool | None,
+    policy: Path | None,
+    dataset: str | None,
     settings: tuple[str, ...],
+    sample: bool | None,
+    workers: int,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -83,17 +85,19 @@ def command(
 
     The same seed gives the same content hash, whatever the number of workers.
     """
-    given = {"theta": theta, "sigma": sigma, "settings": settings or None, "mode": sample, "policy": rest["policy"], "dataset": rest["dataset"]}
-    _refuse_idle_options(source, given)
+    noise = {name: rest.pop(name) for name in ("theta", "sigma", "action_noise", "label")}
+    given = {"--policy": policy, "--from": dataset, "--set": settings or None, "--sample/--mean": sample}
+    _refuse_idle_options(source, {**given, **{"--" + name.replace("_", "-"): value for name, value in noise.items()}})
     from awac_tr.collect import collect, plan
     from awac_tr.collect.display import CollectDisplay
 
-    noise = {name: value for name, value in (("theta", theta), ("sigma", sigma)) if value is not None}
     ready = plan(
         source,
-        env_id=env_id or _env_of(rest["policy"]),
+        env_id=env_id or _env_of(policy),
         mode=None if sample is None else "sample" if sample else "mean",
-        options=_nested(settings) if settings else noise or None,
+        policy=policy,
+        dataset=dataset,
+        options={**_nested(settings), **{name: value for name, value in noise.items() if value is not None}},
         **rest,
     )
     with CollectDisplay(quiet=quiet) as display:
@@ -102,11 +106,10 @@ def command(
 
 
 def _refuse_idle_options(source: str, given: dict[str, Any]) -> None:
-    names = {"dataset": "--from", "settings": "--set", "mode": "--sample/--mean"}
-    for name, sources in _OPTIONS_OF.items():
-        if given[name] is not None and source not in sources:
-            raise click.UsageError(f"{names.get(name, '--' + name)} has no effect with --source {source}, only with {' or '.join(sources)}.")
-    if source == "policy" and given["policy"] is None:
+    for option, sources in _OPTIONS_OF.items():
+        if given[option] is not None and source not in sources:
+            raise click.UsageError(f"{option} has no effect with --source {source}, only with {' or '.join(sources)}.")
+    if source == "policy" and given["--policy"] is None:
         raise click.UsageError("--source policy needs --policy FILE, an expert's .npz or a checkpoint.")
 
 

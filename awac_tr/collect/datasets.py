@@ -109,7 +109,7 @@ def plan_of_card(card: DatasetCard, out: Path) -> Plan:
         mode=card.action,
         policy=None if card.policy is None else Path(card.policy),
         dataset=None if card.parent is None else dataset_path(card.parent),
-        options=dict(card.options),
+        settings=card.settings,
         licence=card.licence,
         description=card.description,
     )

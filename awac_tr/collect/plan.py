@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from awac_tr.data.paths import dataset_path
+from awac_tr.recipes.build import build
 from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.library import cards
+from awac_tr.recipes.options import OPTIONS, NoOptions
+from awac_tr.recipes.problems import problems_error
+from awac_tr.recipes.schema import Section
 
 __all__ = ["SOURCES", "Kind", "Mode", "Plan", "default_name", "plan"]
 
@@ -35,10 +40,7 @@ class Plan:
         mode: mean or sampled actions, of sources that are policies.
         policy: the file of source ``policy``.
         dataset: what source ``bc`` clones.
-        options: ``theta``, ``sigma`` of source ``ou``; settings of the clone of source ``bc``.
-        action_noise: deviation of Gaussian noise added to all actions, in the action's units.
-        label: what stands in the file as actions: those executed, or those of the source without the noise
-            (for cloning only; such a file does not hold what caused its transitions).
+        settings: of the source, the model that :data:`awac_tr.recipes.options.OPTIONS` has for it.
         record_state: keep the simulator's state before each action in ``infos``.
         licence: of the dataset; None: that of what the source was learnt from.
         description: of the dataset.
@@ -54,9 +56,7 @@ class Plan:
     mode: Mode = "mean"
     policy: Path | None = None
     dataset: Path | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    action_noise: float = 0.0
-    label: Literal["executed", "clean"] = "executed"
+    settings: Section = field(default_factory=NoOptions)
     record_state: bool = True
     licence: str | None = None
     description: str = ""
@@ -84,8 +84,14 @@ def plan(
         out: None: ``datasets/ENV-SOURCE.hdf5``.
         mode: None: the card's, else sampled for ``bc`` and mean for the others.
         dataset: what ``bc`` clones, a name or a file; None: the environment's demonstrations.
-        options: of the source; None: the card's, else the defaults.
+        options: settings of the source; those not given are the card's, else the defaults.
         **more: further fields of :class:`Plan`.
+
+    Raises:
+        RecipeError: unknown options, or values of the wrong type, all named together.
+
+    >>> plan("bc", options={"bc": {"lr": 3e-4}}).settings.policy.hidden_sizes
+    (256, 256)
     """
     name = default_name(env_id, source)
     card = _card_of(name, env_id, source)
@@ -99,9 +105,24 @@ def plan(
         out=Path(out) if out is not None else dataset_path(name),
         mode=mode or (card.action if card else ("sample" if source == "bc" else "mean")),
         dataset=None if dataset is None else dataset_path(dataset),
-        options=options if options is not None else (dict(card.options) if card else {}),
+        settings=_settings(source, _merged(card.options if card else {}, options or {})),
         **more,
     )
+
+
+def _settings(source: Kind, options: Mapping[str, Any]) -> Section:
+    settings, problems, _ = build(OPTIONS[source], options, lambda key: "")
+    if settings is None:
+        raise problems_error(f"the settings of source {source}", problems)
+    return settings
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def default_name(env_id: str, source: str) -> str:

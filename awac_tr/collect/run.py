@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from awac_tr.collect.plan import Plan
-from awac_tr.collect.sources import Source, clone_settings, clone_source, demos_source, noise_source, policy_source
+from awac_tr.collect.sources import Source, clone_source, noise_source, policy_source
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.facts import EnvFacts, env_facts
@@ -24,6 +24,8 @@ from awac_tr.envs.make import make_env
 from awac_tr.envs.measures import measure
 from awac_tr.envs.rollout import Episode, episode_seeds, rollouts
 from awac_tr.errors import AwacError, DatasetError
+from awac_tr.policies.demonstrators import demonstrator_path
+from awac_tr.recipes.options import CloneSettings, OUOptions, PolicyOptions
 from awac_tr.training.cloning import CloneProgress, clone_path
 
 __all__ = ["CollectProgress", "CollectReport", "carry_out", "refuse_existing"]
@@ -153,24 +155,23 @@ def _removed_on_failure(clone: Path | None) -> Iterator[None]:
 
 
 def _source(plan: Plan, stage: _Stage, on_check: Callable[[CloneProgress], None] | None) -> Source:
-    if plan.source == "demos":
-        source = demos_source(stage.facts, plan.mode)
-    elif plan.source == "policy":
-        source = policy_source(_named(plan.policy, "policy"), stage.facts, plan.mode)
-    elif plan.source == "bc":
-        source = clone_source(
+    settings = plan.settings
+    if isinstance(settings, CloneSettings):
+        return clone_source(
             _named(plan.dataset, "from"),
             stage.facts,
             clone_path(plan.out),
-            clone_settings(plan.options),
+            settings,
             plan.mode,
             seed=plan.seed,
             env_kwargs=plan.env_kwargs,
             on_check=on_check,
         )
-    else:
-        source = noise_source(plan.source, stage.low, stage.high, **plan.options)
-    return source.with_noise(plan.action_noise) if plan.action_noise else source
+    if isinstance(settings, PolicyOptions):
+        demonstrator = plan.source == "demos"
+        path = demonstrator_path(stage.facts.id) if demonstrator else _named(plan.policy, "policy")
+        return policy_source(path, stage.facts, plan.mode, settings, packaged=demonstrator)
+    return noise_source(stage.low, stage.high, settings if isinstance(settings, OUOptions) else None)
 
 
 def _named(path: Path | None, option: str) -> Path:
@@ -190,7 +191,7 @@ def _write(plan: Plan, stage: _Stage, source: Source, tally: _Tally, workers: in
         workers=workers,
         record_state=stage.has_state,
     )
-    relabel = _Relabel(source, stage) if plan.label == "clean" else None
+    relabel = _Relabel(source, stage) if source.extra.get("label") == "clean" else None
     with DatasetWriter(plan.out, _meta(plan, stage, source), overwrite=overwrite) as writer, closing(episodes):
         for episode in episodes:
             writer.append(relabel(episode) if relabel else episode)
@@ -212,9 +213,6 @@ class _Relabel:
 
 
 def _meta(plan: Plan, stage: _Stage, source: Source) -> DatasetMeta:
-    extra = dict(source.extra)
-    if plan.label == "clean":
-        extra["label"] = "clean"  # whoever trains a critic on this file should know that these actions were not executed
     return DatasetMeta(
         env_id=stage.facts.id,
         env_kwargs=plan.env_kwargs,
@@ -227,7 +225,7 @@ def _meta(plan: Plan, stage: _Stage, source: Source) -> DatasetMeta:
         licence=source.licence if plan.licence is None else plan.licence,
         description=plan.description,
         parents=source.parents,
-        extra=extra,
+        extra=source.extra,
     )
 
 

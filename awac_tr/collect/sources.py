@@ -7,19 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from pydantic import Field
 
 from awac_tr.collect.plan import Mode
 from awac_tr.data.meta import Parent
 from awac_tr.data.reader import open_dataset
 from awac_tr.policies.controllers import NoisyController, OUController, RandomController, load_controller
-from awac_tr.policies.demonstrators import demonstrator_path
-from awac_tr.recipes.build import build
-from awac_tr.recipes.problems import problems_error
-from awac_tr.recipes.schema import BCSection, NonNegative, PolicySection, PositiveCount, Section
+from awac_tr.recipes.options import CloneSettings, OUOptions, PolicyOptions
 from awac_tr.training.cloning import CloneProgress, clone
 
 if TYPE_CHECKING:
@@ -27,51 +23,11 @@ if TYPE_CHECKING:
     from awac_tr.envs.rollout import Controller
 
 __all__ = [
-    "CloneSettings",
     "Source",
-    "clone_settings",
     "clone_source",
-    "demos_source",
     "noise_source",
     "policy_source",
 ]
-
-
-class CloneSettings(Section):
-    """How the ``bc`` source clones its dataset: two recipe sections and a budget."""
-
-    policy: PolicySection = PolicySection(hidden_sizes=(256, 256))
-    bc: BCSection = BCSection()
-    max_updates: Annotated[PositiveCount, Field(description="gradient steps at most")] = 20_000
-    batch_size: PositiveCount = 256
-    observation_noise: Annotated[
-        NonNegative, Field(description="deviation of noise on observations in training, in units of each entry's deviation")
-    ] = 0.1
-
-
-_DEFAULTS: Final = CloneSettings()
-
-
-def clone_settings(options: Mapping[str, Any]) -> CloneSettings:
-    """The defaults with some keys changed, as a card's ``options`` or ``--set`` give them.
-
-    Args:
-        options: nested dicts, for example ``{"policy": {"hidden_sizes": [64, 64]}, "max_updates": 5000}``.
-
-    Raises:
-        RecipeError: unknown keys, wrong types; all named together.
-
-    >>> clone_settings({"bc": {"lr": 3e-4}}).policy.hidden_sizes
-    (256, 256)
-    """
-    merged: dict[str, Any] = _DEFAULTS.model_dump(mode="json")
-    for key, value in options.items():
-        inner = merged.get(key)
-        merged[key] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, Mapping) else value
-    settings, problems, _ = build(CloneSettings, merged, lambda path: "")
-    if settings is None:
-        raise problems_error("the settings of the clone", problems)
-    return settings
 
 
 @dataclass(frozen=True)
@@ -99,45 +55,43 @@ class Source:
         """Makes the controller that acts; can be pickled."""
         return partial(_noisy, self.make_clean, self.noise) if self.noise else self.make_clean
 
-    def with_noise(self, sigma: float) -> Source:
-        """The same with Gaussian noise of this deviation on its actions."""
-        words = f"{self.policy}, plus Gaussian noise of deviation {sigma:g} on the actions"
-        return replace(self, policy=words, noise=sigma, extra={**self.extra, "action_noise": sigma})
 
-
-def noise_source(kind: Literal["ou", "random"], low: np.ndarray, high: np.ndarray, *, theta: float = 0.15, sigma: float = 0.3) -> Source:
-    """Ornstein-Uhlenbeck noise, or uniform actions, between the bounds [action_size]."""
-    if kind == "random":
+def noise_source(low: np.ndarray, high: np.ndarray, ou: OUOptions | None) -> Source:
+    """Ornstein-Uhlenbeck noise, or, without ``ou``, uniform actions, between the bounds [action_size]."""
+    if ou is None:
         return Source(partial(RandomController, low, high), "uniform actions")
     return Source(
-        partial(OUController, low, high, theta, sigma),
-        f"Ornstein-Uhlenbeck noise, theta {theta:g}, sigma {sigma:g}",
-        extra={"theta": theta, "sigma": sigma},
+        partial(OUController, low, high, ou.theta, ou.sigma),
+        f"Ornstein-Uhlenbeck noise, theta {ou.theta:g}, sigma {ou.sigma:g}",
+        extra=ou.model_dump(mode="json"),
     )
 
 
-def policy_source(path: Path, env: EnvFacts, mode: Mode) -> Source:
+def policy_source(path: Path, env: EnvFacts, mode: Mode, options: PolicyOptions, *, packaged: bool = False) -> Source:
     """A policy file: an expert's ``.npz`` or a checkpoint.
+
+    Args:
+        path: the file.
+        env: the task.
+        mode: mean or sampled actions.
+        options: noise on top, and what is written down.
+        packaged: it is one of our demonstrators.
 
     Raises:
         CheckpointError: it cannot be used, or belongs to another task.
     """
     load_controller(path, mode, env=env)  # here and now, so that a bad file is refused before any work
+    words = f"{'packaged demonstrator ' if packaged else ''}{path.name}, {_MODE_WORDS[mode]}"
+    if options.action_noise:
+        words += f", plus Gaussian noise of deviation {options.action_noise:g}"
+    facts = {"policy_file": path.name, "policy_sha256": _sha256(path), "action": mode}
     return Source(
         partial(load_controller, path.resolve(), mode, env=env),
-        f"{path.name}, {_MODE_WORDS[mode]}",
-        extra={"policy_file": path.name, "policy_sha256": _sha256(path), "action": mode},
+        words,
+        "MIT" if packaged else "",
+        extra={**facts, **options.model_dump(mode="json")},
+        noise=options.action_noise,
     )
-
-
-def demos_source(env: EnvFacts, mode: Mode) -> Source:
-    """The demonstrator packaged for an environment.
-
-    Raises:
-        EnvError: there is none.
-    """
-    source = policy_source(demonstrator_path(env.id), env, mode)
-    return replace(source, policy=f"packaged demonstrator {source.policy}", licence="MIT")
 
 
 def clone_source(

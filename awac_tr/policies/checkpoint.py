@@ -17,6 +17,7 @@ import logging
 import os
 import pickle
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -221,6 +222,7 @@ def _require_archive(path: Path) -> None:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}", "checkpoints of a run stand in RUN/checkpoints/last.pt and best.pt.")
     if zipfile.is_zipfile(path):
+        _require_checksums(path)
         return
     with path.open("rb") as file:
         start = file.read(4)
@@ -231,6 +233,17 @@ def _require_archive(path: Path) -> None:
         )
     state = "is truncated" if start == b"PK\x03\x04" else "is not a checkpoint"
     raise CheckpointError(f"{path} {state}", "copy it again, or give a checkpoint written by awac-tr.")
+
+
+def _require_checksums(path: Path) -> None:
+    """Torch writes checksums and does not look at them when it reads: a flipped bit would become a weight."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise CheckpointError(f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one.") from error
+    if broken is not None:
+        raise CheckpointError(f"{path} is damaged: {broken} does not match its checksum", "copy it again, or use an earlier one.")
 
 
 def _require_format(path: Path, payload: object, kind: str | None) -> None:

@@ -115,7 +115,7 @@ def load_expert(path: str | Path, mode: Literal["mean", "sample"] = "mean") -> E
     if not path.is_file():
         raise CheckpointError(f"no policy at {path}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is not a readable .npz file of plain arrays: {error}") from error

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from awac_tr.recipes.schema import BCSection, HiddenSizes, NonNegative, PolicySection, PositiveCount, Section
 
-__all__ = ["OPTIONS", "ClonePolicySection", "CloneSettings", "ImportOptions", "NoOptions", "OUOptions"]
+__all__ = ["OPTIONS", "ClonePolicySection", "CloneSettings", "ImportOptions", "NoOptions", "OUOptions", "PolicyOptions"]
 
 
 class NoOptions(Section):
@@ -31,7 +31,7 @@ class CloneSettings(Section):
     observation_noise: Annotated[
         NonNegative,
         Field(description="deviation of noise on observations in training, in units of each entry's deviation"),
-    ] = 0.2
+    ] = 0.1
 
 
 class OUOptions(Section):
@@ -39,6 +39,18 @@ class OUOptions(Section):
 
     theta: Annotated[NonNegative, Field(description="pull to zero per step")] = 0.15
     sigma: Annotated[NonNegative, Field(description="standard deviation of the noise added per step")] = 0.3
+
+
+class PolicyOptions(Section):
+    """A policy, packaged or given, that explores beyond its own noise, and what is written down of it."""
+
+    action_noise: Annotated[
+        NonNegative, Field(description="deviation of Gaussian noise added to the actions, in their units")
+    ] = 0.0
+    label: Annotated[
+        Literal["executed", "clean"],
+        Field(description="actions written down: those executed, or those without action_noise (for cloning only)"),
+    ] = "executed"
 
 
 class ImportOptions(Section):
@@ -50,10 +62,10 @@ class ImportOptions(Section):
 
 
 OPTIONS: dict[str, type[Section]] = {
-    "demos": NoOptions,
+    "demos": PolicyOptions,
     "bc": CloneSettings,
     "ou": OUOptions,
     "random": NoOptions,
-    "policy": NoOptions,
+    "policy": PolicyOptions,
     "import": ImportOptions,
 }
