@@ -184,7 +184,7 @@ class PenBinaryEnv(AdroitBinaryEnv):
 
     def __init__(self, *, distance: float = PEN_DISTANCE, similarity: float = PEN_SIMILARITY, **options: Any) -> None:
         super().__init__(**options)
-        self._distance, self._similarity = distance, similarity
+        self._distance, self._similarity = float(distance), float(similarity)
         # Known from the start, so that a state can be set before the first reset.
         mujoco.mj_forward(self.model, self.data)
         hand, sites = self._hand, self.data.site_xpos
@@ -221,7 +221,7 @@ class DoorBinaryEnv(AdroitBinaryEnv):
 
     def __init__(self, *, hinge: float = DOOR_HINGE, **options: Any) -> None:
         super().__init__(**options)
-        self._hinge = hinge
+        self._hinge = float(hinge)
 
     def _make_hand(self, **options: Any) -> Any:
         with _without_notice():
@@ -246,7 +246,7 @@ class RelocateBinaryEnv(AdroitBinaryEnv):
 
     def __init__(self, *, distance: float = RELOCATE_DISTANCE, **options: Any) -> None:
         super().__init__(**options)
-        self._distance = distance
+        self._distance = float(distance)
 
     def _make_hand(self, **options: Any) -> Any:
         with _without_notice():

@@ -21,6 +21,7 @@ from awac_tr.envs.goals import (
     relocate_reward,
 )
 from awac_tr.envs.make import find_spec, horizon_of, make_env
+from awac_tr.errors import EnvError
 
 __all__ = ["EnvFacts", "RewardRule", "env_facts"]
 
@@ -75,7 +76,7 @@ def env_facts(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvFacts:
         kwargs: keyword arguments the environment is made with; thresholds among them change ``reward_rule``.
 
     Raises:
-        EnvError: unknown id, spaces that are not vectors, or no horizon registered.
+        EnvError: unknown id, arguments that do not fit, spaces that are not vectors, or no horizon registered.
 
     >>> facts = env_facts("door-binary-v0")
     >>> facts.observation_size, facts.action_size, facts.horizon, facts.reward_range
@@ -85,13 +86,16 @@ def env_facts(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvFacts:
     binary = _BINARY.get(spec.id)
     if binary is None:
         return _facts_by_making(spec, kwargs)
-    changed = {name: float((kwargs or {}).get(name, value)) for name, value in binary.thresholds.items()}
+    try:
+        thresholds = {name: float((kwargs or {}).get(name, value)) for name, value in binary.thresholds.items()}
+    except (TypeError, ValueError) as error:
+        raise EnvError(f"{spec.id} cannot be made with {dict(kwargs or {})}: {error}") from error
     return EnvFacts(
         id=spec.id,
         horizon=spec.max_episode_steps or 0,
         reward_range=(-1.0, 0.0),
         goal_steps=binary.goal_steps,
-        reward_rule=partial(binary.rule, **changed),
+        reward_rule=partial(binary.rule, **thresholds),
         observation_size=binary.sizes[0],
         action_size=binary.sizes[1],
     )

@@ -34,6 +34,12 @@ def test_keyword_arguments_move_the_reward_rule() -> None:
     assert (paper.reward_rule(row)[0], authors.reward_rule(row)[0]) == (-1, 0)
 
 
+@pytest.mark.parametrize("value", ["wide", None, [1.4]])
+def test_thresholds_that_are_no_numbers_are_refused(value: object) -> None:
+    with pytest.raises(EnvError, match="door-binary-v0 cannot be made with"):
+        env_facts("door-binary-v0", {"hinge": value})
+
+
 def test_facts_of_an_environment_of_others() -> None:
     facts = env_facts("HalfCheetah-v5")
     assert (facts.observation_size, facts.action_size, facts.horizon) == (17, 6, 1000)

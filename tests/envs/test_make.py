@@ -31,6 +31,7 @@ def test_unknown_ids(env_id: str, said: str) -> None:
         ("CartPole-v1", {}, "the actions of CartPole-v1 are Discrete"),
         ("Blackjack-v1", {}, "the actions of Blackjack-v1 are Discrete"),
         ("door-binary-v0", {"kwargs": {"hinges": 2}}, "cannot be made with {'hinges': 2}.*TypeError"),
+        ("door-binary-v0", {"kwargs": {"hinge": "wide"}}, "cannot be made with {'hinge': 'wide'}"),
         ("door-binary-v0", {"horizon": 0}, "a horizon of 0 steps"),
         ("door-binary-v0", {"horizon": -1}, "a horizon of -1 steps"),
     ],
