@@ -100,7 +100,9 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(metrics.close)
             stop = stack.enter_context(Interruption())
-            loop = Loop(self.rig, self.folder, self.progress, metrics=metrics, parts=self.parts, display=display, stop=stop)
+            loop = Loop(
+                self.rig, self.folder, self.progress, metrics=metrics, parts=self.parts, display=display, stop=stop
+            )
             if self.means:
                 loop.means.load_state_dict(self.means, self.rig.generator.device)
             display.start()
@@ -128,7 +130,7 @@ class _Run:
         )
         write_atomically(self.folder.summary, json.dumps(summary, indent=2) + "\n")
         if finished:
-            from awac_tr.plotting import plot_runs
+            from awac_tr.training.curves import plot_runs
 
             plot_runs([self.folder.path], self.folder.curve, measure=self.loaded.recipe.checkpoint.measure)
         self.write_record(notices, ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
