@@ -5,7 +5,9 @@ Every check really does the thing: it imports the package, steps the environment
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import platform
 import shutil
@@ -27,6 +29,9 @@ ESSENTIAL: Final = {
     "mujoco": "mujoco", "gymnasium-robotics": "gymnasium_robotics", "h5py": "h5py",
 }  # fmt: skip
 """Distribution -> the module that must import."""
+
+DRAWING: Final = ("mujoco", "gymnasium-robotics")
+"""Those that do not import when MUJOCO_GL names a backend that is not there."""
 
 OPTIONAL: Final = {
     "wandb": "logging to Weights & Biases is off",
@@ -106,26 +111,29 @@ def _python() -> Iterator[Check]:
 def _packages() -> Iterator[Check]:
     for name, module in ESSENTIAL.items():
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                importlib.import_module(module)
+            _import_quietly(module)
             yield Check(name, "ok", version(name))
         except PackageNotFoundError:
             yield Check(name, "note", "imports, but was not installed by pip: version unknown")
         except ModuleNotFoundError as error:
             yield Check(name, "broken", _short(error), f"pip install {name}")
         except Exception as error:  # noqa: BLE001  (broken packages fail in any way)
-            remedy = (
-                "unset MUJOCO_GL"
-                if "MUJOCO_GL" in os.environ and name == "mujoco"
-                else f"pip install --force-reinstall {name}"
-            )
+            remedy = f"pip install --force-reinstall {name}"
+            if name in DRAWING and os.environ.get("MUJOCO_GL"):
+                remedy = f"unset MUJOCO_GL (now {os.environ['MUJOCO_GL']!r}: see GL below)"
             yield Check(name, "broken", f"does not import: {_short(error)}", remedy)
     for name, loss in OPTIONAL.items():
         try:
             yield Check(name, "ok", version(name))
         except PackageNotFoundError:
             yield Check(name, "note", f"not installed: {loss}", f"pip install {name}")
+
+
+def _import_quietly(module: str) -> None:
+    """Import without the announcements that some packages make; whether they work is the question here."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        importlib.import_module(module)
 
 
 def _requirements() -> Iterator[Check]:
@@ -163,9 +171,7 @@ def _requirements() -> Iterator[Check]:
 def _extension() -> Iterator[Check]:
     name = "torchrl C++ extension"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("torchrl._torchrl")
+        _import_quietly("torchrl._torchrl")
         yield Check(name, "ok", "loads")
     except ImportError as error:
         foreign = "undefined symbol" in str(error)

@@ -89,6 +89,14 @@ def test_a_package_that_does_not_import_is_broken(monkeypatch: pytest.MonkeyPatc
     assert "force-reinstall" in check.remedy
 
 
+def test_a_backend_that_keeps_mujoco_from_importing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "no_egl.py").write_text("raise AttributeError('eglQueryString')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "ESSENTIAL", {"mujoco": "no_egl"})
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    assert found("_packages")["mujoco"].remedy.startswith("unset MUJOCO_GL (now 'egl'")
+
+
 def test_an_optional_package_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "OPTIONAL", {"no-such-package": "something is off"})
     check = found("_packages")["no-such-package"]
