@@ -25,13 +25,18 @@ MakeRun = Callable[..., Path]
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes a run folder with invented evaluations."""
 
-    def make(name: str, *, recipe: str = "door", seed: int = 0, success: bool = True, every: int = 5000, clone: bool = True) -> Path:
+    def make(
+        name: str, *, recipe: str = "door", seed: int = 0, success: bool = True, every: int = 5000, clone: bool = True
+    ) -> Path:
         run = tmp_path / name
         run.mkdir()
         loaded = load_recipe(recipe, [f"seed={seed}", "online.steps=50000"])
         (run / "recipe.yaml").write_text(resolved_yaml(loaded), encoding="utf-8")
         rows = [_row("clone", 0, 0.1 if success else None)] if clone else []
-        rows += [_row("offline", update, update / 100_000 + seed / 10 if success else None) for update in range(0, 75_001, every)]
+        rows += [
+            _row("offline", update, update / 100_000 + seed / 10 if success else None)
+            for update in range(0, 75_001, every)
+        ]
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return run
 
@@ -70,7 +75,9 @@ def test_one_run(make_run: MakeRun, tmp_path: Path, figures: list[Figure]) -> No
     assert texts(figure) >= {"at any step", "at the last step", "clone", "offline", "online", "return"}
     for axis in (success, returns):
         assert any(list(line.get_xdata()) == [25_000, 25_000] for line in axis.lines), "the border"
-    assert any(line.get_linestyle() == "--" and line.get_ydata()[0] == pytest.approx(0.1) for line in success.lines), "the clone"
+    assert any(line.get_linestyle() == "--" and line.get_ydata()[0] == pytest.approx(0.1) for line in success.lines), (
+        "the clone"
+    )
 
 
 def test_several_seeds_become_mean_and_band(make_run: MakeRun, tmp_path: Path, figures: list[Figure]) -> None:
@@ -87,7 +94,9 @@ def test_several_seeds_become_mean_and_band(make_run: MakeRun, tmp_path: Path, f
     assert texts(figure) >= {"door (2 runs)", "door-authors"}
 
 
-def test_runs_evaluated_at_other_times_meet_where_both_were(make_run: MakeRun, tmp_path: Path, figures: list[Figure]) -> None:
+def test_runs_evaluated_at_other_times_meet_where_both_were(
+    make_run: MakeRun, tmp_path: Path, figures: list[Figure]
+) -> None:
     plot_runs([make_run("a"), make_run("b", seed=1, every=25_000)], tmp_path / "out.png")
     assert list(figures[0].axes[0].lines[0].get_xdata()) == [0, 25_000, 50_000, 75_000]
 

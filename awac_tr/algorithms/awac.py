@@ -159,4 +159,4 @@ def _resolved_bounds(section: AWACSection, reward_range: tuple[float, float]) ->
 
 
 def _trained(parameters: Any) -> list[torch.nn.Parameter]:
-    return [leaf for leaf in parameters.values(True, True) if leaf.requires_grad]
+    return [leaf for leaf in parameters.values(include_nested=True, leaves_only=True) if leaf.requires_grad]

@@ -36,7 +36,7 @@ class Learner(Protocol):
         """One gradient step on a batch of transitions [B]; returns detached scalars, still on the device."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that an identical continuation needs: networks, targets, optimisers. Tensors and plain data only."""
+        """All that an identical continuation needs: networks, targets, optimisers. Tensors and plain data only."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave."""

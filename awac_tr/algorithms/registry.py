@@ -60,7 +60,10 @@ class Parts:
     def qvalues(self) -> list[torch.nn.Module]:
         """Fresh critics."""
         sizes = (self.env.observation_size, self.env.action_size)
-        return [self._placed(qvalue) for qvalue in build_qvalues(self.recipe.qvalue, *sizes, precision=self.recipe.precision)]
+        return [
+            self._placed(qvalue)
+            for qvalue in build_qvalues(self.recipe.qvalue, *sizes, precision=self.recipe.precision)
+        ]
 
     def _placed(self, module: Module) -> Module:
         if self.statistics is not None:
@@ -82,7 +85,7 @@ def build_learner(
     Args:
         recipe: the experiment.
         env: sizes and reward range of its environment.
-        statistics: of the observations in the offline data, set into the actor and every critic; None: no standardisation.
+        statistics: of the observations in the offline data, set into actor and critics; None: no standardisation.
         device: where the networks live.
         action_bounds: (low, high), each [action_size] float32; None: -1 and 1.
         initial_policy: tensors of a policy to start from, statistics included; None: random weights.

@@ -9,7 +9,7 @@ from torchrl.objectives import LossModule, SoftUpdate
 __all__ = ["ForeachSoftUpdate"]
 
 
-class ForeachSoftUpdate(SoftUpdate):  # type: ignore[misc]
+class ForeachSoftUpdate(SoftUpdate):
     """TorchRL's ``SoftUpdate``, ``target <- (1 - tau) target + tau source``, without walking TensorDicts at every step.
 
     Same result; measured at 0.02 ms a step instead of 0.15 ms for two critics of three layers.
@@ -33,7 +33,7 @@ class ForeachSoftUpdate(SoftUpdate):  # type: ignore[misc]
         sources, targets = [], []
         for group, parameters in self._sources.items():
             theirs = self._targets.get(f"target_{group}")
-            for key, value in parameters.items(True, True):
+            for key, value in parameters.items(include_nested=True, leaves_only=True):
                 sources.append(value.data)
                 targets.append(theirs.get(key).data)
         return sources, targets

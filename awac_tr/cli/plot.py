@@ -32,7 +32,8 @@ __all__ = ["command"]
 def command(runs: tuple[Path, ...], out: Path | None, measure: str | None) -> None:
     """Draw the learning curves of one or several RUNs into one picture.
 
-    Runs of one recipe become one line, the mean, with a band from the smallest to the largest. The file's name is printed.
+    Runs of one recipe become one line, the mean, with a band from the smallest to the largest. The file's name is
+    printed.
     """
     from awac_tr.plotting import plot_runs
 

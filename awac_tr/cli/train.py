@@ -26,15 +26,19 @@ __all__ = ["command"]
 )
 @click.argument("recipe", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", "run_dir", type=click.Path(path_type=Path), help="Run folder to make  [default: runs/RECIPE-TIME-SEED].")
+@click.option(
+    "--run", "run_dir", type=click.Path(path_type=Path), help="Run folder to make  [default: runs/RECIPE-TIME-SEED]."
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-def command(recipe: str | None, overrides: tuple[str, ...], run_dir: Path | None, resume: Path | None, *, quiet: bool) -> None:
+def command(
+    recipe: str | None, overrides: tuple[str, ...], run_dir: Path | None, resume: Path | None, *, quiet: bool
+) -> None:
     """Train a policy as RECIPE says: offline on its datasets, then online.
 
-    RECIPE is a YAML file, or the name of a shipped one; KEY=VALUE changes a key of it, for example seed=3. Datasets that are
-    missing are made from their cards. Ctrl-C saves a checkpoint and says how to go on; a second one stops at once.
-    The run folder is printed on stdout.
+    RECIPE is a YAML file, or the name of a shipped one; KEY=VALUE changes a key of it, for example seed=3. Datasets
+    that are missing are made from their cards. Ctrl-C saves a checkpoint and says how to go on; a second one stops at
+    once. The run folder is printed on stdout.
     """
     from awac_tr.recipes.loader import load_recipe
 

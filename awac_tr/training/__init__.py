@@ -1,0 +1,1 @@
+"""Training: the loop, its run folder, checkpoints, metrics and what is shown of them."""

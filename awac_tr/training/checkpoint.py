@@ -1,8 +1,8 @@
 """Checkpoints of a run: everything a continuation needs, and the online transitions beside them.
 
-``last.pt`` and ``best.pt`` are files of :mod:`awac_tr.policies.checkpoint`, kind ``train``. What was collected online stands in
-``checkpoints/online/``, in parts that are written once: a checkpoint names the parts that belong to it, and costs no more when
-the run is long.
+``last.pt`` and ``best.pt`` are files of :mod:`awac_tr.policies.checkpoint`, kind ``train``. What was collected online
+stands in ``checkpoints/online/``, in parts that are written once: a checkpoint names the parts that belong to it, and
+costs no more when the run is long.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ class OnlineParts:
 
 
 def _save_tensors(path: Path, transitions: TensorDict) -> None:
-    tensors = {_SEPARATOR.join(key) if isinstance(key, tuple) else key: value for key, value in transitions.items(True, True)}
+    tensors = {
+        _SEPARATOR.join(key) if isinstance(key, tuple) else key: value
+        for key, value in transitions.items(include_nested=True, leaves_only=True)
+    }
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

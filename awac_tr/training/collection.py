@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from tensordict import TensorDict
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
     from awac_tr.recipes.schema import EnvSection
 
-__all__ = ["OnlineCollector", "action_bounds"]
+__all__ = ["SUCCESS", "OnlineCollector", "action_bounds"]
 
-_KEPT = (OBSERVATION, ACTION, REWARD, NEXT_OBSERVATION, TERMINATED, TRUNCATED, DONE)
+SUCCESS: Final = ("next", "success")
+"""Where the environment says that the goal is reached."""
+
+_KEPT: Final = (OBSERVATION, ACTION, REWARD, NEXT_OBSERVATION, TERMINATED, TRUNCATED, DONE)
 
 
 def action_bounds(env: EnvBase) -> tuple[Tensor, Tensor]:
@@ -36,12 +39,12 @@ def action_bounds(env: EnvBase) -> tuple[Tensor, Tensor]:
 class OnlineCollector:
     """Steps one environment with the stochastic policy; episodes go on from one round to the next.
 
-    Actions are clipped to the bounds before they are executed, and it is the clipped ones that are kept: what the buffer
-    holds is what the environment saw.
+    Actions are clipped to the bounds before they are executed, and it is the clipped ones that are kept: what the
+    buffer holds is what the environment saw.
 
     Args:
         section: the environment.
-        policy: what acts; where it lives on another device than the CPU, a copy on the CPU acts and is renewed every round.
+        policy: what acts; where it lives on another device than the CPU, a copy there acts, renewed every round.
         seed: of the environment's resets.
     """
 
@@ -64,8 +67,8 @@ class OnlineCollector:
             steps: how many; a number other than the last call's begins a new episode.
 
         Returns:
-            Transitions [steps] with the keys of :mod:`awac_tr.keys`, on the CPU, and ``("next", "success")`` where the
-            environment tells it.
+            Transitions [steps] with the keys of :mod:`awac_tr.keys`, on the CPU, and ``SUCCESS`` where
+            the environment tells it.
         """
         if self._copied:
             self._acting.load_state_dict(self._learned.state_dict())
@@ -74,8 +77,7 @@ class OnlineCollector:
             self._rollouts = iter(self._collector)
         with intra_op_threads(1), torch.no_grad():
             rollout = next(self._rollouts).reshape(-1)
-        kept = [*_KEPT, *([("next", "success")] if ("next", "success") in rollout.keys(True) else [])]
-        return rollout.select(*kept).clone()
+        return rollout.select(*_KEPT, SUCCESS, strict=False).clone()
 
     def close(self) -> None:
         """Free the environment."""

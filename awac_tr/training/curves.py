@@ -68,8 +68,8 @@ class _Curve:
 def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | None = None) -> Path:
     """Draw runs into one figure: success above, return below.
 
-    One run shows all success measures, the chosen one bold. Of several, each recipe is one line, the mean of its runs, and a
-    band from the smallest to the largest.
+    One run shows all success measures, the chosen one bold. Of several, each recipe is one line, the mean of its runs,
+    and a band from the smallest to the largest.
 
     Args:
         runs: run folders.
@@ -84,9 +84,9 @@ def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | Non
     """
     if Path(out).suffix not in _FORMATS:
         raise AwacError(f"cannot draw into {out}", f"name a file that ends in {', '.join(_FORMATS)}.")
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     curves = [_read(Path(run)) for run in runs]

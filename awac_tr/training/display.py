@@ -162,14 +162,16 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """A panel that is redrawn twice a second by a thread of its own, from the run's counters: the loop pays nothing for it."""
+    """A panel redrawn twice a second by a thread of its own, from the run's counters: the loop pays nothing for it."""
 
     def __init__(self, console: Console, recipe: Recipe, pace: _Pace) -> None:
         self._recipe, self._pace = recipe, pace
         self._doing = "starting"
         self._train: Mapping[str, Any] = {}
         self._evaluated: list[Mapping[str, Any]] = []
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TaskProgressColumn(), console=console)
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=40), TaskProgressColumn(), console=console
+        )
         self._task = self._bar.add_task(recipe.name, total=1.0)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, redirect_stdout=False)
 
@@ -201,7 +203,10 @@ class LiveDisplay:
         rate = self._pace.updates_per_second()
         table = Table.grid(padding=(0, 2))
         table.add_row("phase", f"{progress.phase}, {self._doing}")
-        table.add_row("updates", f"{progress.update} of {self._pace.total_updates}" + ("" if rate is None else f", {rate:.1f} a second"))
+        table.add_row(
+            "updates",
+            f"{progress.update} of {self._pace.total_updates}" + ("" if rate is None else f", {rate:.1f} a second"),
+        )
         table.add_row("env steps", f"{progress.env_step} of {self._recipe.online.steps}")
         table.add_row("time", f"{clock(time.monotonic() - self._pace.begun)}, {clock(self._pace.seconds_left())} left")
         if self._train:

@@ -12,6 +12,7 @@ import torch
 from awac_tr.errors import AwacError
 from awac_tr.policies.controllers import load_controller
 from awac_tr.training import state
+from awac_tr.training.collection import SUCCESS
 from awac_tr.training.evaluation import evaluate_policy
 from awac_tr.training.means import Means
 
@@ -98,7 +99,11 @@ class Loop:
         """The hot path: sample, update, and nothing else."""
         progress, seconds = self.progress, self.progress.seconds
         section = self.recipe.online if progress.env_step else self.recipe.offline
-        sample, update, add = partial(self.rig.buffer.sample, section.batch_size), self.rig.learner.update, self.means.add
+        sample, update, add = (
+            partial(self.rig.buffer.sample, section.batch_size),
+            self.rig.learner.update,
+            self.means.add,
+        )
         self.display.activity("updating")
         before = time.perf_counter()
         try:
@@ -133,7 +138,7 @@ class Loop:
     def _diverged(self, what: str) -> AwacError:
         return AwacError(
             f"training diverged: {what} is no finite number at update {self.progress.update}",
-            "the checkpoints from before are kept. Smaller learning rates, awac.value_bounds or a cap on the weights may help.",
+            "earlier checkpoints are kept. Smaller learning rates, awac.value_bounds or capped weights may help.",
         )
 
     def _collect(self) -> None:
@@ -146,8 +151,11 @@ class Loop:
             self.rig.buffer.extend(transitions)
             self.parts.add(transitions)
         progress.env_step += steps
-        success = transitions.get(("next", "success"), None)
-        values = {"reward": float(transitions["next", "reward"].mean()), "episodes_ended": int(transitions["next", "done"].sum())}
+        success = transitions.get(SUCCESS, None)
+        values = {
+            "reward": float(transitions["next", "reward"].mean()),
+            "episodes_ended": int(transitions["next", "done"].sum()),
+        }
         if success is not None:
             values["success_share"] = float(success.float().mean())
         self._row("round", {**values, "steps": steps})
@@ -157,7 +165,9 @@ class Loop:
         if progress.evaluated is None:
             return True
         periodic = every > 0 and progress.update % every == 0 and progress.update != progress.evaluated[0]
-        return periodic or (progress.at_rest(self.recipe) and (progress.update, progress.env_step) != progress.evaluated)
+        return periodic or (
+            progress.at_rest(self.recipe) and (progress.update, progress.env_step) != progress.evaluated
+        )
 
     def _evaluate(self) -> None:
         values = self._measured(self.rig.learner.policy)
@@ -172,7 +182,12 @@ class Loop:
     def _evaluate_clone(self) -> None:
         """The clone that made the data, once, as the line that the run has to beat."""
         clone = self.rig.clone
-        if self.progress.evaluated is not None or self.progress.clone_evaluated or not self.recipe.eval.clone or clone is None:
+        if (
+            self.progress.evaluated is not None
+            or self.progress.clone_evaluated
+            or not self.recipe.eval.clone
+            or clone is None
+        ):
             return
         values = self._measured(load_controller(clone, self.recipe.eval.action, env=self.rig.facts))
         self.progress.clone_evaluated = True

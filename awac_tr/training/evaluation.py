@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -56,14 +57,11 @@ def evaluate_policy(
     seeds = range(seed, seed + episodes)
     source = rollouts(env_id, partial(_same, controller), seeds, kwargs=kwargs, horizon=horizon, workers=workers)
     played: list[Episode] = []
-    with intra_op_threads(1):
-        try:
-            for episode in source:
-                played.append(episode)
-                if check is not None:
-                    check()
-        finally:
-            source.close()
+    with intra_op_threads(1), closing(cast("Generator[Episode]", source)):  # closed early, workers end as well
+        for episode in source:
+            played.append(episode)
+            if check is not None:
+                check()
     measured = measure(played, env_facts(env_id, kwargs).goal_steps)
     return {name: float(np.mean(values)) for name, values in measured.items()}
 

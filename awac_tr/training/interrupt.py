@@ -7,18 +7,21 @@ import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Interruption", "StopRequested", "TrainingInterrupted"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopRequested(Exception):
+class StopRequested(Exception):  # noqa: N818
     """Raised inside the loop, at a place where stopping is safe."""
 
 
-class TrainingInterrupted(Exception):
+class TrainingInterrupted(Exception):  # noqa: N818
     """A run was stopped by a signal after its checkpoint was written.
 
     Attributes:
@@ -45,7 +48,7 @@ class Interruption(AbstractContextManager["Interruption"]):
         self.signum: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = {signum: signal.signal(signum, self._note) for signum in _SIGNALS}
         return self

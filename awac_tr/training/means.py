@@ -34,7 +34,7 @@ class Means:
         """Add one update's detached scalars; the names must be the same every time."""
         values = [value.float() for value in scalars.values()]
         if self._count == 0:
-            self._names, self._sums = [str(name) for name in scalars.keys()], [value.clone() for value in values]
+            self._names, self._sums = [str(name) for name, _ in scalars.items()], [value.clone() for value in values]
         else:
             torch._foreach_add_(self._sums, values)
         self._count += 1

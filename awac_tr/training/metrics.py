@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["COUNTERS", "Metrics", "read_rows"]
 
 COUNTERS: Final = ("event", "phase", "update", "env_step", "wall")
-"""What every row has: what happened (train, round, eval), in which phase, after how many updates and steps, when [s]."""
+"""What every row has: what happened (train, round, eval), in which phase, after so many updates and steps, when [s]."""
 
 _FILE: Final = "metrics.jsonl"
 _COPIES: Final = ("csv", "tensorboard")
@@ -56,14 +56,16 @@ class Metrics:
         section: which copies to keep beside metrics.jsonl.
         run_id: names the run at Weights & Biases.
         config: the resolved recipe, for Weights & Biases.
-        keep: how many rows already there stay (on resuming); what was written after the checkpoint is dropped, so that no
-            row appears twice.
+        keep: how many rows already there stay (on resuming); what was written after the checkpoint is dropped, so
+            that no row appears twice.
 
     Attributes:
         rows: rows in the file.
     """
 
-    def __init__(self, run: Path, section: LogSection, *, run_id: str, config: Mapping[str, Any], keep: int = 0) -> None:
+    def __init__(
+        self, run: Path, section: LogSection, *, run_id: str, config: Mapping[str, Any], keep: int = 0
+    ) -> None:
         kept = read_rows(run)[:keep] if keep else []
         self.rows = 0
         self._file = _fresh(run / _FILE, kept)
@@ -89,7 +91,9 @@ class Metrics:
             _close(logger)
 
     def _copy(self, row: Mapping[str, Any]) -> None:
-        values = {key: float(value) for key, value in row.items() if key not in COUNTERS and isinstance(value, int | float)}
+        values = {
+            key: float(value) for key, value in row.items() if key not in COUNTERS and isinstance(value, int | float)
+        }
         values["env_step"] = float(row["env_step"])
         prefix = "" if row["event"] == "train" else f"{row['event']}/" if row["phase"] != "clone" else "clone/"
         for logger in self._loggers:
@@ -131,7 +135,9 @@ def _wandb(run: Path, section: LogSection, run_id: str, config: Mapping[str, Any
         import wandb
         from torchrl.record.loggers.wandb import WandbLogger
     except ImportError as error:
-        raise AwacError(f"log.wandb: {section.wandb}, but wandb is not installed", "pip install wandb, or log.wandb=off") from error
+        raise AwacError(
+            f"log.wandb: {section.wandb}, but wandb is not installed", "pip install wandb, or log.wandb=off"
+        ) from error
     mode = os.environ.get("WANDB_MODE")
     try:
         return WandbLogger(
@@ -145,7 +151,9 @@ def _wandb(run: Path, section: LogSection, run_id: str, config: Mapping[str, Any
             settings=wandb.Settings(console="off", disable_git=True, disable_code=True, silent=True),
         )
     except wandb.Error as error:
-        raise AwacError(f"Weights & Biases refused: {error}", "log in with wandb login, or use log.wandb=offline") from error
+        raise AwacError(
+            f"Weights & Biases refused: {error}", "log in with wandb login, or use log.wandb=offline"
+        ) from error
     finally:  # the logger switches the whole process to offline; runs after this one may want otherwise
         if mode is None:
             os.environ.pop("WANDB_MODE", None)

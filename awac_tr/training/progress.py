@@ -20,8 +20,8 @@ Phase = Literal["offline", "online"]
 class Progress:
     """Counters of a run; saved with every checkpoint.
 
-    Algorithm 1 in two numbers: the updates of the offline phase are owed from the beginning, each environment step then owes
-    ``updates_per_step`` more, and steps are taken when nothing is owed.
+    Algorithm 1 in two numbers: the updates of the offline phase are owed from the beginning, each environment step then
+    owes ``updates_per_step`` more, and steps are taken when nothing is owed.
 
     Attributes:
         update: gradient steps made.

@@ -20,11 +20,23 @@ import torch
 from awac_tr.errors import AwacError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from awac_tr.recipes.schema import Recipe
 
 __all__ = ["NoticeKeeper", "RunFolder", "surroundings", "write_atomically"]
 
-_PACKAGES: Final = ("awac-tr", "torch", "torchrl", "tensordict", "gymnasium", "gymnasium-robotics", "mujoco", "numpy", "h5py")
+_PACKAGES: Final = (
+    "awac-tr",
+    "torch",
+    "torchrl",
+    "tensordict",
+    "gymnasium",
+    "gymnasium-robotics",
+    "mujoco",
+    "numpy",
+    "h5py",
+)
 
 
 class RunFolder:
@@ -152,7 +164,8 @@ def _commit() -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20, check=True)
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     return done.stdout.strip()
 
 
@@ -182,7 +195,7 @@ class NoticeKeeper(logging.Handler):
         if message not in self.notices:
             self.notices.append(message)
 
-    def __enter__(self) -> NoticeKeeper:
+    def __enter__(self) -> Self:
         logger = logging.getLogger("awac_tr")
         self._level = logger.level
         if logger.getEffectiveLevel() > logging.INFO:

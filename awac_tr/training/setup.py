@@ -1,4 +1,4 @@
-"""From a recipe to the things that train: environment facts, data, buffer, learner, collector. Nothing is written here."""
+"""From a recipe to the things that train: facts, data, buffer, learner, collector. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -169,6 +169,8 @@ def _initial_policy(recipe: Recipe, facts: EnvFacts, clone: Path | None) -> dict
     policy = load_policy(path)
     policy.require(facts.id, facts.observation_size, facts.action_size)
     if (policy.spec.distribution, policy.spec.std) != (recipe.policy.distribution, recipe.policy.std):
-        raise CheckpointError(f"{path} is a policy of another kind than the recipe's", "make policy.distribution and policy.std agree.")
+        raise CheckpointError(
+            f"{path} is a policy of another kind than the recipe's", "make policy.distribution and policy.std agree."
+        )
     _log.info("the policy starts from %s, and keeps its observation statistics", path)
     return dict(policy.module.state_dict())

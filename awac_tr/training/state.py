@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from awac_tr.training.checkpoint import OnlineParts
     from awac_tr.training.setup import Rig
 
-__all__ = ["restore", "save", "require_same_experiment"]
+__all__ = ["require_same_experiment", "restore", "save"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,9 @@ _FREE: Final = ("online.steps", "eval", "log", "checkpoint", "threads", "device"
 """Keys (or sections) that may change when a run goes on: none of them changes what was computed so far."""
 
 
-def save(path: Path, rig: Rig, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]) -> None:
+def save(
+    path: Path, rig: Rig, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]
+) -> None:
     """Write a checkpoint of kind ``train``.
 
     Raises:
@@ -64,8 +66,8 @@ def _where(progress: Progress) -> dict[str, Any]:
 def restore(path: Path, rig: Rig, parts: OnlineParts) -> tuple[Progress, dict[str, Any]]:
     """Put a freshly prepared rig back to where a checkpoint was written.
 
-    Networks, targets, optimisers, every random stream, the counters and the buffer's contents in their order return; the
-    environment begins a new episode, seeded by the steps taken so far.
+    Networks, targets, optimisers, every random stream, the counters and the buffer's contents in their order return;
+    the environment begins a new episode, seeded by the steps taken so far.
 
     Returns:
         The counters, and the rest of the checkpoint.
@@ -76,7 +78,9 @@ def restore(path: Path, rig: Rig, parts: OnlineParts) -> tuple[Progress, dict[st
     payload = read_checkpoint(path, kind="train")
     require_same_experiment(recipe_from_dict(payload["recipe"]), rig.recipe)
     if payload["datasets"] != rig.hashes:
-        raise CheckpointError(f"{path}: the datasets have changed since the run began", "put the files back that record.json names.")
+        raise CheckpointError(
+            f"{path}: the datasets have changed since the run began", "put the files back that record.json names."
+        )
     rig.learner.load_state_dict(payload["learner"])
     for transitions in parts.restore(payload["online_parts"]):
         rig.buffer.extend(transitions)

@@ -23,7 +23,9 @@ def evaluations(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["event"] == "eval" and row["phase"] != "clone"]
 
 
-def summarize(rows: Sequence[Row], *, offline_updates: int, finished: bool, seconds: Mapping[str, float], wall: float) -> dict[str, Any]:
+def summarize(
+    rows: Sequence[Row], *, offline_updates: int, finished: bool, seconds: Mapping[str, float], wall: float
+) -> dict[str, Any]:
     """Boil a run's metrics down.
 
     Args:
@@ -34,15 +36,20 @@ def summarize(rows: Sequence[Row], *, offline_updates: int, finished: bool, seco
         wall: wall time of the whole; what no part accounts for is ``other``.
 
     Returns:
-        ``measures``: for each measure ``last``, ``best`` (largest) with the point it was reached at, and ``mean_last_5`` over
-        the last five evaluations; ``points``: the evaluations of the clone, at the start, after the offline phase, and the
-        final one; ``counts``; ``wall_seconds`` by part.
+        ``measures``: for each measure ``last``, ``best`` (largest) with the point it was reached at, and
+        ``mean_last_5`` over the last five evaluations; ``points``: the evaluations of the clone, at the start, after
+        the offline phase, and the final one; ``counts``; ``wall_seconds`` by part.
     """
     evaluated = evaluations(rows)
     names = measure_names(rows)
     clone = [row for row in rows if row["event"] == "eval" and row["phase"] == "clone"]
     border = [row for row in evaluated if row["update"] == offline_updates and row["env_step"] == 0]
-    points = {"clone": clone, "start": evaluated[:1], "after_offline": border, "final": evaluated[-1:] if finished else []}
+    points = {
+        "clone": clone,
+        "start": evaluated[:1],
+        "after_offline": border,
+        "final": evaluated[-1:] if finished else [],
+    }
     last: Mapping[str, Any] = rows[-1] if rows else {}
     return {
         "finished": finished,

@@ -90,7 +90,7 @@ def test_update_moves_the_policy_that_acts(algorithm: str) -> None:
     out = made.update(batch())
     assert not torch.equal(before, action(made))
     assert not any(value.requires_grad or value.dim() for value in out.values())
-    assert "loss_actor" in out.keys()
+    assert "loss_actor" in out
 
 
 def test_update_leaves_the_batch_alone() -> None:
@@ -104,7 +104,9 @@ def test_update_leaves_the_batch_alone() -> None:
 def test_statistics_stand_in_every_network() -> None:
     made = learner()
     assert isinstance(made, AWACLearner)
-    found = [value for name, value in made.loss.state_dict().items() if name.endswith("loc") and value.shape[-1:] == (3,)]
+    found = [
+        value for name, value in made.loss.state_dict().items() if name.endswith("loc") and value.shape[-1:] == (3,)
+    ]
     assert len(found) >= 3  # actor, critics, target critics
     assert all(torch.equal(value.reshape(-1, 3)[0], STATISTICS.mean) for value in found)
 
@@ -130,7 +132,9 @@ def test_weight_decay_is_the_policys_alone() -> None:
     policy, qvalue = made.optimizer.param_groups
     assert (policy["weight_decay"], policy["lr"]) == (0.5, 1e-3)
     assert (qvalue["weight_decay"], qvalue["lr"]) == (0.0, 1e-2)
-    assert {id(parameter) for parameter in policy["params"]} == {id(parameter) for parameter in made.policy.parameters()}
+    assert {id(parameter) for parameter in policy["params"]} == {
+        id(parameter) for parameter in made.policy.parameters()
+    }
 
 
 @pytest.mark.parametrize("algorithm", ["awac", "bc"])

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from tensordict import TensorDict
@@ -54,7 +56,7 @@ def transitions(observation_size: int, action_size: int) -> TensorDict:
 def network(sizes: list[int]) -> nn.Sequential:
     """Linear layers with ReLU between."""
     layers: list[nn.Module] = []
-    for inner, outer in zip(sizes[:-1], sizes[1:], strict=True):
+    for inner, outer in pairwise(sizes):
         layers += [nn.Linear(inner, outer), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -100,11 +102,15 @@ class Bare:
         observation, following = (observation - self.mean) / self.std, (following - self.mean) / self.std
         std = torch.exp(-6.0 + 6.0 * torch.sigmoid(self.spread))
         mu = torch.tanh(self.policy(observation))
-        policy = torch.distributions.Independent(torch.distributions.Normal(mu, std, validate_args=False), 1, validate_args=False)
+        policy = torch.distributions.Independent(
+            torch.distributions.Normal(mu, std, validate_args=False), 1, validate_args=False
+        )
         with torch.no_grad():
             noise = torch.randn_like(action)
             ahead = torch.tanh(self.policy(following)) + std * noise
-            target = reward + self.section.gamma * not_done * self.minimum(self.targets, torch.cat([following, ahead], 1))
+            target = reward + self.section.gamma * not_done * self.minimum(
+                self.targets, torch.cat([following, ahead], 1)
+            )
         inputs = torch.cat([observation, action], 1)
         qvalues = torch.stack([critic(inputs) for critic in self.critics])
         loss_qvalue = (qvalues - target).square().sum(0).mean()
@@ -125,8 +131,7 @@ class Bare:
 
 def ours(recipe: Recipe, data: TensorDict, statistics: Statistics, batch_size: int) -> Callable[[], None]:
     """The loop's hot path."""
-    facts = replace(env_facts(recipe.env.id), id=recipe.env.id)
-    learner = build_learner(recipe, facts, statistics, "cpu")
+    learner = build_learner(recipe, env_facts(recipe.env.id), statistics, "cpu")
     buffer = build_buffer(data, recipe.buffer.capacity, batch_size, generator=torch.Generator().manual_seed(0))
     means = Means()
     return lambda: means.add(learner.update(buffer.sample(batch_size)))
@@ -145,13 +150,21 @@ def compare(recipe: Recipe, blocks: int, updates: int) -> dict[str, float]:
     data = transitions(facts.observation_size, facts.action_size)
     mean, std = torch.zeros(facts.observation_size), torch.ones(facts.observation_size)
     batch_size = recipe.offline.batch_size
-    layered, bare = ours(recipe, data, Statistics(mean, std), batch_size), Bare(recipe, data, mean, std, batch_size).update
+    layered, bare = (
+        ours(recipe, data, Statistics(mean, std), batch_size),
+        Bare(recipe, data, mean, std, batch_size).update,
+    )
     for step in (layered, bare):
         seconds(step, 5)
     pairs = [(seconds(layered, updates), seconds(bare, updates)) for _ in range(blocks)]
     mine, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
-    return {"ours_updates_per_s": 1 / mine, "bare_updates_per_s": 1 / theirs, "time_ratio": ratio, "batch_size": batch_size}
+    return {
+        "ours_updates_per_s": 1 / mine,
+        "bare_updates_per_s": 1 / theirs,
+        "time_ratio": ratio,
+        "batch_size": batch_size,
+    }
 
 
 def main() -> None:
@@ -163,9 +176,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    logging.getLogger("torchrl").setLevel(logging.WARNING)
     recipe = load_recipe(arguments.recipe, arguments.overrides).recipe
     result = compare(recipe, arguments.blocks, arguments.updates)
-    print(json.dumps({"recipe": recipe.name, "threads": arguments.threads, **{k: round(v, 3) for k, v in result.items()}}))
+    numbers = {name: round(value, 3) for name, value in result.items()}
+    sys.stdout.write(json.dumps({"recipe": recipe.name, "threads": arguments.threads, **numbers}) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,15 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "recipe.yaml").write_text(resolved_yaml(load_recipe("door")), encoding="utf-8")
-    row = {"event": "eval", "phase": "offline", "update": 0, "env_step": 0, "wall": 0, "success_any": 0.5, "return": -100.0}
+    row = {
+        "event": "eval",
+        "phase": "offline",
+        "update": 0,
+        "env_step": 0,
+        "wall": 0,
+        "success_any": 0.5,
+        "return": -100.0,
+    }
     rows = [row, {**row, "update": 5000}]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
     return folder

@@ -99,7 +99,9 @@ def test_mistakes_exit_with_2_and_write_nothing(recipe: Path, tmp_path: Path) ->
 def test_a_signal_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path, signum: int, code: int) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "awac_tr", "train", str(recipe), "offline.updates=1000000", "--run", str(run)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy())
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
+    )
     try:
         _wait_for_rows(run, process)
         process.send_signal(signum)
@@ -122,4 +124,6 @@ def _wait_for_rows(run: Path, process: subprocess.Popen[str]) -> None:
         if (run / "metrics.jsonl").is_file() and len((run / "metrics.jsonl").read_text().splitlines()) >= 3:
             return
         time.sleep(0.05)
-    raise AssertionError(f"no rows appeared: {process.communicate(timeout=10) if process.poll() is not None else 'too slow'}")
+    raise AssertionError(
+        f"no rows appeared: {process.communicate(timeout=10) if process.poll() is not None else 'too slow'}"
+    )

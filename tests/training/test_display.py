@@ -63,7 +63,15 @@ def test_panel_shows_phase_rate_losses_and_success(monkeypatch: pytest.MonkeyPat
     display.row(row("eval", 50, success_any=0.25, **{"return": -150.0}))
     display.stop()
     shown = stream.getvalue()
-    for text in ("offline", "50 of 200, 25.0 a second", "0 of 100", "left", "loss_actor 1.5", "loss_qvalue nan", "success_any 25.0 %"):
+    for text in (
+        "offline",
+        "50 of 200, 25.0 a second",
+        "0 of 100",
+        "left",
+        "loss_actor 1.5",
+        "loss_qvalue nan",
+        "success_any 25.0 %",
+    ):
         assert text in shown, text
 
 

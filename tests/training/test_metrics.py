@@ -95,7 +95,9 @@ def test_summary_by_hand() -> None:
     rows = [row("eval", 0, phase="clone", success_any=0.05, **{"return": -190.0})]
     for number, value in enumerate(success):
         update, step = 100 * number, max(0, 100 * number - 200)
-        rows.append(row("eval", update, step, "online" if step else "offline", success_any=value, **{"return": -200.0 + value}))
+        rows.append(
+            row("eval", update, step, "online" if step else "offline", success_any=value, **{"return": -200.0 + value})
+        )
         rows.append(row("train", update + 50, step, loss_actor=1.0))
     found = summarize(rows, offline_updates=200, finished=True, seconds={"update": 2.0, "collect": 0.5}, wall=4.0)
     assert found["measures"]["success_any"] == {
@@ -105,7 +107,12 @@ def test_summary_by_hand() -> None:
         "mean_last_5": pytest.approx((0.4 + 0.2 + 0.3 + 0.2 + 0.3) / 5),
     }
     points = found["points"]
-    assert [points[name]["success_any"] for name in ("clone", "start", "after_offline", "final")] == [0.05, 0.0, 0.4, 0.3]
+    assert [points[name]["success_any"] for name in ("clone", "start", "after_offline", "final")] == [
+        0.05,
+        0.0,
+        0.4,
+        0.3,
+    ]
     assert found["counts"] == {"update": 650, "env_step": 400, "evaluations": 7}
     assert found["wall_seconds"] == {"update": 2.0, "collect": 0.5, "other": 1.5, "total": 4.0}
     assert json.loads(json.dumps(found)) == json.loads(json.dumps(found, allow_nan=False))

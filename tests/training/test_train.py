@@ -34,8 +34,19 @@ def test_a_run_from_end_to_end(tiny: Tiny, tmp_path: Path) -> None:
     assert [row["wall"] for row in rows] == sorted(row["wall"] for row in rows)
     evaluated = [(row["update"], row["env_step"], row["phase"]) for row in rows if row["event"] == "eval"]
     # start, every 10 (20 is the border as well), the end: 20 + 50 * 0.5
-    assert evaluated == [(0, 0, "offline"), (10, 0, "offline"), (20, 0, "offline"), (30, 20, "online"), (40, 40, "online"), (45, 50, "online")]
-    assert [(row["update"], row["env_step"]) for row in rows if row["event"] == "round"] == [(20, 20), (30, 40), (40, 50)]
+    assert evaluated == [
+        (0, 0, "offline"),
+        (10, 0, "offline"),
+        (20, 0, "offline"),
+        (30, 20, "online"),
+        (40, 40, "online"),
+        (45, 50, "online"),
+    ]
+    assert [(row["update"], row["env_step"]) for row in rows if row["event"] == "round"] == [
+        (20, 20),
+        (30, 40),
+        (40, 50),
+    ]
     assert {"success_any", "success_last", "success_share", "success_steps", "return"} <= set(rows[0])
     train_row = next(row for row in rows if row["event"] == "train")
     assert {"loss_actor", "loss_qvalue", "advantage", "effective_sample_size"} <= set(train_row)
@@ -70,7 +81,12 @@ def _check_summary(run: Path, rows: list[dict[str, Any]]) -> None:
     assert summary["finished"] is True
     assert summary["points"]["clone"] is None
     assert summary["points"]["after_offline"]["update"] == 20
-    assert summary["points"]["final"] | {"phase": 0} == {**summary["points"]["final"], "phase": 0, "update": 45, "env_step": 50}
+    assert summary["points"]["final"] | {"phase": 0} == {
+        **summary["points"]["final"],
+        "phase": 0,
+        "update": 45,
+        "env_step": 50,
+    }
     times = summary["wall_seconds"]
     assert times["total"] == pytest.approx(sum(value for part, value in times.items() if part != "total"), abs=0.01)
 
@@ -90,7 +106,8 @@ def test_cloning_as_an_algorithm(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_same_seed_same_run(tiny: Tiny, tmp_path: Path) -> None:
     first, second, other = (
-        train(tiny(f"seed={seed}"), run_dir=tmp_path / name, quiet=True) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        train(tiny(f"seed={seed}"), run_dir=tmp_path / name, quiet=True)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert strip(read_rows(first)) == strip(read_rows(second))
     assert strip(read_rows(first)) != strip(read_rows(other))
@@ -172,7 +189,7 @@ def test_stopped_and_resumed_is_the_same_run_offline(
 
 
 def test_resuming_online_brings_the_buffer_back(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped at the border of an episode the environment starts anew where it would have anyway; the buffer is whole."""
+    """The counters go on, what was collected is whole, and no row appears twice."""
     monkeypatch.setattr("awac_tr.training.loop.Interruption", Stopping)
     monkeypatch.setattr(Stopping, "remaining", 24)
     with pytest.raises(TrainingInterrupted):
@@ -215,7 +232,7 @@ def test_a_run_can_be_made_longer(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_another_past_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     run = train(tiny("online.steps=0"), run_dir=tmp_path / "run", quiet=True)
-    with pytest.raises(CheckpointError, match="awac.lmbda"):
+    with pytest.raises(CheckpointError, match=r"awac\.lmbda"):
         train(load_recipe(run / "recipe.yaml", ["awac.lmbda=2.0"]), resume=run, quiet=True)
     assert load_recipe(run / "recipe.yaml").recipe.awac.lmbda == 0.3
 
