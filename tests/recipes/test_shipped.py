@@ -57,12 +57,12 @@ def as_in_table_1(recipe: Recipe) -> None:
 
 
 @pytest.mark.parametrize(("task", "steps"), [("door", 300_000), ("pen", 120_000), ("relocate", 1_000_000)])
-def test_the_paper_preset_is_table_1_and_appendix_a3(task: str, steps: int) -> None:
+def test_the_paper_preset_is_table_1_and_appendix_a3_with_a_floor_and_a_cap(task: str, steps: int) -> None:
     recipe = load_recipe(task).recipe
     as_in_table_1(recipe)
     awac = recipe.awac
-    assert (awac.lmbda, awac.weighting, awac.advantage_max, awac.weight_max) == (0.3, "exp", None, None)
-    assert (awac.value_estimate, awac.value_samples, awac.value_bounds) == ("sample", 1, (None, 0.0))
+    assert (awac.lmbda, awac.weighting, awac.advantage_max, awac.weight_max) == (0.3, "exp", None, 100.0)
+    assert (awac.value_estimate, awac.value_samples, awac.value_bounds) == ("sample", 1, "reward_range")
     assert not awac.ignore_terminals
     assert recipe.env.id == f"{task}-binary-v0"
     assert recipe.data.datasets == (f"{task}-demos", f"{task}-bc")
@@ -81,6 +81,8 @@ def test_the_authors_preset_differs_where_their_code_does_and_nowhere_else(task:
         if authors[section][key] != value
     }
     assert different == {
+        "awac.weight_max": None,
+        "awac.value_bounds": (None, 0.0),
         "policy.hidden_sizes": (256, 256),
         "qvalue.hidden_sizes": (256, 256),
         "awac.lmbda": 0.5,
