@@ -40,7 +40,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{rows} unlike the environment's own rule on the next observation, first row {first}",
         "The rewards follow another rule: relabel them if that is not meant.",
     ),
-    "both-ends": ("{rows} both terminal and cut, first row {first}; read as terminal", ""),
+    "both-ends": ("{rows} both terminal and cut, first row {first}", "Clear timeouts where terminals is set."),
     "gap": (
         "{rows} whose next observation is not the observation of the row after, first row {first}",
         "An end is missing there, or rows are out of order.",
@@ -160,7 +160,7 @@ class RowCheck:
         return Finding(self._severity(code), code, array, text.format(rows=rows, first=first), remedy)
 
     def _severity(self, code: str) -> Severity:
-        if code in ("both-ends", "length"):
+        if code == "length" or (code == "both-ends" and not self._ours):
             return "note"
         if code in ("leak", "reward-rule"):
             return "warning"
