@@ -86,9 +86,10 @@ def package(session: nox.Session) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*wanted("hatchling", groups=("package",)))
     session.run("python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(ROOT))
-    # a kept environment (nox -r) would keep the package of the same version too
-    session.run("python", "-m", "pip", "uninstall", "--yes", "--quiet", "awac-tr")
-    session.install(*wanted(str(next(dist.glob("*.whl")))))
+    wheel = str(next(dist.glob("*.whl")))
+    session.install(*wanted(wheel))
+    # once more by force: an environment kept by nox -r has the same version already
+    session.install("--force-reinstall", "--no-deps", wheel)
     with session.chdir(_empty_folder(dist)):
         use_installed(session)
 
