@@ -26,6 +26,7 @@ from awac_tr.data.reader import open_dataset
 from awac_tr.keys import ACTION, DONE, OBSERVATION
 from awac_tr.policies.build import build_policy, set_observation_statistics
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
+from awac_tr.training.threads import intra_op_threads
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -121,7 +122,8 @@ def clone(
     margin = _SQUASHED_MARGIN if spec.distribution == "tanh_normal" else 0.0
     data = load_transitions(list(dataset_paths), env=env, action_margin=margin)
     low, high = _action_bounds(dataset_paths[0])
-    with torch.random.fork_rng(devices=[]):
+    # one thread: sums over several come out in another order, and a dataset's hash hangs on these weights
+    with torch.random.fork_rng(devices=[]), intra_op_threads(1):
         torch.manual_seed(seed)
         split = _Split.of(data, section.validation_fraction, np.random.default_rng(seed))
         module = build_policy(spec, env.observation_size, env.action_size, action_low=low, action_high=high)

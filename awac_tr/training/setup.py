@@ -20,6 +20,7 @@ from awac_tr.envs.facts import EnvFacts, env_facts
 from awac_tr.envs.make import make_torchrl_env
 from awac_tr.errors import CheckpointError, RecipeError
 from awac_tr.policies.checkpoint import load_policy
+from awac_tr.training.cloning import clone_path
 from awac_tr.training.collection import OnlineCollector, action_bounds
 from awac_tr.training.seeding import Seeds, seed_everything
 
@@ -106,11 +107,6 @@ def prepare(recipe: Recipe) -> Rig:
     )
     _log.info("%d transitions of %s in the buffer", len(transitions), ", ".join(path.name for path in datasets))
     return Rig(recipe, facts, bounds, datasets, _hashes(datasets), clone, generator, buffer, learner)
-
-
-def clone_path(dataset: Path) -> Path:
-    """Where the clone that made a dataset is kept: ``door-bc.hdf5`` -> ``door-bc.clone.pt``."""
-    return dataset.with_name(dataset.stem + ".clone.pt")
 
 
 def _find_clone(datasets: Sequence[Path]) -> Path | None:
