@@ -155,7 +155,7 @@ def build_buffer(
         capacity: rows the buffer holds; the oldest are overwritten after that.
         batch_size: rows of a sample.
         device: where rows are kept and samples appear.
-        generator: source of randomness of the sampler; None: torch's global one.
+        generator: source of randomness of the sampler, on the same device; None: torch's global one.
 
     Raises:
         DatasetError: there are more transitions than the buffer holds.

@@ -197,10 +197,9 @@ def test_a_hundred_thousand_door_transitions_load_within_a_second(
 ) -> None:
     episode = make_episode(0, 200, sizes=(39, 28))
     write_dataset(tmp_path / "a.hdf5", [episode] * 500, make_meta(action_low=[-1] * 28, action_high=[1] * 28))
-    best = np.inf
-    for _ in range(3):  # the best of three: other work on the machine is not ours to time
-        start = time.perf_counter()
-        buffer = build_buffer(load_transitions([tmp_path / "a.hdf5"]), 1_000_000, 1024)
-        best = min(best, time.perf_counter() - start)
+    # Time of the processor, on one thread: what else the machine is doing is not ours to time.
+    start = time.process_time()
+    buffer = build_buffer(load_transitions([tmp_path / "a.hdf5"]), 1_000_000, 1024)
+    seconds = time.process_time() - start
     assert len(buffer) == 100_000
-    assert best < 1
+    assert seconds < 1
