@@ -53,7 +53,7 @@ class Dataset:
             self.attributes = read_attributes(self.path, self._file)
             self.ours = is_ours(self.path, self.attributes)
             with clear_errors(self.path):
-                self._arrays = find_arrays(self.path, self._file)
+                self._arrays = find_arrays(self.path, self._file, ours=self.ours)
                 findings = structure_findings(self._arrays, self.attributes, ours=self.ours)
             self.meta = self._read_meta()
             self.findings: list[Finding] = findings + self._bounds_findings()

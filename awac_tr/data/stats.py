@@ -125,7 +125,7 @@ def _entry(path: Path) -> dict[str, Any]:
     problem = ""
     try:
         with open_hdf5(path) as file:
-            found, arrays = read_attributes(path, file), find_arrays(path, file)
+            found, arrays = read_attributes(path, file), find_arrays(path, file, ours=False)
             rows = arrays["observations"].shape[0] if "observations" in arrays else None
             noted = {"env_id": found.get("env_id"), "source": found.get("source")}
             noted |= {"episodes": found.get("n_episodes"), "transitions": rows}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -17,6 +17,9 @@ from awac_tr.errors import DatasetError
 __all__ = ["find_arrays", "is_ours", "structure_findings"]
 
 Arrays = Mapping[str, h5py.Dataset]
+
+_NUMBERS: Final = "fiub"
+"""Kinds of numpy types: float, int, unsigned, bool."""
 
 
 def is_ours(path: Path, attributes: Mapping[str, Any]) -> bool:
@@ -43,14 +46,32 @@ def is_ours(path: Path, attributes: Mapping[str, Any]) -> bool:
     return True
 
 
-def find_arrays(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The arrays of a file that the format knows: the six, ``infos/*`` and ``episodes/*``."""
+def find_arrays(path: Path, file: h5py.File, *, ours: bool) -> dict[str, h5py.Dataset]:
+    """The arrays of a file that the format knows: the six, ``infos/*`` and ``episodes/*``.
+
+    Args:
+        path: for messages.
+        file: the open file.
+        ours: False leaves out optional arrays that do not keep to the format: others put anything there.
+
+    Raises:
+        DatasetError: an array has its data elsewhere, or none.
+    """
     names = list(ARRAYS)
     for folder in (INFOS, EPISODES):
         group = file.get(folder)
         names += [f"{folder}/{name}" for name in group] if isinstance(group, h5py.Group) else []
     found = {name: array_of(path, file, name) for name in names}
-    return {name: array for name, array in found.items() if array is not None}
+    arrays = {name: array for name, array in found.items() if array is not None}
+    if ours or "observations" not in arrays:
+        return arrays
+    rows = arrays["observations"].shape[:1]
+    return {name: array for name, array in arrays.items() if name in ARRAYS or _fits(name, array, rows)}
+
+
+def _fits(name: str, array: h5py.Dataset, rows: tuple[int, ...]) -> bool:
+    """Is an optional array of someone else one of numbers, with one row a transition."""
+    return name.startswith(INFOS) and array.dtype.kind in _NUMBERS and array.shape[:1] == rows
 
 
 def structure_findings(arrays: Arrays, attributes: Mapping[str, Any], *, ours: bool) -> list[Finding]:
@@ -62,9 +83,8 @@ def structure_findings(arrays: Arrays, attributes: Mapping[str, Any], *, ours: b
         ours: the file has our attributes, so exact types are asked for.
     """
     findings = [_missing(name) for name in ARRAYS if name not in arrays]
-    for name in ARRAYS:
-        if name in arrays:
-            findings += _kind_findings(name, arrays[name], ours=ours)
+    for name, array in arrays.items():
+        findings += _kind_findings(name, array, ours=ours) if name in ARRAYS else _optional_findings(name, array)
     findings += _row_findings(arrays, ours=ours)
     if ours and not bool(attributes.get("complete", False)):
         findings.append(Finding("error", "incomplete", "complete", "the file was never finished", "Collect it again."))
@@ -92,10 +112,17 @@ def _kind_findings(name: str, array: h5py.Dataset, *, ours: bool) -> list[Findin
     expected = np.dtype(ARRAYS[name])
     if array.dtype == expected:
         return []
-    if ours or array.dtype.kind not in "fiub":
+    if ours or array.dtype.kind not in _NUMBERS:
         remedy = f"Store it as {expected.name}."
         return [Finding("error", "dtype", name, f"has type {array.dtype}, expected {expected.name}", remedy)]
     return [Finding("note", "dtype", name, f"has type {array.dtype}, is read as {expected.name}")]
+
+
+def _optional_findings(name: str, array: h5py.Dataset) -> list[Finding]:
+    if array.dtype.kind in _NUMBERS and array.ndim:
+        return []
+    message = f"has type {array.dtype} and shape {array.shape}, expected rows of numbers or bools"
+    return [Finding("error", "dtype", name, message, "Leave it out.")]
 
 
 def _row_findings(arrays: Arrays, *, ours: bool) -> list[Finding]:

@@ -37,6 +37,10 @@ def flat(path: Path, **changed: Any) -> Path:
             if array is not None:
                 file[name] = array
         file["metadata/policy/weight"] = np.ones(3)
+        file["infos/qpos"] = np.zeros((6, 4))
+        file["infos/notes"] = ["their own"] * 6
+        file["infos/version"] = 2
+        file["episodes/lengths"] = [3, 3]
     return path
 
 
@@ -47,7 +51,7 @@ def test_files_of_others_are_read_and_what_is_assumed_is_said(tmp_path: Path, ca
         assert dataset.meta.env_id == ""
         assert dataset.meta.horizon is None
         assert dataset.meta.action_high == (1, 1)
-        assert dataset.array_names == list(ARRAYS)
+        assert dataset.array_names == [*ARRAYS, "infos/qpos"]
         assert dataset.episode_bounds.tolist() == [[0, 3], [3, 6]]
         episode = dataset.episode(0)
         assert (episode.rewards.dtype, episode.terminals.dtype) == (np.float32, np.bool_)
@@ -223,6 +227,8 @@ WRONG = [
     (exchange("observations", np.zeros((13, 3))), "observations: has type float64, expected float32"),
     (exchange("terminals", np.zeros(13, "u1")), "terminals: has type uint8, expected bool"),
     (exchange("rewards", np.array([b"a"] * 13)), "rewards: has type"),
+    (exchange("infos/qpos", [f"{row}" for row in range(13)]), "infos/qpos: has type object"),
+    (exchange("episodes/seeds", 3), r"episodes/seeds: has type int64 and shape \(\)"),
     (exchange("rewards", [f"{row}" for row in range(13)]), "rewards: has type object"),
 ]
 
