@@ -16,30 +16,41 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_OPTIONS_OF = {
-    "--policy": ("policy",),
-    "--from": ("bc",),
-    "--set": ("bc",),
-    "--theta": ("ou",),
-    "--sigma": ("ou",),
-    "--sample/--mean": ("demos", "bc", "policy"),
-    "--action-noise": ("demos", "policy"),
-    "--label": ("demos", "policy"),
+_ONLY = {
+    "policy": ("policy",),
+    "dataset": ("bc",),
+    "settings": ("bc",),
+    "theta": ("ou",),
+    "sigma": ("ou",),
+    "sample": ("demos", "bc", "policy"),
+    "action_noise": ("demos", "policy"),
+    "label": ("demos", "policy"),
 }
 """Options that only some sources look at; given with another one they are a mistake, not a silence."""
+
+_FLAGS = {
+    "dataset": "--from",
+    "env_id": "--env",
+    "settings": "--set",
+    "sample": "--sample/--mean",
+    "action_noise": "--action-noise",
+    "record_state": "--state/--no-state",
+}
 
 
 @click.command(
     "collect",
     epilog=examples(
         "awac-tr collect --source bc --n 500",
+        "awac-tr collect --card pen-demos",
         "awac-tr collect --source demos --env pen-binary-v0 --n 25 --workers 2",
         "awac-tr collect --source bc --from door-human --out datasets/door-human-bc.hdf5",
         "awac-tr collect --source ou --env HalfCheetah-v5 --n 20 --theta 0.15 --sigma 0.3",
         "awac-tr collect --source policy --policy runs/NAME/checkpoints/best.pt --sample --n 100",
     ),
 )
-@click.option("--source", required=True, type=click.Choice(["demos", "bc", "ou", "random", "policy"]), help="Who acts, see above.")
+@click.option("--source", type=click.Choice(["demos", "bc", "ou", "random", "policy"]), help="Who acts, see above.")
+@click.option("--card", help="Collect what a dataset card says, instead of --source; for example door-bc.")
 @click.option("--n", "n", type=click.IntRange(min=1), help="Episodes  [default: as the dataset's card, or 25, 500, 100].")
 @click.option("--env", "env_id", default=None, help="Gymnasium id  [default: the policy's own, or door-binary-v0].")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of it all  [default: as the dataset's card, or 0].")
@@ -54,25 +65,14 @@ _OPTIONS_OF = {
 @click.option("--sample/--mean", "sample", default=None, help="Sample the policy, or act by its mean  [default: sample for bc].")
 @click.option("--action-noise", type=click.FloatRange(min=0), help="demos, policy: deviation of noise added to the actions.")
 @click.option("--label", type=click.Choice(["executed", "clean"]), help="demos, policy: write down the actions executed  [default], or those without --action-noise (for cloning only).")
-@click.option("--state/--no-state", "record_state", default=True, help="Record the simulator's state, for replay  [default: yes].")
+@click.option("--state/--no-state", "record_state", default=None, help="Record the simulator's state, for replay  [default: yes].")
 @click.option("--licence", help="Licence of the dataset  [default: that of what the source learnt from].")
-@click.option("--description", default="", help="A sentence about the dataset.")
+@click.option("--description", default="", show_default=False, help="A sentence about the dataset.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(
-    *,
-    source: Any,
-    env_id: str | None,
-    policy: Path | None,
-    dataset: str | None,
-    settings: tuple[str, ...],
-    sample: bool | None,
-    workers: int,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    **rest: Any,
+    *, source: Any, card: str | None, workers: int, force: bool, as_json: bool, quiet: bool, **given: Any
 ) -> None:
     """Collect a dataset of whole episodes into one HDF5 file.
 
@@ -85,32 +85,54 @@ def command(
 
     The same seed gives the same content hash, whatever the number of workers.
     """
-    noise = {name: rest.pop(name) for name in ("theta", "sigma", "action_noise", "label")}
-    given = {"--policy": policy, "--from": dataset, "--set": settings or None, "--sample/--mean": sample}
-    _refuse_idle_options(source, {**given, **{"--" + name.replace("_", "-"): value for name, value in noise.items()}})
-    from awac_tr.collect import collect, plan
+    _refuse_idle_options(source, card, given)
+    from awac_tr.collect import collect
     from awac_tr.collect.display import CollectDisplay
 
-    ready = plan(
+    plan = _plan_of_card(card, given["out"]) if card is not None else _plan(source, **given)
+    with CollectDisplay(quiet=quiet) as display:
+        report = collect(plan, workers=workers, overwrite=force, on_episode=display.on_episode, on_check=display.on_check)
+    _show(report, plan, as_json=as_json)
+
+
+def _refuse_idle_options(source: str | None, card: str | None, given: dict[str, Any]) -> None:
+    said = [name for name, value in given.items() if value not in (None, (), "") and name != "out"]
+    if (source is None) == (card is None):
+        raise click.UsageError("give one of --source and --card, for example --source bc.")
+    if card is not None and said:
+        raise click.UsageError(f"{_FLAGS.get(said[0], '--' + said[0])} has no effect with --card, which says it all.")
+    for name in said:
+        sources = _ONLY.get(name, (source,))
+        if card is None and source not in sources:
+            raise click.UsageError(f"{_FLAGS.get(name, '--' + name)} has no effect with --source {source}, only with {' or '.join(sources)}.")
+    if source == "policy" and given["policy"] is None:
+        raise click.UsageError("--source policy needs --policy FILE, an expert's .npz or a checkpoint.")
+
+
+def _plan_of_card(card: str, out: Path | None) -> Plan:
+    from awac_tr.collect import plan_of_card
+    from awac_tr.data.paths import dataset_path
+    from awac_tr.recipes.cards import load_card
+
+    return plan_of_card(load_card(card), out or dataset_path(card))
+
+
+def _plan(
+    source: Any, *, env_id: str | None, policy: Path | None, sample: bool | None, settings: tuple[str, ...], **rest: Any
+) -> Plan:
+    from awac_tr.collect import plan
+
+    noise = {name: rest.pop(name) for name in ("theta", "sigma", "action_noise", "label")}
+    state = rest.pop("record_state")
+    return plan(
         source,
         env_id=env_id or _env_of(policy),
-        mode=None if sample is None else "sample" if sample else "mean",
         policy=policy,
-        dataset=dataset,
+        mode=None if sample is None else "sample" if sample else "mean",
         options={**_nested(settings), **{name: value for name, value in noise.items() if value is not None}},
+        record_state=True if state is None else state,
         **rest,
     )
-    with CollectDisplay(quiet=quiet) as display:
-        report = collect(ready, workers=workers, overwrite=force, on_episode=display.on_episode, on_check=display.on_check)
-    _show(report, ready, as_json=as_json)
-
-
-def _refuse_idle_options(source: str, given: dict[str, Any]) -> None:
-    for option, sources in _OPTIONS_OF.items():
-        if given[option] is not None and source not in sources:
-            raise click.UsageError(f"{option} has no effect with --source {source}, only with {' or '.join(sources)}.")
-    if source == "policy" and given["--policy"] is None:
-        raise click.UsageError("--source policy needs --policy FILE, an expert's .npz or a checkpoint.")
 
 
 def _env_of(policy: Path | None) -> str:

@@ -96,9 +96,13 @@ def ensure_datasets(
 
 
 def plan_of_card(card: DatasetCard, out: Path) -> Plan:
-    """What a card says to collect, into the file ``out``."""
+    """What a card says to collect, into the file ``out``.
+
+    Raises:
+        DatasetError: it has to be imported instead.
+    """
     if card.source == "import" or card.n is None:
-        raise DatasetError(f"dataset {card.name} is imported, not collected")
+        raise _import_first(card, out)
     return Plan(
         source=card.source,
         env_id=card.env,
@@ -127,12 +131,11 @@ def _ensure(name: str, children: tuple[str, ...], how: _How) -> Path:
     card = load_card(name)
     if name in children:
         raise DatasetError(f"dataset cards are each other's parents: {' <- '.join((*children, name))}")
-    if card.source == "import":
-        raise _import_first(card, path)
+    wanted = plan_of_card(card, path)
     if card.parent is not None:
         _ensure(card.parent, (*children, name), how)
     _log.info("Dataset %s is missing; making it from its card: %d episodes of %s in %s.", path, card.n, card.source, card.env)
-    report = how.carry_out(plan_of_card(card, path))
+    report = how.carry_out(wanted)
     success = report.measures.get("success_any")
     share = "" if success is None else f", success in {success:.1%} of {report.episodes} episodes"
     _log.info("Collected %s: %d transitions%s.", path, report.transitions, share)
@@ -165,4 +168,4 @@ def _refuse_other_content(name: str, path: Path) -> None:
 def _import_first(card: DatasetCard, path: Path) -> DatasetError:
     kind = card.options.get("format", "")
     command = f"awac-tr data import FILE --format {kind} --env {card.env} --out {path}"
-    return DatasetError(f"dataset {card.name} is missing, and has to be imported: {card.description.strip()}", f"run: {command}")
+    return DatasetError(f"dataset {card.name} is not collected, but has to be imported: {card.description.strip()}", f"run: {command}")
