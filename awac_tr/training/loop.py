@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from awac_tr.errors import AwacError
 from awac_tr.recipes.resolved import resolved_yaml
 from awac_tr.training import state
 from awac_tr.training.checkpoint import OnlineParts
@@ -50,6 +51,7 @@ def train(
 
     Raises:
         AwacError: the recipe, a dataset, the environment or the checkpoint cannot be used; before anything is written.
+            Also when the losses are no numbers any more, or a file of the run cannot be written.
         TrainingInterrupted: a signal came; a checkpoint was written first.
     """
     if run_dir is not None and resume is None:
@@ -58,7 +60,12 @@ def train(
         rig = prepare(loaded.recipe)
         stack.callback(rig.close)
         run = _Run.resumed(loaded, rig, Path(resume)) if resume is not None else _Run.begun(loaded, rig, run_dir)
-        run.go(notices, make_display(loaded.recipe, run.progress, quiet=quiet, stream=sys.stderr))
+        try:
+            run.go(notices, make_display(loaded.recipe, run.progress, quiet=quiet, stream=sys.stderr))
+        except OSError as error:
+            where = run.folder.path
+            hint = f"make room, then go on from the last checkpoint: awac-tr train --resume {where}"
+            raise AwacError(f"the run in {where} stopped: a file could not be written ({error})", hint) from error
         return run.folder.path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -155,6 +155,17 @@ def test_divergence_ends_the_run(tiny: Tiny, tmp_path: Path, setting: str) -> No
     with pytest.raises(AwacError, match="diverged"):
         train(tiny(setting), run_dir=tmp_path / "run", quiet=True)
     assert read_rows(tmp_path / "run")
+
+
+def test_a_full_disk_stops_the_run(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows go to a device that is always full."""
+    monkeypatch.setattr("awac_tr.training.metrics._fresh", _always_full)
+    with pytest.raises(AwacError, match=r"No space left.*\n.*--resume"):
+        train(tiny(), run_dir=tmp_path / "run", quiet=True)
+
+
+def _always_full(_path: Path, _kept: list[dict[str, Any]]) -> IO[str]:
+    return open("/dev/full", "a", encoding="utf-8")  # noqa: PTH123
 
 
 class Stopping(Interruption):

@@ -1,0 +1,104 @@
+"""Recipes off the beaten path run as well: other policies, precision, threads, a clone to start from and to beat."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from awac_tr.envs.facts import env_facts
+from awac_tr.errors import CheckpointError
+from awac_tr.policies.checkpoint import load_policy
+from awac_tr.recipes.loader import LoadedRecipe
+from awac_tr.recipes.schema import BCSection, PolicySection
+from awac_tr.training.cloning import clone, clone_path
+from awac_tr.training.loop import train
+from awac_tr.training.metrics import read_rows
+from awac_tr.training.setup import prepare
+
+Tiny = Callable[..., LoadedRecipe]
+SHORT = (
+    "offline.updates=4",
+    "online.steps=4",
+    "online.steps_per_round=2",
+    "eval.every=0",
+    "eval.episodes=1",
+    "log.every=2",
+)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("precision=bf16",),
+        ("policy.distribution=tanh_normal", "policy.std=dependent"),
+        ("awac.weighting=softmax", "awac.value_estimate=mean", "awac.advantage_max=0.5", "awac.ignore_terminals=true"),
+        ("awac.value_samples=3", "awac.weight_max=20.0", "qvalue.count=3"),
+        ("data.normalize_observations=false", "threads=2"),
+    ],
+    ids=lambda settings: settings[0],
+)
+def test_settings_run(tiny: Tiny, tmp_path: Path, settings: tuple[str, ...]) -> None:
+    threads = torch.get_num_threads()
+    run = train(tiny(*SHORT, *settings), run_dir=tmp_path / "run", quiet=True)
+    assert read_rows(run)[-1]["env_step"] == 4
+    assert load_policy(run / "checkpoints" / "last.pt").action_size == 28
+    assert torch.get_num_threads() == threads
+
+
+def test_statistics_come_from_the_data(tiny: Tiny) -> None:
+    rig = prepare(tiny().recipe)
+    state = rig.learner.policy.state_dict()
+    observations = rig.buffer[:]["observation"]
+    (loc,) = (value for name, value in state.items() if name.endswith("loc"))
+    torch.testing.assert_close(loc, observations.mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def cloned(random_play: Path, tmp_path: Path) -> Path:
+    """A copy of the dataset with a clone beside it."""
+    dataset = tmp_path / "cloned.hdf5"
+    shutil.copy(random_play, dataset)
+    spec, section = PolicySection(hidden_sizes=(8,)), BCSection(check_every=5, patience=1)
+    facts = env_facts("door-binary-v0")
+    clone([dataset], facts, spec, section, seed=0, max_updates=10, batch_size=16, out=clone_path(dataset))
+    return dataset
+
+
+def test_the_clone_is_measured_first(tiny: Tiny, tmp_path: Path, cloned: Path) -> None:
+    run = train(tiny(*SHORT, f"data.datasets=[{cloned}]"), run_dir=tmp_path / "run", quiet=True)
+    rows = read_rows(run)
+    assert [row["phase"] for row in rows if row["event"] == "eval"][:2] == ["clone", "offline"]
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["points"]["clone"]["return"] == rows[0]["return"]
+    assert summary["points"]["start"]["update"] == 0
+    without = train(
+        tiny(*SHORT, f"data.datasets=[{cloned}]", "eval.clone=false"), run_dir=tmp_path / "other", quiet=True
+    )
+    assert json.loads((without / "summary.json").read_text())["points"]["clone"] is None
+
+
+def test_the_clone_as_a_beginning(tiny: Tiny, cloned: Path) -> None:
+    rig = prepare(tiny(f"data.datasets=[{cloned}]", "policy.init_from=clone").recipe)
+    started, source = rig.learner.policy.state_dict(), load_policy(clone_path(cloned)).module.state_dict()
+    assert all(torch.equal(started[name], value) for name, value in source.items())
+
+
+def test_another_kind_of_policy_is_no_beginning(tiny: Tiny, cloned: Path) -> None:
+    with pytest.raises(CheckpointError, match="another kind"):
+        prepare(tiny(f"policy.init_from={clone_path(cloned)}", "policy.std=dependent").recipe)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        prepare(tiny(f"policy.init_from={clone_path(cloned)}", "policy.hidden_sizes=[4]").recipe)
+
+
+def test_a_buffer_that_overflows_forgets_the_oldest(tiny: Tiny) -> None:
+    rig = prepare(tiny("buffer.capacity=110").recipe)
+    collected = rig.collect(30, 0)
+    rig.buffer.extend(collected)
+    rig.close()
+    assert len(rig.buffer) == 110
+    assert torch.equal(rig.buffer[:20]["observation"], collected["observation"][10:])
