@@ -34,7 +34,9 @@ def save_policy(path: Path, env_id: str = "door-binary-v0") -> Path:
     sizes = {"observation_size": facts.observation_size, "action_size": facts.action_size}
     module = build_policy(spec, *sizes.values())
     entry = policy_entry(module, spec, **sizes, action_low=[-1.0], action_high=[1.0])
-    return save_checkpoint(path, {"kind": "policy", "policy": entry, "env": {"id": env_id, "kwargs": {}, "horizon": 200}})
+    return save_checkpoint(
+        path, {"kind": "policy", "policy": entry, "env": {"id": env_id, "kwargs": {}, "horizon": 200}}
+    )
 
 
 @pytest.fixture
@@ -57,7 +59,13 @@ def test_a_collected_file_is_valid_and_says_what_it_is(source: str) -> None:
         assert (dataset.episodes, dataset.transitions, dataset.content_hash) == (3, 36, report.content_hash)
         assert [dataset.seed(i) for i in range(3)] == episode_seeds(5, 3)
         assert {"infos/qpos", "infos/qvel", "infos/success"} <= set(dataset.array_names)
-    assert (meta.env_id, meta.horizon, meta.source, meta.seed, meta.licence) == ("door-binary-v0", 12, source, 5, "CC0-1.0")
+    assert (meta.env_id, meta.horizon, meta.source, meta.seed, meta.licence) == (
+        "door-binary-v0",
+        12,
+        source,
+        5,
+        "CC0-1.0",
+    )
     assert meta.policy == {"random": "uniform actions", "ou": "Ornstein-Uhlenbeck noise, theta 0.15, sigma 0.3"}.get(
         source, "p.pt, mean actions"
     )
@@ -171,7 +179,7 @@ def test_clean_labels_are_the_policys_own_and_executed_ones_carry_the_noise(shar
 def test_the_task_must_be_the_policys(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is a policy for pen-binary-v0"):
         collect(short("policy", policy=save_policy(tmp_path / "pen.pt", "pen-binary-v0")))
-    with pytest.raises(EnvError, match="no demonstrator is packaged for Pendulum-v1(.|\n)*--policy FILE"):
+    with pytest.raises(EnvError, match=r"no demonstrator is packaged for Pendulum-v1(.|\n)*--policy FILE"):
         collect(short("demos", env_id="Pendulum-v1"))
     with pytest.raises(EnvError, match="unknown environment"):
         collect(short("random", env_id="dor-binary-v0"))
@@ -215,7 +223,11 @@ def test_missing_datasets_are_made_from_their_cards_parents_first(caplog: pytest
         paths = ensure_datasets(["third", "play"])
     assert [path.name for path in paths] == ["third.hdf5", "play.hdf5"]
     said = [record.message for record in caplog.records if "is missing" in record.message]
-    assert [next(name for name in ("play", "again", "third") if f"{name}.hdf5" in text) for text in said] == ["play", "again", "third"]
+    assert [next(name for name in ("play", "again", "third") if f"{name}.hdf5" in text) for text in said] == [
+        "play",
+        "again",
+        "third",
+    ]
     with open_dataset(paths[0]) as dataset:
         assert dataset.meta.parents[0].name == "again"
         assert (dataset.meta.licence, dataset.meta.seed) == ("CC0-1.0", 0)

@@ -51,21 +51,33 @@ _FLAGS = {
 )
 @click.option("--source", type=click.Choice(["demos", "bc", "ou", "random", "policy"]), help="Who acts, see above.")
 @click.option("--card", help="Collect what a dataset card says, instead of --source; for example door-bc.")
-@click.option("--n", "n", type=click.IntRange(min=1), help="Episodes  [default: as the dataset's card, or 25, 500, 100].")
-@click.option("--env", "env_id", default=None, help="Gymnasium id  [default: the policy's own, or door-binary-v0].")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of it all  [default: as the dataset's card, or 0].")
+@click.option("--n", "n", type=click.IntRange(min=1), help="Episodes  [default: as the card, or 25, 500, 100].")
+@click.option("--env", "env_id", help="Gymnasium id  [default: the checkpoint's own, or door-binary-v0].")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of it all  [default: as the card, or 0].")
 @click.option("--out", type=click.Path(path_type=Path), help="File to make  [default: datasets/ENV-SOURCE.hdf5].")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes; they change nothing but the time.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode is cut  [default: as registered].")
 @click.option("--policy", type=click.Path(path_type=Path), help="policy: an expert's .npz, or a checkpoint.")
-@click.option("--from", "dataset", help="bc: what to clone, a name or a file  [default: the environment's demonstrations].")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="bc: a setting of the clone, for example policy.hidden_sizes=[64,64].")
+@click.option("--from", "dataset", help="bc: name or file to clone  [default: the environment's demonstrations].")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="bc: a setting of the clone, for example policy.hidden_sizes=[64,64].",
+)
 @click.option("--theta", type=click.FloatRange(0, 1), help="ou: pull to the middle per step  [default: 0.15].")
 @click.option("--sigma", type=click.FloatRange(min=0), help="ou: deviation of the noise per step  [default: 0.3].")
-@click.option("--sample/--mean", "sample", default=None, help="Sample the policy, or act by its mean  [default: sample for bc].")
-@click.option("--action-noise", type=click.FloatRange(min=0), help="demos, policy: deviation of noise added to the actions.")
-@click.option("--label", type=click.Choice(["executed", "clean"]), help="demos, policy: write down the actions executed  [default], or those without --action-noise (for cloning only).")
-@click.option("--state/--no-state", "record_state", default=None, help="Record the simulator's state, for replay  [default: yes].")
+@click.option("--sample/--mean", "sample", default=None, help="Sample the policy, or not  [default: sample for bc].")
+@click.option("--action-noise", type=click.FloatRange(min=0), help="demos, policy: deviation of noise on the actions.")
+@click.option(
+    "--label",
+    type=click.Choice(["executed", "clean"]),
+    help="demos, policy: actions written down; clean: without --action-noise, for cloning only  [default: executed].",
+)
+@click.option(
+    "--state/--no-state", "record_state", default=None, help="Record the simulator's state, for replay  [default: yes]."
+)
 @click.option("--licence", help="Licence of the dataset  [default: that of what the source learnt from].")
 @click.option("--description", default="", show_default=False, help="A sentence about the dataset.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
@@ -84,29 +96,42 @@ def command(
     policy  a policy file, --policy
 
     The same seed gives the same content hash, whatever the number of workers.
-    """
+    """  # noqa: D301  (click reads the backspace as: keep these lines)
     _refuse_idle_options(source, card, given)
     from awac_tr.collect import collect
     from awac_tr.collect.display import CollectDisplay
 
     plan = _plan_of_card(card, given["out"]) if card is not None else _plan(source, **given)
     with CollectDisplay(quiet=quiet) as display:
-        report = collect(plan, workers=workers, overwrite=force, on_episode=display.on_episode, on_check=display.on_check)
+        report = collect(
+            plan, workers=workers, overwrite=force, on_episode=display.on_episode, on_check=display.on_check
+        )
     _show(report, plan, as_json=as_json)
 
 
 def _refuse_idle_options(source: str | None, card: str | None, given: dict[str, Any]) -> None:
     said = [name for name, value in given.items() if value not in (None, (), "") and name != "out"]
-    if (source is None) == (card is None):
-        raise click.UsageError("give one of --source and --card, for example --source bc.")
-    if card is not None and said:
-        raise click.UsageError(f"{_FLAGS.get(said[0], '--' + said[0])} has no effect with --card, which says it all.")
+    if source is None or card is not None:
+        _require_card_alone(source, card, said)
+        return
     for name in said:
         sources = _ONLY.get(name, (source,))
-        if card is None and source not in sources:
-            raise click.UsageError(f"{_FLAGS.get(name, '--' + name)} has no effect with --source {source}, only with {' or '.join(sources)}.")
+        if source not in sources:
+            only = " or ".join(sources)
+            raise click.UsageError(f"{_flag(name)} has no effect with --source {source}, only with {only}.")
     if source == "policy" and given["policy"] is None:
         raise click.UsageError("--source policy needs --policy FILE, an expert's .npz or a checkpoint.")
+
+
+def _require_card_alone(source: str | None, card: str | None, said: Sequence[str]) -> None:
+    if (source is None) == (card is None):
+        raise click.UsageError("give one of --source and --card, for example --source bc.")
+    if said:
+        raise click.UsageError(f"{_flag(said[0])} has no effect with --card, which says it all.")
+
+
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, "--" + name)
 
 
 def _plan_of_card(card: str, out: Path | None) -> Plan:
@@ -166,12 +191,15 @@ def _show(report: CollectReport, plan: Plan, *, as_json: bool) -> None:
     if as_json:
         echo_json({**asdict(report), "seed": plan.seed})
         return
+    what = f"{report.episodes} of {report.env_id}, {report.transitions} transitions, by {report.policy}"
     click.echo(f"{report.path}")
     click.echo(f"  hash      {report.content_hash}")
-    click.echo(f"  episodes  {report.episodes} of {report.env_id}, {report.transitions} transitions, by {report.policy}, seed {plan.seed}")
-    if "success_any" in report.measures:
-        click.echo(f"  success   {report.measures['success_any']:.1%} at any step, {report.measures['success_last']:.1%} at the last")
-    click.echo(f"  return    {report.measures['return']:.1f} on average")
+    click.echo(f"  episodes  {what}, seed {plan.seed}")
+    measures = report.measures
+    if "success_any" in measures:
+        success = f"{measures['success_any']:.1%} at any step, {measures['success_last']:.1%} at the last"
+        click.echo(f"  success   {success}")
+    click.echo(f"  return    {measures['return']:.1f} on average")
     click.echo(f"  took      {report.seconds:.1f} s, {report.steps_per_second:,.0f} environment steps/s")
     if report.clone is not None:
         click.echo(f"  clone     {report.clone}")

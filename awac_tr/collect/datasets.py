@@ -30,7 +30,9 @@ class _How:
     on_check: Callable[[CloneProgress], None] | None
 
     def carry_out(self, plan: Plan, *, overwrite: bool = False) -> CollectReport:
-        return carry_out(plan, workers=self.workers, overwrite=overwrite, on_episode=self.on_episode, on_check=self.on_check)
+        return carry_out(
+            plan, workers=self.workers, overwrite=overwrite, on_episode=self.on_episode, on_check=self.on_check
+        )
 
 
 def collect(
@@ -134,7 +136,9 @@ def _ensure(name: str, children: tuple[str, ...], how: _How) -> Path:
     wanted = plan_of_card(card, path)
     if card.parent is not None:
         _ensure(card.parent, (*children, name), how)
-    _log.info("Dataset %s is missing; making it from its card: %d episodes of %s in %s.", path, card.n, card.source, card.env)
+    _log.info(
+        "Dataset %s is missing; making it from its card: %d episodes of %s in %s.", path, card.n, card.source, card.env
+    )
     report = how.carry_out(wanted)
     success = report.measures.get("success_any")
     share = "" if success is None else f", success in {success:.1%} of {report.episodes} episodes"
@@ -160,7 +164,9 @@ def _refuse_other_content(name: str, path: Path) -> None:
         found, meta = dataset.content_hash, dataset.meta
     hint = "it was made otherwise, or by other versions: move it away to have it made again, or name it by its path."
     if (meta.env_id, meta.env_kwargs) != (card.env, card.env_kwargs):
-        raise DatasetError(f"{path} is of {meta.env_id} {meta.env_kwargs}, its card says {card.env} {card.env_kwargs}", hint)
+        raise DatasetError(
+            f"{path} is of {meta.env_id} {meta.env_kwargs}, its card says {card.env} {card.env_kwargs}", hint
+        )
     if card.hash is not None and found != card.hash:
         raise DatasetError(f"{path} has content hash {found}, its card says {card.hash}", hint)
 
@@ -168,4 +174,6 @@ def _refuse_other_content(name: str, path: Path) -> None:
 def _import_first(card: DatasetCard, path: Path) -> DatasetError:
     kind = card.options.get("format", "")
     command = f"awac-tr data import FILE --format {kind} --env {card.env} --out {path}"
-    return DatasetError(f"dataset {card.name} is not collected, but has to be imported: {card.description.strip()}", f"run: {command}")
+    return DatasetError(
+        f"dataset {card.name} is not collected, but has to be imported: {card.description.strip()}", f"run: {command}"
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -39,7 +39,7 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
         self._task: TaskID | None = None
         self._said = 0.0
 
-    def __enter__(self) -> CollectDisplay:
+    def __enter__(self) -> Self:
         if not self._quiet and self._console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
@@ -52,7 +52,9 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.stop()
 
@@ -74,7 +76,7 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
         elif not self._quiet and (last or time.monotonic() - self._said > _LINE_EVERY):
             self._said = time.monotonic()
             count = f"{done}" if total is None else f"{done}/{total}"
-            print(f"{what} {count}: {note}", file=sys.stderr, flush=True)
+            click.echo(f"{what} {count}: {note}", err=True)
 
     def _show_live(self, what: str, done: int, total: int | None, note: str) -> None:
         """One bar; it starts afresh when something else begins, so that its time left is of what it shows."""

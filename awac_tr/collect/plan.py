@@ -111,7 +111,7 @@ def plan(
 
 
 def _settings(source: Kind, options: Mapping[str, Any]) -> Section:
-    settings, problems, _ = build(OPTIONS[source], options, lambda key: "")
+    settings, problems, _ = build(OPTIONS[source], options, lambda _: "")
     if settings is None:
         raise problems_error(f"the settings of source {source}", problems)
     return settings

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CollectProgress:
-    """After each episode: how many of how many, steps so far, steps/s since the first began, success rate so far or None."""
+    """After each episode: episodes done of all, steps, steps/s since the start, share of successes so far or None."""
 
     episodes: int
     total: int
@@ -103,7 +103,7 @@ def carry_out(
     with _removed_on_failure(made_clone):
         source = _source(plan, stage, on_check)
         tally = _Tally(plan.n, stage.facts.goal_steps, on_episode)
-        content_hash = _write(plan, stage, source, tally, workers, overwrite)
+        content_hash = _write(plan, stage, source, tally, workers, overwrite=overwrite)
     return CollectReport(
         path=plan.out,
         content_hash=content_hash,
@@ -180,7 +180,7 @@ def _named(path: Path | None, option: str) -> Path:
     return path
 
 
-def _write(plan: Plan, stage: _Stage, source: Source, tally: _Tally, workers: int, overwrite: bool) -> str:
+def _write(plan: Plan, stage: _Stage, source: Source, tally: _Tally, workers: int, *, overwrite: bool) -> str:
     seeds = episode_seeds(plan.seed, plan.n)
     episodes = rollouts(
         plan.env_id,
@@ -232,7 +232,9 @@ def _meta(plan: Plan, stage: _Stage, source: Source) -> DatasetMeta:
 class _Tally:
     """Counts, rate and success while episodes come in."""
 
-    def __init__(self, total: int, goal_steps: int | None, on_episode: Callable[[CollectProgress], None] | None) -> None:
+    def __init__(
+        self, total: int, goal_steps: int | None, on_episode: Callable[[CollectProgress], None] | None
+    ) -> None:
         self._total, self._goal_steps, self._on_episode = total, goal_steps, on_episode
         self._values: dict[str, list[float]] = defaultdict(list)
         self._start = time.perf_counter()

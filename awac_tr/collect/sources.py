@@ -1,10 +1,10 @@
-"""Who acts when data is collected: for each ``--source`` a controller that worker processes can make, and what to say of it."""
+"""Who acts when data is collected: for each source a controller that workers can make, and what to say of it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ def rollouts(
     horizon: int | None = None,
     workers: int = 1,
     record_state: bool = False,
-) -> Iterator[Episode]:
+) -> Generator[Episode, None, None]:
     """Run one episode per seed and yield them in the order of the seeds.
 
     An episode depends on its seed alone, so the number of workers changes nothing but the time. Workers are spawned
@@ -76,7 +76,7 @@ class _Stage:
         return rollout(self.env, self._controller, seed, record_state=self._record_state)
 
 
-def _here(job: _Job, seeds: Sequence[int]) -> Iterator[Episode]:
+def _here(job: _Job, seeds: Sequence[int]) -> Generator[Episode, None, None]:
     stage = _Stage(job)
     try:
         for seed in seeds:
@@ -85,7 +85,7 @@ def _here(job: _Job, seeds: Sequence[int]) -> Iterator[Episode]:
         stage.env.close()
 
 
-def _in_processes(job: _Job, seeds: Sequence[int], workers: int) -> Iterator[Episode]:
+def _in_processes(job: _Job, seeds: Sequence[int], workers: int) -> Generator[Episode, None, None]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _open_stage, (job,))
     # Twice as many episodes under way as workers: nobody waits, and memory does not grow with the number of seeds.
     waiting, todo = deque[Future[Episode]](), iter(seeds)

@@ -139,7 +139,9 @@ def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> Path:
         with _replacing(path) as file:
             torch.save(whole, file)
     except (OSError, RuntimeError) as error:  # torch's own zip writer reports a failed write as RuntimeError
-        raise CheckpointError(f"could not write {path}: {error}", "is the disk full, or the folder read-only?") from error
+        raise CheckpointError(
+            f"could not write {path}: {error}", "is the disk full, or the folder read-only?"
+        ) from error
     return path
 
 
@@ -163,7 +165,9 @@ def read_checkpoint(path: str | Path, *, kind: Literal["policy", "train"] | None
             f"checkpoints of awac-tr never need that. ({_first_line(error)})",
         ) from error
     except Exception as error:  # damaged archives fail in a dozen ways, all of them the file's fault
-        raise CheckpointError(f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one.") from error
+        raise CheckpointError(
+            f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one."
+        ) from error
     _require_format(path, payload, kind)
     return dict(payload)
 
@@ -172,8 +176,8 @@ def load_policy(path: str | Path) -> LoadedPolicy:
     """Build the policy of a checkpoint, of either kind, on the CPU and in evaluation mode.
 
     Raises:
-        CheckpointError: as :func:`read_checkpoint`; also when the tensors do not fit the policy that the file describes,
-            or are not finite.
+        CheckpointError: as :func:`read_checkpoint`; also when the tensors do not fit the policy that the file
+            describes, or are not finite.
     """
     path = Path(path)
     payload = read_checkpoint(path)
@@ -204,23 +208,32 @@ def load_policy(path: str | Path) -> LoadedPolicy:
         ) from error
 
 
-def _built(entry: Mapping[str, Any], spec: PolicySection, low: np.ndarray, high: np.ndarray) -> ProbabilisticTensorDictSequential:
+def _built(
+    entry: Mapping[str, Any], spec: PolicySection, low: np.ndarray, high: np.ndarray
+) -> ProbabilisticTensorDictSequential:
     from awac_tr.policies.build import build_policy
 
     broken = [name for name, value in entry["state"].items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise ValueError(f"values that are not finite in {', '.join(broken[:3])}: the training diverged")
-    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's random stream must not notice
+    # the initial weights are overwritten; the caller's random stream must not notice that they were drawn
+    with torch.random.fork_rng(devices=[]):
         module = build_policy(
-            spec, entry["observation_size"], entry["action_size"], action_low=torch.as_tensor(low), action_high=torch.as_tensor(high)
+            spec,
+            entry["observation_size"],
+            entry["action_size"],
+            action_low=torch.as_tensor(low),
+            action_high=torch.as_tensor(high),
         )
     module.load_state_dict(entry["state"])
-    return module.eval().requires_grad_(False)
+    return module.eval().requires_grad_(requires_grad=False)
 
 
 def _require_archive(path: Path) -> None:
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}", "checkpoints of a run stand in RUN/checkpoints/last.pt and best.pt.")
+        raise CheckpointError(
+            f"no checkpoint at {path}", "checkpoints of a run stand in RUN/checkpoints/last.pt and best.pt."
+        )
     if zipfile.is_zipfile(path):
         _require_checksums(path)
         return
@@ -241,9 +254,13 @@ def _require_checksums(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise CheckpointError(f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one.") from error
+        raise CheckpointError(
+            f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one."
+        ) from error
     if broken is not None:
-        raise CheckpointError(f"{path} is damaged: {broken} does not match its checksum", "copy it again, or use an earlier one.")
+        raise CheckpointError(
+            f"{path} is damaged: {broken} does not match its checksum", "copy it again, or use an earlier one."
+        )
 
 
 def _require_format(path: Path, payload: object, kind: str | None) -> None:
@@ -253,7 +270,9 @@ def _require_format(path: Path, payload: object, kind: str | None) -> None:
     if not isinstance(version, int) or version < 1:
         raise CheckpointError(f"{path} has no valid version number: {version!r}")
     if version > VERSION:
-        raise CheckpointError(f"{path} has format version {version}; this awac-tr reads up to {VERSION}", "upgrade awac-tr.")
+        raise CheckpointError(
+            f"{path} has format version {version}; this awac-tr reads up to {VERSION}", "upgrade awac-tr."
+        )
     found = payload.get("kind")
     if found not in ("policy", "train"):
         raise CheckpointError(f"{path} is of unknown kind {found!r}", "known kinds: policy, train.")
@@ -263,7 +282,9 @@ def _require_format(path: Path, payload: object, kind: str | None) -> None:
     missing = [key for key in _POLICY_KEYS if not isinstance(entry, dict) or key not in entry]
     missing += [key for key in ("id", "kwargs", "horizon") if not isinstance(env, dict) or key not in env]
     if missing:
-        raise CheckpointError(f"{path} lacks {', '.join(missing)}", "the file was changed by hand or written by another version.")
+        raise CheckpointError(
+            f"{path} lacks {', '.join(missing)}", "the file was changed by hand or written by another version."
+        )
 
 
 def _require_plain(value: object, where: str) -> None:
@@ -273,10 +294,12 @@ def _require_plain(value: object, where: str) -> None:
     if isinstance(value, Mapping):
         for key, item in value.items():
             if type(key) not in (str, int):
-                raise TypeError(f"{where}: a key of type {type(key).__name__}; only str and int survive weights_only loading")
+                raise TypeError(
+                    f"{where}: a key of type {type(key).__name__}; only str and int survive weights_only loading"
+                )
             _require_plain(item, f"{where}.{key}")
     elif type(value) in (list, tuple):
-        for index, item in enumerate(value):  # type: ignore[var-annotated, arg-type]
+        for index, item in enumerate(value):  # type: ignore[arg-type]
             _require_plain(item, f"{where}[{index}]")
     else:
         raise TypeError(f"{where} is a {type(value).__name__}; checkpoints hold tensors and plain data only")

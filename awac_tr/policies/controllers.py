@@ -1,7 +1,7 @@
 """Policies as controllers: numpy in, numpy out, one observation at a time, seeded for each episode.
 
-A controller has ``reset(seed)`` and ``act(observation)``. All of them can be pickled, so that worker processes get a copy,
-and none touches torch's global random stream.
+A controller has ``reset(seed)`` and ``act(observation)``. All of them can be pickled, so that worker processes get a
+copy, and none touches torch's global random stream.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class _Acting(Protocol):
 class NetworkController:
     """Acts by a policy module of ours, at little more than the cost of the bare network.
 
-    The TensorDict layer is left out: the modules are called one after the other on plain tensors, and the noise is numpy's.
-    The module is used as it is, not copied: parameters that change later are seen.
+    The TensorDict layer is left out: the modules are called one after the other on plain tensors, and the noise is
+    numpy's. The module is used as it is, not copied: parameters that change later are seen.
 
     Args:
         module: keys ``observation`` -> ``loc``, ``scale`` -> ``action``, as ``build_policy`` makes it; on the CPU.
-        mode: ``mean``: the distribution's deterministic action; ``sample``: ``loc + scale * N(0, 1)``, squashed where the
-            distribution squashes.
+        mode: ``mean``: the distribution's deterministic action; ``sample``: ``loc + scale * N(0, 1)``, squashed where
+            the distribution squashes.
     """
 
     def __init__(self, module: ProbabilisticTensorDictSequential, mode: Mode = "mean") -> None:
@@ -115,7 +115,9 @@ class NoisyController:
         return action + self._sigma * self._generator.standard_normal(len(action), dtype=np.float32)
 
 
-def load_controller(path: str | Path, mode: Mode = "mean", *, env: EnvFacts | None = None) -> NetworkController | ExpertController:
+def load_controller(
+    path: str | Path, mode: Mode = "mean", *, env: EnvFacts | None = None
+) -> NetworkController | ExpertController:
     """A controller from a policy file: an expert's ``.npz``, or a checkpoint of ours.
 
     Args:
@@ -139,7 +141,7 @@ def load_controller(path: str | Path, mode: Mode = "mean", *, env: EnvFacts | No
 
 
 def _require_sizes(path: Path, expert: ExpertController, env: EnvFacts) -> None:
-    """Arrays carry no environment's name, so sizes are all there is to compare; Ant's experts see fewer entries than it has."""
+    """Arrays carry no environment's name, so sizes are compared; Ant's experts see fewer entries than it has."""
     if expert.action_size != env.action_size or expert.observation_size > env.observation_size:
         raise CheckpointError(
             f"{path} takes {expert.observation_size} observations and gives {expert.action_size} actions; "

@@ -1,11 +1,11 @@
 """Trained policies of others as plain arrays in ``.npz`` files: DAPG's (hand_dapg) and Stable-Baselines3's actors.
 
-Forward pass, DAPG: ``x = (o - in_shift) / (in_scale + 1e-8)``, tanh layers, ``a = (W x + b) * out_scale + out_shift``,
-clipped to [-1, 1]; own noise ``exp(log_std) * N(0, 1)``.
+Forward pass, DAPG: ``x = (o - in_shift) / (in_scale + 1e-8)``, tanh layers,
+``a = (W x + b) * out_scale + out_shift``, clipped to [-1, 1]; own noise ``exp(log_std) * N(0, 1)``.
 
-Forward pass, SB3: the first ``obs_dim`` entries, normalised where ``obs_mean`` is present, hidden layers of ``activation``,
-``final`` (tanh or clip to [-1, 1]), scaled to the action range; own noise before ``final`` from ``log_std``, or from the
-second head ``log_std_W``, ``log_std_b``.
+Forward pass, SB3: the first ``obs_dim`` entries, normalised where ``obs_mean`` is present, hidden layers of
+``activation``, ``final`` (tanh or clip to [-1, 1]), scaled to the action range; own noise before ``final`` from
+``log_std``, or from the second head ``log_std_W``, ``log_std_b``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class ExpertController:
         KeyError, ValueError: the arrays are incomplete, or their shapes do not fit each other.
     """
 
-    def __init__(self, arrays: dict[str, NDArray[np.generic]], mode: Literal["mean", "sample"] = "mean") -> None:
+    def __init__(self, arrays: dict[str, NDArray[Any]], mode: Literal["mean", "sample"] = "mean") -> None:
         self._dapg = "in_shift" in arrays
         self._layers = _layers(arrays)
         self._activation = _tanh if self._dapg else _activation(str(arrays["activation"]))
@@ -48,33 +48,33 @@ class ExpertController:
         self._read_scales(arrays)
         self._read_noise(arrays)
         self._generator = action_generator(0)
-        self.act(np.zeros(self.observation_size, np.float32))  # arrays that do not fit each other show here, not in mid-episode
+        # arrays that do not fit each other show here, not in mid-episode
+        self.act(np.zeros(self.observation_size, np.float32))
 
-    def _read_scales(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+    def _read_scales(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.action_size = len(self._layers[-1][1])
         self.observation_size = self._layers[0][0].shape[1]
         self._clip = np.float32(np.inf)
         if self._dapg:
-            self._shift, self._scale = _floats(arrays["in_shift"]), _floats(arrays["in_scale"]) + np.float32(1e-8)
+            self._shift, self._scale = _floats(arrays["in_shift"]), _floats(arrays["in_scale"] + 1e-8)
             self._out_scale, self._out_shift = _floats(arrays["out_scale"]), _floats(arrays["out_shift"])
             self._squash = False
             return
         low, high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
         self._out_scale, self._out_shift = (high - low) / 2, (high + low) / 2
         self._squash = str(arrays["final"]) == "tanh"
-        self._shift, self._scale = np.zeros(self.observation_size, np.float32), np.ones(self.observation_size, np.float32)
+        self._shift: Array = np.zeros(self.observation_size, np.float32)
+        self._scale: Array = np.ones(self.observation_size, np.float32)
         if "obs_mean" in arrays:
             self._shift = _floats(arrays["obs_mean"])
-            self._scale = np.sqrt(_floats(arrays["obs_var"]) + np.float32(arrays["obs_eps"]))
+            self._scale = _floats(np.sqrt(arrays["obs_var"] + arrays["obs_eps"]))
             self._clip = np.float32(arrays["obs_clip"])
 
-    def _read_noise(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+    def _read_noise(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._std = np.exp(_floats(arrays["log_std"])) if "log_std" in arrays else None
         self._std_head = None
         if "log_std_W" in arrays:
             self._std_head = (_floats(arrays["log_std_W"]), _floats(arrays["log_std_b"]))
-        if self._mode == "sample" and self._std is None and self._std_head is None:
-            raise ValueError("the file holds no standard deviation, so there is nothing to sample from")
 
     def reset(self, seed: int) -> None:
         """Start an episode: the noise of the same seed is the same."""
@@ -94,13 +94,16 @@ class ExpertController:
         else:
             y = y + noise
             y = (np.tanh(y) if self._squash else np.clip(y, -1, 1)) * self._out_scale + self._out_shift
-        return y.astype(np.float32, copy=False)
+        action: Array = y.astype(np.float32, copy=False)
+        return action
 
     def _noise(self, features: Array) -> Array:
         std = self._std
         if self._std_head is not None:
             weight, bias = self._std_head
             std = np.exp(np.clip(weight @ features + bias, *_LOG_STD_RANGE))
+        if std is None:
+            raise ValueError("the file holds no standard deviation, so there is nothing to sample from")
         noise: Array = std * self._generator.standard_normal(self.action_size, dtype=np.float32)
         return noise
 
@@ -124,24 +127,25 @@ def load_expert(path: str | Path, mode: Literal["mean", "sample"] = "mean") -> E
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a policy of DAPG or Stable-Baselines3 as arrays: {error}",
-            "needed: W0, b0, W1, b1, ... and in_shift, in_scale, out_shift, out_scale (DAPG) or activation, final, act_low, act_high (SB3).",
+            "needed: W0, b0, W1, b1, ... and in_shift, in_scale, out_shift, out_scale (DAPG) "
+            "or activation, final, act_low, act_high (SB3).",
         ) from error
 
 
-def _layers(arrays: dict[str, NDArray[np.generic]]) -> list[tuple[Array, Array]]:
+def _layers(arrays: dict[str, NDArray[Any]]) -> list[tuple[Array, Array]]:
     count = sum(name[0] == "W" and name[1:].isdigit() for name in arrays)
     layers = [(_floats(arrays[f"W{i}"]), _floats(arrays[f"b{i}"])) for i in range(count)]
     if not layers:
         raise ValueError("no layers W0, b0, ...")
     for i, (weight, bias) in enumerate(layers):
-        if weight.ndim != 2 or bias.shape != (weight.shape[0],):
+        if bias.ndim != 1 or weight.shape[:-1] != bias.shape:
             raise ValueError(f"W{i} {weight.shape} and b{i} {bias.shape} do not fit")
         if i and weight.shape[1] != layers[i - 1][0].shape[0]:
             raise ValueError(f"W{i} {weight.shape} does not follow W{i - 1} {layers[i - 1][0].shape}")
     return layers
 
 
-def _floats(array: NDArray[np.generic]) -> Array:
+def _floats(array: NDArray[Any]) -> Array:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 

@@ -1,7 +1,7 @@
 """Controllers that look at nothing: uniform actions and Ornstein-Uhlenbeck noise, and the random stream of an episode.
 
-Both draw from numpy generators of their own, seeded for each episode, so that a dataset does not depend on which process
-collected which episode and torch's global random stream is left alone.
+Both draw from numpy generators of their own, seeded for each episode, so that a dataset does not depend on which
+process collected which episode and torch's global random stream is left alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["OUController", "RandomController", "action_generator"]
 Array = NDArray[np.float32]
 
 _STREAM: Final = 0xAC7
-"""Gymnasium seeds its own generator with the bare seed; without a number of our own the noise would repeat its draws."""
+"""Gymnasium seeds its own generator with the bare seed; without a number of ours the noise would repeat its draws."""
 
 
 def action_generator(seed: int) -> np.random.Generator:
@@ -49,15 +49,16 @@ class RandomController:
     def act(self, observation: Array) -> Array:
         """An action [action_size] float32; the observation is not looked at."""
         unit = self._generator.random(self._low.shape, dtype=np.float32)
-        return self._low + (self._high - self._low) * unit
+        action: Array = self._low + (self._high - self._low) * unit
+        return action
 
 
 class OUController:
     """Ornstein-Uhlenbeck noise about the middle of the range: ``x += -theta x + sigma N(0, 1)``, x = 0 at the start.
 
     ``x`` is in units of half the range, and the action is clipped to the bounds; a step of the process is a step of the
-    environment (dt = 1), as in the authors' code. Its stationary deviation is ``sigma / sqrt(theta (2 - theta))``: 0.57 with
-    the defaults.
+    environment (dt = 1), as in the authors' code. Its stationary deviation is ``sigma / sqrt(theta (2 - theta))``: 0.57
+    with the defaults.
 
     Args:
         low: lower bounds, [action_size].
@@ -82,4 +83,5 @@ class OUController:
         """The next action of the process, [action_size] float32; the observation is not looked at."""
         noise = self._generator.standard_normal(self._state.shape, dtype=np.float32)
         self._state = self._state - self._theta * self._state + self._sigma * noise
-        return np.clip(self._middle + self._half * self._state, self._low, self._high)
+        action: Array = np.clip(self._middle + self._half * self._state, self._low, self._high)
+        return action

@@ -1,8 +1,8 @@
 """Behaviour cloning of datasets, stopped on the likelihood of episodes it never saw.
 
-Observations are standardised by the statistics of the data it trains on, which travel in the checkpoint; whole episodes are
-held out, because neighbouring rows of one episode are near copies of each other. The parameters kept are those with the
-best held-out loss.
+Observations are standardised by the statistics of the data it trains on, which travel in the checkpoint; whole episodes
+are held out, because neighbouring rows of one episode are near copies of each other. The parameters kept are those with
+the best held-out loss.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
 from awac_tr.training.threads import intra_op_threads
 
 if TYPE_CHECKING:
+    from tensordict.nn import ProbabilisticTensorDictSequential
+
     from awac_tr.envs.facts import EnvFacts
     from awac_tr.recipes.schema import BCSection, PolicySection
 
@@ -42,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CloneProgress:
-    """What is known at one held-out check: updates done, mean training loss since the last, held-out loss, best so far."""
+    """What a held-out check tells: updates done, mean training loss since the last one, held-out loss, best so far."""
 
     update: int
     train_loss: float
@@ -109,8 +111,8 @@ def clone(
         max_updates: gradient steps at most.
         batch_size: transitions a step.
         out: where the checkpoint goes.
-        observation_noise: deviation of the Gaussian noise added to observations in training, in units of each entry's own
-            deviation. A clone that has seen its data blurred keeps to it from further away.
+        observation_noise: deviation of the Gaussian noise added to observations in training, in units of each entry's
+            own deviation. A clone that has seen its data blurred keeps to it from further away.
         env_kwargs: keyword arguments of the environment, for the checkpoint.
         on_check: called after each held-out check.
 
@@ -132,12 +134,11 @@ def clone(
         fitting = _Fitting(BCLearner(module, section), section, split, batch_size, observation_noise * deviation)
         fitting.run(max_updates, on_check)
     report = fitting.report(Path(out), time.perf_counter() - start)
-    sizes = {"observation_size": env.observation_size, "action_size": env.action_size, "action_low": low, "action_high": high}
     save_checkpoint(
         out,
         {
             "kind": "policy",
-            "policy": policy_entry(module, spec, **sizes),
+            "policy": _entry(module, spec, env, low, high),
             "env": {"id": env.id, "kwargs": dict(env_kwargs or {}), "horizon": env.horizon},
             "info": _info(report, dataset_paths, section, seed, batch_size),
         },
@@ -145,7 +146,22 @@ def clone(
     return report
 
 
-def _info(report: CloneReport, paths: Sequence[str | Path], section: BCSection, seed: int, batch_size: int) -> dict[str, Any]:
+def _entry(
+    module: ProbabilisticTensorDictSequential, spec: PolicySection, env: EnvFacts, low: np.ndarray, high: np.ndarray
+) -> dict[str, Any]:
+    return policy_entry(
+        module,
+        spec,
+        observation_size=env.observation_size,
+        action_size=env.action_size,
+        action_low=low,
+        action_high=high,
+    )
+
+
+def _info(
+    report: CloneReport, paths: Sequence[str | Path], section: BCSection, seed: int, batch_size: int
+) -> dict[str, Any]:
     parents = []
     for path in paths:
         with open_dataset(path) as dataset:
@@ -183,7 +199,7 @@ class _Split:
         count = min(max(1, round(fraction * total)), total - 1) if fraction > 0 else 0
         if count == 0:
             if fraction > 0:
-                _log.warning("One episode only, so none can be held out: cloning runs all its updates, without early stopping.")
+                _log.warning("One episode only, so none is held out: all updates are made, without early stopping.")
             return cls(data, None, (total, 0))
         chosen = torch.from_numpy(generator.permutation(total)[:count])
         mask = torch.isin(number, chosen)
@@ -215,7 +231,7 @@ class _Fitting:
             if on_check is not None:
                 on_check(CloneProgress(self.updates, self.train_loss, held_out, self.best))
         self.learner.loss.load_state_dict(self.best_state)
-        _log.info("Cloned: %d updates, kept those of update %d (held-out loss %.4f).", self.updates, self.best_update, self.best)
+        _log.info("Cloned: %d updates, kept the parameters of update %d.", self.updates, self.best_update)
 
     def _steps(self, count: int) -> float:
         total = torch.zeros(())
@@ -230,7 +246,7 @@ class _Fitting:
 
     @torch.no_grad()
     def _held_out_loss(self) -> float:
-        """Loss of the held-out episodes; with none, minus the number of updates, so that the last check counts as the best."""
+        """Loss of the held-out episodes; with none, a number that falls, so that the last check counts as the best."""
         held_out = self.split.held_out
         if held_out is None:
             return -float(self.updates)

@@ -34,7 +34,11 @@ def payload(spec: PolicySection = SPEC) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "spec",
-    [SPEC, PolicySection(hidden_sizes=(8,), std="dependent"), PolicySection(hidden_sizes=(8,), distribution="tanh_normal")],
+    [
+        SPEC,
+        PolicySection(hidden_sizes=(8,), std="dependent"),
+        PolicySection(hidden_sizes=(8,), distribution="tanh_normal"),
+    ],
     ids=["independent", "dependent", "squashed"],
 )
 def test_a_policy_comes_back_as_it_was_saved(tmp_path: Path, spec: PolicySection) -> None:
@@ -74,7 +78,12 @@ def test_loading_leaves_the_random_stream_alone(tmp_path: Path) -> None:
 
 def test_numbers_of_a_random_state_survive(tmp_path: Path) -> None:
     state = np.random.default_rng(3).bit_generator.state
-    saved = {**payload(), "kind": "train", "rng": {"torch": torch.get_rng_state(), "numpy": state}, "step": {0: (1, 2.5, None)}}
+    saved = {
+        **payload(),
+        "kind": "train",
+        "rng": {"torch": torch.get_rng_state(), "numpy": state},
+        "step": {0: (1, 2.5, None)},
+    }
     save_checkpoint(tmp_path / "a.pt", saved)
     found = read_checkpoint(tmp_path / "a.pt", kind="train")
     assert found["rng"]["numpy"] == state
@@ -82,9 +91,11 @@ def test_numbers_of_a_random_state_survive(tmp_path: Path) -> None:
     assert found["step"] == {0: (1, 2.5, None)}
 
 
-@pytest.mark.parametrize("value", [Path("x"), np.zeros(2), {1.5: 2}, {"deep": [object()]}], ids=["path", "array", "key", "object"])
+@pytest.mark.parametrize(
+    "value", [Path("x"), np.zeros(2), {1.5: 2}, {"deep": [object()]}], ids=["path", "array", "key", "object"]
+)
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, value: object) -> None:
-    with pytest.raises(TypeError, match="checkpoint.info"):
+    with pytest.raises(TypeError, match=r"checkpoint.info"):
         save_checkpoint(tmp_path / "a.pt", {**payload(), "info": value})
     assert not list(tmp_path.iterdir())
 
@@ -112,7 +123,7 @@ def test_code_in_a_bare_pickle_is_not_run(tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused(tmp_path: Path, keep: float) -> None:
     whole = save_checkpoint(tmp_path / "a.pt", payload()).read_bytes()
     (tmp_path / "a.pt").write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
-    with pytest.raises(CheckpointError, match="is truncated|is not a checkpoint|is damaged"):
+    with pytest.raises(CheckpointError, match=r"is truncated|is not a checkpoint|is damaged"):
         read_checkpoint(tmp_path / "a.pt")
 
 
@@ -168,7 +179,9 @@ def test_a_missing_file_and_the_wrong_kind_are_refused(tmp_path: Path) -> None:
         ({"hiden": [8]}, "cannot be built"),
     ],
 )
-def test_tensors_that_do_not_fit_the_description_are_refused(tmp_path: Path, spec: dict[str, Any], message: str) -> None:
+def test_tensors_that_do_not_fit_the_description_are_refused(
+    tmp_path: Path, spec: dict[str, Any], message: str
+) -> None:
     entry = {**payload()["policy"], "spec": spec}
     with pytest.raises(CheckpointError, match=message):
         load_policy(write(tmp_path / "a.pt", policy=entry))
@@ -182,12 +195,14 @@ def test_a_policy_that_diverged_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [("pen-binary-v0", 5, 3), ("door-binary-v0", 6, 3), ("door-binary-v0", 5, 4)], ids=["env", "observations", "actions"]
+    "task",
+    [("pen-binary-v0", 5, 3), ("door-binary-v0", 6, 3), ("door-binary-v0", 5, 4)],
+    ids=["env", "observations", "actions"],
 )
 def test_a_policy_of_another_task_is_refused(tmp_path: Path, task: tuple[str, int, int]) -> None:
     policy = load_policy(save_checkpoint(tmp_path / "a.pt", payload()))
     policy.require("door-binary-v0", 5, 3)
-    with pytest.raises(CheckpointError, match="is a policy for door-binary-v0 .observations 5, actions 3., not for"):
+    with pytest.raises(CheckpointError, match=r"is a policy for door-binary-v0 .observations 5, actions 3., not for"):
         policy.require(*task)
 
 

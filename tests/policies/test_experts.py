@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ def floats(*shape: int) -> np.ndarray:
 
 
 def layers(sizes: tuple[int, ...]) -> dict[str, np.ndarray]:
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
-    return {f"W{i}": floats(b, a) for i, (a, b) in enumerate(pairs)} | {f"b{i}": floats(b) for i, (_, b) in enumerate(pairs)}
+    pairs = list(pairwise(sizes))
+    return {f"W{i}": floats(b, a) for i, (a, b) in enumerate(pairs)} | {
+        f"b{i}": floats(b) for i, (_, b) in enumerate(pairs)
+    }
 
 
 def dapg() -> dict[str, np.ndarray]:
@@ -48,7 +51,12 @@ def test_dapg_arrays_act_as_their_formula_says() -> None:
 @pytest.mark.parametrize("final", ["tanh", "clip"])
 @pytest.mark.parametrize("normalised", [False, True])
 def test_sb3_arrays_act_as_their_formula_says(final: str, normalised: bool) -> None:
-    statistics = {"obs_mean": floats(4), "obs_var": np.abs(floats(4)), "obs_eps": np.array(1e-8), "obs_clip": np.array(1.5)}
+    statistics = {
+        "obs_mean": floats(4),
+        "obs_var": np.abs(floats(4)),
+        "obs_eps": np.array(1e-8),
+        "obs_clip": np.array(1.5),
+    }
     a, o = sb3(final=np.array(final), **(statistics if normalised else {})), floats(6)
     x = o[:4]
     if normalised:
@@ -84,7 +92,8 @@ def test_incomplete_arrays_are_refused(tmp_path: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"W1": np.zeros((8, 3))}, {"b0": np.zeros(5)}, {"activation": np.array("sine")}, {"act_low": np.zeros(3)}]
+    "changes",
+    [{"W1": np.zeros((8, 3))}, {"b0": np.zeros(5)}, {"activation": np.array("sine")}, {"act_low": np.zeros(3)}],
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     np.savez(tmp_path / "a.npz", **sb3(**changes))
@@ -97,7 +106,7 @@ def test_pickles_inside_or_instead_of_arrays_are_refused(tmp_path: Path) -> None
     (tmp_path / "b.npz").write_bytes(pickle.dumps({"W0": 1}))
     (tmp_path / "c.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:200])
     for name in "abc":
-        with pytest.raises(CheckpointError, match="not a readable .npz file of plain arrays"):
+        with pytest.raises(CheckpointError, match=r"not a readable .npz file of plain arrays"):
             load_expert(tmp_path / f"{name}.npz")
     with pytest.raises(CheckpointError, match="no policy at"):
         load_expert(tmp_path / "none.npz")

@@ -22,16 +22,16 @@ from awac_tr.policies.checkpoint import load_policy
 from awac_tr.recipes.schema import BCSection, PolicySection
 from awac_tr.training.cloning import CloneProgress, CloneReport, clone
 
-O, A, T = 4, 2, 30
-FACTS = EnvFacts("toy-v0", T, (-np.inf, np.inf), None, None, O, A)
-WEIGHTS = np.random.default_rng(5).normal(size=(O, A)).astype(np.float32) * 0.3
+STATE, ACTION, T = 4, 2, 30
+FACTS = EnvFacts("toy-v0", T, (-np.inf, np.inf), None, None, STATE, ACTION)
+WEIGHTS = np.random.default_rng(5).normal(size=(STATE, ACTION)).astype(np.float32) * 0.3
 SPEC = PolicySection(hidden_sizes=(32,), activation="tanh")
 SECTION = BCSection(lr=1e-2, check_every=10, patience=4, validation_fraction=0.2)
 
 
 def episode(seed: int, noise: float) -> Episode:
     rng = np.random.default_rng(seed)
-    observations = (10 + 3 * rng.normal(size=(T + 1, O))).astype(np.float32)
+    observations = (10 + 3 * rng.normal(size=(T + 1, STATE))).astype(np.float32)
     clean = np.tanh((observations[:-1] - 10) / 3 @ WEIGHTS)
     actions = np.clip(clean + noise * rng.normal(size=clean.shape), -1, 1).astype(np.float32)
     ends = np.arange(T) == T - 1
@@ -40,7 +40,7 @@ def episode(seed: int, noise: float) -> Episode:
 
 
 def write(path: Path, episodes: int = 10, noise: float = 0.1) -> Path:
-    meta = DatasetMeta("toy-v0", "policy", [-1.0] * A, [1.0] * A, horizon=T, licence="CC0-1.0")
+    meta = DatasetMeta("toy-v0", "policy", [-1.0] * ACTION, [1.0] * ACTION, horizon=T, licence="CC0-1.0")
     with DatasetWriter(path, meta) as writer:
         for seed in range(episodes):
             writer.append(episode(seed, noise))
@@ -50,14 +50,22 @@ def write(path: Path, episodes: int = 10, noise: float = 0.1) -> Path:
 
 def make(path: Path, out: str = "a.clone.pt", **changes: Any) -> CloneReport:
     arguments = {"seed": 1, "max_updates": 600, "batch_size": 64, "out": Path(out), **changes}
-    return clone([path], arguments.pop("env", FACTS), arguments.pop("spec", SPEC), arguments.pop("section", SECTION), **arguments)
+    return clone(
+        [path], arguments.pop("env", FACTS), arguments.pop("spec", SPEC), arguments.pop("section", SECTION), **arguments
+    )
 
 
 def test_a_clone_learns_mean_and_deviation(tmp_path: Path) -> None:
-    report = make(write(tmp_path / "a.hdf5", 30), max_updates=300, section=BCSection(lr=1e-2, validation_fraction=0.1, check_every=50))
+    report = make(
+        write(tmp_path / "a.hdf5", 30),
+        max_updates=300,
+        section=BCSection(lr=1e-2, validation_fraction=0.1, check_every=50),
+    )
     fresh = episode(99, 0.0)
     with torch.no_grad():
-        dist = load_policy(report.path).module.get_dist(TensorDict({"observation": torch.tensor(fresh.observations)}, [T]))
+        dist = load_policy(report.path).module.get_dist(
+            TensorDict({"observation": torch.tensor(fresh.observations)}, [T])
+        )
     assert np.abs(dist.mean.numpy() - fresh.actions).mean() < 0.05
     np.testing.assert_allclose(dist.stddev.numpy(), 0.1, rtol=0.25)
 
@@ -68,7 +76,9 @@ def test_what_is_kept_is_the_best_on_whole_episodes_never_trained_on(tmp_path: P
 
     assert report.episodes == (8, 2)
     assert report.transitions == (8 * T, 2 * T)
-    assert report.updates == report.best_update + 4 * 10 < 5000  # patience checks after the best, noise being unlearnable
+    assert (
+        report.updates == report.best_update + 4 * 10 < 5000
+    )  # patience checks after the best, noise being unlearnable
     assert report.validation_loss == min(check.validation_loss for check in checks)
     held_out = _held_out(path, report)
     policy = load_policy(report.path).module
@@ -80,7 +90,7 @@ def test_what_is_kept_is_the_best_on_whole_episodes_never_trained_on(tmp_path: P
 def _held_out(path: Path, report: CloneReport) -> TensorDict:
     """The rows of the two episodes whose observations are not in the statistics of the clone."""
     mean = load_policy(report.path).module.state_dict()
-    loc = next(value for name, value in mean.items() if name.endswith("loc") and value.shape == (O,))
+    loc = next(value for name, value in mean.items() if name.endswith("loc") and value.shape == (STATE,))
     rows = load_transitions([path]).reshape(10, T)
     for first in range(10):
         for second in range(first):
@@ -112,7 +122,11 @@ def test_the_checkpoint_says_where_it_came_from(tmp_path: Path) -> None:
 
 
 def test_nothing_held_out_means_all_updates(tmp_path: Path) -> None:
-    report = make(write(tmp_path / "a.hdf5"), section=BCSection(validation_fraction=0.0, patience=1, check_every=20), max_updates=70)
+    report = make(
+        write(tmp_path / "a.hdf5"),
+        section=BCSection(validation_fraction=0.0, patience=1, check_every=20),
+        max_updates=70,
+    )
     assert (report.updates, report.best_update, report.validation_loss) == (70, 70, None)
     assert report.episodes == (10, 0)
 
@@ -141,7 +155,7 @@ def test_actions_at_the_bounds_can_be_cloned(tmp_path: Path, distribution: Any, 
 
 
 def test_a_dataset_of_other_sizes_is_refused(tmp_path: Path) -> None:
-    other = EnvFacts("toy-v0", T, (-np.inf, np.inf), None, None, O + 1, A)
+    other = EnvFacts("toy-v0", T, (-np.inf, np.inf), None, None, STATE + 1, ACTION)
     with pytest.raises(DatasetError):
         make(write(tmp_path / "a.hdf5"), env=other)
     assert not Path("a.clone.pt").exists()

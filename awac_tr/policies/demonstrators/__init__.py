@@ -1,4 +1,4 @@
-"""Packaged demonstrators: small policies this project cloned from rollouts of trained experts; see docs/demonstrators.md."""
+"""Packaged demonstrators: small policies this project cloned from trained experts; see docs/demonstrators.md."""
 
 from __future__ import annotations
 
