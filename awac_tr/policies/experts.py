@@ -55,16 +55,16 @@ class ExpertController:
         self.action_size = len(self._layers[-1][1])
         self.observation_size = self._layers[0][0].shape[1]
         self._clip = np.float32(np.inf)
+        self._squash = False
+        self._shift: Array = np.zeros(self.observation_size, np.float32)
+        self._scale: Array = np.ones(self.observation_size, np.float32)
         if self._dapg:
             self._shift, self._scale = _floats(arrays["in_shift"]), _floats(arrays["in_scale"] + 1e-8)
             self._out_scale, self._out_shift = _floats(arrays["out_scale"]), _floats(arrays["out_shift"])
-            self._squash = False
             return
         low, high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
-        self._out_scale, self._out_shift = (high - low) / 2, (high + low) / 2
+        self._out_scale, self._out_shift = _floats((high - low) / 2), _floats((high + low) / 2)
         self._squash = str(arrays["final"]) == "tanh"
-        self._shift: Array = np.zeros(self.observation_size, np.float32)
-        self._scale: Array = np.ones(self.observation_size, np.float32)
         if "obs_mean" in arrays:
             self._shift = _floats(arrays["obs_mean"])
             self._scale = _floats(np.sqrt(arrays["obs_var"] + arrays["obs_eps"]))
