@@ -130,6 +130,14 @@ def _verdict(path: Path, severities: Sequence[str]) -> str:
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--format",
+    expose_value=False,  # there is one so far; commands on dataset cards name it
+    type=click.Choice(["hand_dapg"]),
+    default="hand_dapg",
+    show_default=True,
+    help="What FILE is.",
+)
 @click.option("--env", "env_id", required=True, help="Environment whose rewards, bounds and sizes apply.")
 @click.option("--out", required=True, help="Dataset to make: a path, or a name in the folder of datasets.")
 @click.option("--licence", default="", help="Licence of the demonstrations, noted in the dataset.")

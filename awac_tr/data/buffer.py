@@ -143,7 +143,7 @@ class TransitionBuffer(TensorDictReplayBuffer):
 def build_buffer(
     transitions: TensorDictBase,
     capacity: int,
-    batch_size: int,
+    batch_size: int | None = None,
     *,
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
@@ -153,7 +153,7 @@ def build_buffer(
     Args:
         transitions: what :func:`load_transitions` returned.
         capacity: rows the buffer holds; the oldest are overwritten after that.
-        batch_size: rows of a sample.
+        batch_size: rows of a sample; None: said at every ``sample(rows)``.
         device: where rows are kept and samples appear.
         generator: source of randomness of the sampler, on the same device; None: torch's global one.
 
