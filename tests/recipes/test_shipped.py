@@ -16,7 +16,7 @@ TASKS = ("door", "pen", "relocate")
 def test_all_are_there() -> None:
     presets = {f"{task}{kind}" for task in TASKS for kind in ("", "-authors", "-demonstrator")}
     assert presets | {"quickstart"} == set(recipes())
-    made = {f"{task}-{kind}" for task in TASKS for kind in ("demos", "bc", "expert")}
+    made = {f"{task}-{kind}" for task in TASKS for kind in ("demos", "bc", "expert", "demonstrator")}
     assert made | {"door-human", "door-human-bc", "quickstart-demos", "quickstart-bc"} == set(cards())
 
 
