@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from awac_tr.collect import CollectProgress, CollectReport, Plan, collect, ensure_datasets, plan
+from awac_tr.collect.display import CollectDisplay
 from awac_tr.data.reader import open_dataset
 from awac_tr.data.validate import validate
 from awac_tr.envs.facts import env_facts
@@ -21,6 +22,7 @@ from awac_tr.policies.build import build_policy
 from awac_tr.policies.checkpoint import load_policy, policy_entry, save_checkpoint
 from awac_tr.policies.controllers import load_controller
 from awac_tr.recipes.schema import PolicySection
+from awac_tr.training.cloning import CloneProgress
 
 CLONE = {"policy": {"hidden_sizes": [8]}, "max_updates": 20, "bc": {"check_every": 10, "validation_fraction": 0.5}}
 
@@ -155,6 +157,20 @@ def test_progress_counts_what_was_done(random_play: Path) -> None:
     report = collect(short("random"), on_episode=seen.append)
     assert [(p.episodes, p.total, p.steps, p.success) for p in seen] == [(i, 3, 12 * i, 0.0) for i in (1, 2, 3)]
     assert seen[-1].steps_per_second == report.steps_per_second > 36 / report.seconds
+
+
+def test_on_a_terminal_there_is_one_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the stream for a terminal
+    with CollectDisplay() as display:
+        display.on_check(CloneProgress(100, 1.0, 2.0, 1.5))
+        for done in (1, 2, 3):
+            display.on_episode(CollectProgress(done, 3, 12 * done, 1234.5, 1 / 3))
+        assert display._live is not None
+        tasks = [(task.description, task.completed, task.total) for task in display._live.tasks]
+    assert tasks == [("episodes", 3, 3)]
+    written = capsys.readouterr().err
+    assert "3/3" in written
+    assert "1,234 steps/s, success 33.3%" in written
 
 
 def test_clean_labels_are_the_policys_own_and_executed_ones_carry_the_noise(shared_data: Path) -> None:
