@@ -68,12 +68,15 @@ def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRec
 def _train(loaded: LoadedRecipe, *, run_dir: Path | None, resume: Path | None, quiet: bool) -> None:
     from awac_tr.collect import ensure_datasets
     from awac_tr.collect.display import CollectDisplay
+    from awac_tr.envs.facts import env_facts
     from awac_tr.training.interrupt import TrainingInterrupted
     from awac_tr.training.loop import train
     from awac_tr.training.run_folder import RunFolder
 
     if run_dir is not None:
         RunFolder.require_new(run_dir)
+    # an unknown task is said before datasets are made for it
+    env_facts(loaded.recipe.env.id, loaded.recipe.env.kwargs)
     with CollectDisplay(quiet=quiet) as display:
         ensure_datasets(loaded.recipe.data.datasets, on_episode=display.on_episode, on_check=display.on_check)
     try:

@@ -95,6 +95,16 @@ def test_mistakes_exit_with_2_and_write_nothing(recipe: Path, tmp_path: Path) ->
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_an_unknown_environment_is_said_before_datasets_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("quickstart", "env.id=dor-binary-v0")
+    assert result.exit_code == 2
+    assert "door-binary-v0" in result.output
+    assert list(tmp_path.rglob("*")) == []
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path, signum: int, code: int) -> None:
     run = tmp_path / "run"
