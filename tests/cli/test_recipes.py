@@ -55,7 +55,7 @@ def test_show_as_json() -> None:
     shown = json.loads(run("show", "door", "--json", "seed=5").stdout)
     assert shown["recipe"]["seed"] == 5
     assert shown["sources"]["seed"] == "override"
-    assert shown["recipe"]["awac"]["value_bounds"] == [None, 0.0]
+    assert shown["recipe"]["awac"]["value_bounds"] == "reward_range"
 
 
 @pytest.mark.parametrize(
