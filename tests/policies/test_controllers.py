@@ -141,7 +141,7 @@ def test_ou_noise_is_clipped_and_centred() -> None:
 
 def test_added_noise_has_the_deviation_asked_for() -> None:
     base = NetworkController(policy(SPECS["normal"]))
-    added = actions(NoisyController(base, 0.2), 3, 1500) - actions(base, 3, 1500)
+    added = actions(NoisyController(base, 0.2), 3, 10_000) - actions(base, 3, 10_000)
     np.testing.assert_allclose(added.std(0), 0.2, rtol=0.05)
 
 
