@@ -26,11 +26,17 @@ def make_run(tmp_path: Path) -> MakeRun:
     """Writes a run folder with invented evaluations."""
 
     def make(
-        name: str, *, recipe: str = "door", seed: int = 0, success: bool = True, every: int = 5000, clone: bool = True
+        name: str,
+        *overrides: str,
+        recipe: str = "door",
+        seed: int = 0,
+        success: bool = True,
+        every: int = 5000,
+        clone: bool = True,
     ) -> Path:
         run = tmp_path / name
         run.mkdir()
-        loaded = load_recipe(recipe, [f"seed={seed}", "online.steps=50000"])
+        loaded = load_recipe(recipe, [f"seed={seed}", "online.steps=50000", *overrides])
         (run / "recipe.yaml").write_text(resolved_yaml(loaded), encoding="utf-8")
         rows = [_row("clone", 0, 0.1 if success else None)] if clone else []
         rows += [
@@ -92,6 +98,14 @@ def test_several_seeds_become_mean_and_band(make_run: MakeRun, tmp_path: Path, f
     band = success.collections[0].get_paths()[0].get_extents()
     assert (band.y0, band.y1) == pytest.approx((0.0, 0.95))
     assert texts(figure) >= {"door (2 runs)", "door-authors"}
+
+
+def test_recipes_of_one_name_that_differ_are_not_averaged(
+    make_run: MakeRun, tmp_path: Path, figures: list[Figure]
+) -> None:
+    plot_runs([make_run("a"), make_run("b", "awac.lmbda=0.1", seed=1)], tmp_path / "out.png")
+    assert texts(figures[0]) >= {"a", "b"}
+    assert not figures[0].axes[0].collections
 
 
 def test_runs_evaluated_at_other_times_meet_where_both_were(

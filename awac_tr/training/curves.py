@@ -51,6 +51,7 @@ class _Curve:
     """Evaluations of a run.
 
     Attributes:
+        run: name of its folder.
         recipe: what was run.
         updates: [n] gradient steps.
         steps: [n] environment steps.
@@ -58,6 +59,7 @@ class _Curve:
         clone: measure -> value of the clone that made the data.
     """
 
+    run: str
     recipe: Recipe
     updates: NDArray[np.int64]
     steps: NDArray[np.int64]
@@ -68,8 +70,8 @@ class _Curve:
 def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | None = None) -> Path:
     """Draw runs into one figure: success above, return below.
 
-    One run shows all success measures, the chosen one bold. Of several, each recipe is one line, the mean of its runs,
-    and a band from the smallest to the largest.
+    One run shows all success measures, the chosen one bold. Of several, runs that differ in their seed
+    only are one line, their mean, and a band from the smallest to the largest.
 
     Args:
         runs: run folders.
@@ -110,6 +112,7 @@ def _read(run: Path) -> _Curve:
     names = measure_names(rows)
     clone = next((row for row in rows if row["event"] == "eval" and row["phase"] == "clone"), {})
     return _Curve(
+        run=run.resolve().name,
         recipe=load_recipe(run / "recipe.yaml").recipe,
         updates=np.array([row["update"] for row in evaluated]),
         steps=np.array([row["env_step"] for row in evaluated]),
@@ -156,23 +159,32 @@ def _one_run(axis: Axes, curve: _Curve, name: str) -> None:
 
 
 def _many_runs(axis: Axes, curves: Sequence[_Curve], name: str) -> None:
-    groups: dict[str, list[_Curve]] = {}
-    for curve in curves:
-        groups.setdefault(curve.recipe.name, []).append(curve)
     ends = []
-    for number, (recipe, group) in enumerate(groups.items()):
+    for number, (name_of_group, group) in enumerate(_groups(curves)):
         colour = _COLOURS[number % len(_COLOURS)]
         x, values = _aligned(group, name)
         mean = values.mean(0)
         if len(group) > 1:
             axis.fill_between(x, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
         axis.plot(x, mean, color=colour, lw=2.0, marker="o", ms=2.5)
-        label = recipe if len(group) == 1 else f"{recipe} ({len(group)} runs)"
+        label = name_of_group if len(group) == 1 else f"{name_of_group} ({len(group)} runs)"
         ends.append((float(mean[-1]), label, colour, False))
     clones = [curve.clone[name] for curve in curves if name in curve.clone]
     if clones:
         _clone_line(axis, float(np.mean(clones)))
     _label_ends(axis, float(max(curve.updates[-1] for curve in curves)), ends)
+
+
+def _groups(curves: Sequence[_Curve]) -> list[tuple[str, list[_Curve]]]:
+    """Runs that differ in their seed only, named by recipe, or by folder where recipes share a name."""
+    alike: dict[str, list[_Curve]] = {}
+    for curve in curves:
+        alike.setdefault(curve.recipe.model_copy(update={"seed": 0}).model_dump_json(), []).append(curve)
+    names = [group[0].recipe.name for group in alike.values()]
+    return [
+        (name if names.count(name) == 1 else group[0].run, group)
+        for name, group in zip(names, alike.values(), strict=True)
+    ]
 
 
 def _aligned(group: Sequence[_Curve], name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -225,8 +237,8 @@ def _finish(axes: Sequence[Axes], curves: Sequence[_Curve]) -> None:
     stepped = first.online.steps > 0 and ratio > 0 and same
     if stepped:
         _step_axis(axes[0], border, ratio)
-    names = {curve.recipe.name for curve in curves}
-    title = (first.name if len(names) == 1 else f"{len(names)} recipes") + f" on {first.env.id}"
+    count = len(_groups(curves))
+    title = (first.name if count == 1 else f"{count} recipes") + f" on {first.env.id}"
     axes[0].set_title(title, loc="left", weight="bold", pad=16 if stepped else 8)
 
 
