@@ -252,7 +252,7 @@ def test_missing_datasets_are_made_from_their_cards_parents_first(caplog: pytest
     assert [path.stat().st_mtime_ns for path in paths] == modified
 
 
-def test_a_dataset_that_is_not_what_its_card_says_is_refused() -> None:
+def test_a_dataset_that_is_not_what_its_card_says_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     card("play", source="random", n=2)
     path = ensure_datasets(["play"])[0]
     card("play", source="random", n=2, hash=hashes(path))
@@ -260,6 +260,10 @@ def test_a_dataset_that_is_not_what_its_card_says_is_refused() -> None:
     card("play", source="random", n=2, hash="sha256:" + 64 * "0")
     with pytest.raises(DatasetError, match="its card says sha256:0000"):
         ensure_datasets(["play"])
+    card("play", source="random", n=5)
+    with caplog.at_level("WARNING", "awac_tr"):
+        ensure_datasets(["play"])
+    assert "not as its card says: episodes 2, not 5" in caplog.text
     card("play", source="random", n=2, env="door-binary-v0")
     with pytest.raises(DatasetError, match="is of Pendulum-v1"):
         ensure_datasets(["play"])

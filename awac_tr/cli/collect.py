@@ -148,25 +148,27 @@ def _plan(
     from awac_tr.collect import plan
 
     noise = {name: rest.pop(name) for name in ("theta", "sigma", "action_noise", "label")}
-    state = rest.pop("record_state")
+    state, horizon = rest.pop("record_state"), rest.pop("horizon")
+    env = _env_of(policy) if env_id is None else {"env_id": env_id}
     return plan(
         source,
-        env_id=env_id or _env_of(policy),
         policy=policy,
         mode=None if sample is None else "sample" if sample else "mean",
         options={**_nested(settings), **{name: value for name, value in noise.items() if value is not None}},
         record_state=True if state is None else state,
+        **{**env, **({} if horizon is None else {"horizon": horizon})},
         **rest,
     )
 
 
-def _env_of(policy: Path | None) -> str:
-    """A checkpoint knows its environment; arrays do not."""
+def _env_of(policy: Path | None) -> dict[str, Any]:
+    """Where a checkpoint belongs; arrays do not know."""
     if policy is None or policy.suffix == ".npz":
-        return "door-binary-v0"
+        return {"env_id": "door-binary-v0"}
     from awac_tr.policies.checkpoint import read_checkpoint
 
-    return str(read_checkpoint(policy)["env"]["id"])
+    env = read_checkpoint(policy)["env"]
+    return {"env_id": env["id"], "env_kwargs": env["kwargs"], "horizon": env["horizon"]}
 
 
 def _nested(settings: Sequence[str]) -> dict[str, Any]:

@@ -161,12 +161,19 @@ def _refuse_other_content(name: str, path: Path) -> None:
         return
     card = load_card(name)
     with open_dataset(path) as dataset:
-        found, meta = dataset.content_hash, dataset.meta
+        found, meta, episodes = dataset.content_hash, dataset.meta, dataset.episodes
     hint = "it was made otherwise, or by other versions: move it away to have it made again, or name it by its path."
     if (meta.env_id, meta.env_kwargs) != (card.env, card.env_kwargs):
         raise DatasetError(
             f"{path} is of {meta.env_id} {meta.env_kwargs}, its card says {card.env} {card.env_kwargs}", hint
         )
+    for what, has, said in (
+        ("source", meta.source, card.source),
+        ("seed", meta.seed, card.seed),
+        ("episodes", episodes, card.n),
+    ):
+        if card.source != "import" and has != said:
+            _log.warning("%s is used although it is not as its card says: %s %s, not %s.", path, what, has, said)
     if card.hash is not None and found != card.hash:
         raise DatasetError(f"{path} has content hash {found}, its card says {card.hash}", hint)
 

@@ -60,9 +60,9 @@ def test_a_clone_of_a_named_dataset() -> None:
     assert result.exit_code == 0, result.output
     assert "clone     a.clone.pt" in result.stdout
     assert Path("a.clone.pt").is_file()
-    # the clone names its own environment
-    again = run("--source", "policy", "--policy", "a.clone.pt", "--sample", "--out", "b.hdf5", *SHORT)
-    assert "by a.clone.pt, sampled actions" in again.stdout, again.output
+    # the clone knows its environment and its horizon
+    again = run("--source", "policy", "--policy", "a.clone.pt", "--sample", "--out", "b.hdf5", "--n", "1", "--quiet")
+    assert "1 of door-binary-v0, 10 transitions, by a.clone.pt, sampled actions" in again.stdout, again.output
 
 
 def test_a_card() -> None:
