@@ -102,9 +102,7 @@ def prepare(recipe: Recipe) -> Rig:
         initial_policy=_initial_policy(recipe, facts, clone),
     )
     generator = torch.Generator(device=device).manual_seed(seeds.buffer)
-    buffer = build_buffer(
-        transitions, recipe.buffer.capacity, device=device, generator=generator
-    )
+    buffer = build_buffer(transitions, recipe.buffer.capacity, device=device, generator=generator)
     _log.info("%d transitions of %s in the buffer", len(transitions), ", ".join(path.name for path in datasets))
     return Rig(recipe, facts, bounds, datasets, _hashes(datasets), clone, generator, buffer, learner)
 
