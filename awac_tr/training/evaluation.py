@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ def evaluate_policy(
     seeds = range(seed, seed + episodes)
     source = rollouts(env_id, partial(_same, controller), seeds, kwargs=kwargs, horizon=horizon, workers=workers)
     played: list[Episode] = []
-    with intra_op_threads(1), closing(cast("Generator[Episode]", source)):  # closed early, workers end as well
+    with intra_op_threads(1), closing(source):  # closed early, workers end as well
         for episode in source:
             played.append(episode)
             if check is not None:
