@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # before anything imports torch or numpy, and inherited by every process that a test starts
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", WANDB_MODE="offline", WANDB_SILENT="true", MPLBACKEND="Agg")
@@ -17,6 +18,11 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.", "::1", "localhost")
+
+
+# A shell that starts the tests in the background leaves SIGINT ignored, also in children: Ctrl-C could not be tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
