@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import traceback
-from importlib import import_module
 from typing import Any, Final
 
 import click
 
 from awac_tr import __version__
+from awac_tr.cli.lazy import LazyGroup
 from awac_tr.cli.support import (
     EXIT_FAULT,
     EXIT_INTERRUPTED,
@@ -27,28 +27,8 @@ COMMANDS: Final = ("collect", "data", "train", "eval", "plot", "recipes", "docto
 """In the order of the help text; ``awac_tr/cli/NAME.py`` holds the command as ``command``."""
 
 
-class CommandLine(click.Group):
-    """A group that imports its commands on demand and turns exceptions into messages and exit codes."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, in the order of the help text."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return the command of that name; None where there is none."""
-        if cmd_name not in COMMANDS:
-            return None
-        command = import_module(f"awac_tr.cli.{cmd_name}").command
-        return command if isinstance(command, click.Command) else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with all names, imported or not, as candidates for the closest one."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.NoSuchCommand as error:
-            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx) from error
+class CommandLine(LazyGroup):
+    """Turns exceptions of its commands into messages and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the package's exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted."""
@@ -85,6 +65,7 @@ def _fault(error: Exception) -> click.ClickException:
 
 @click.group(
     cls=CommandLine,
+    modules={name: f"awac_tr.cli.{name}" for name in COMMANDS},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=examples(
         "awac-tr train recipes/quickstart.yaml",
