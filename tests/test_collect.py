@@ -58,7 +58,7 @@ def test_a_collected_file_is_valid_and_says_what_it_is(source: str) -> None:
     assert validate(report.path) == []
     with open_dataset(report.path) as dataset:
         meta = dataset.meta
-        assert (dataset.episodes, dataset.transitions, dataset.content_hash) == (3, 36, report.content_hash)
+        assert (dataset.n_episodes, dataset.n_transitions, dataset.content_hash) == (3, 36, report.content_hash)
         assert [dataset.seed(i) for i in range(3)] == episode_seeds(5, 3)
         assert {"infos/qpos", "infos/qvel", "infos/success"} <= set(dataset.array_names)
     assert (meta.env_id, meta.horizon, meta.source, meta.seed, meta.licence) == (

@@ -161,7 +161,7 @@ def _refuse_other_content(name: str, path: Path) -> None:
         return
     card = load_card(name)
     with open_dataset(path) as dataset:
-        found, meta, episodes = dataset.content_hash, dataset.meta, dataset.episodes
+        found, meta, episodes = dataset.content_hash, dataset.meta, dataset.n_episodes
     hint = "it was made otherwise, or by other versions: move it away to have it made again, or name it by its path."
     if (meta.env_id, meta.env_kwargs) != (card.env, card.env_kwargs):
         raise DatasetError(

@@ -65,11 +65,11 @@ def _refuse_other_sizes(datasets: Sequence[Dataset]) -> None:
 
 
 def _read(datasets: Sequence[Dataset], env: EnvFacts | None, action_margin: float) -> TensorDict:
-    total = sum(dataset.transitions for dataset in datasets)
+    total = sum(dataset.n_transitions for dataset in datasets)
     arrays = {name: np.empty((total, *datasets[0].shape(name)[1:]), dtype=kind) for name, kind in ARRAYS.items()}
     start = 0
     for dataset in datasets:
-        stop = start + dataset.transitions
+        stop = start + dataset.n_transitions
         part = {name: array[start:stop] for name, array in arrays.items()}
         scan(dataset, env=env, out=part)
         part["timeouts"][-1] |= not part["terminals"][-1]

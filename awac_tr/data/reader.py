@@ -91,7 +91,7 @@ class Dataset:
         self._file.close()
 
     @property
-    def transitions(self) -> int:
+    def n_transitions(self) -> int:
         """Rows, N."""
         return int(self._arrays["observations"].shape[0])
 
@@ -149,14 +149,24 @@ class Dataset:
     def episode_bounds(self) -> Array:
         """First row and row after the last of every episode, [E, 2] int64; a last one without an end is included."""
         ends = np.flatnonzero(self.rows("terminals") | self.rows("timeouts")) + 1
-        if not len(ends) or ends[-1] != self.transitions:
-            ends = np.append(ends, self.transitions)
+        if not len(ends) or ends[-1] != self.n_transitions:
+            ends = np.append(ends, self.n_transitions)
         return np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1).astype(np.int64)
 
     @property
-    def episodes(self) -> int:
+    def n_episodes(self) -> int:
         """Number of episodes, E."""
         return len(self.episode_bounds)
+
+    @property
+    def transitions(self) -> int:
+        """As :attr:`n_transitions`."""
+        return self.n_transitions
+
+    @property
+    def episodes(self) -> int:
+        """As :attr:`n_episodes`."""
+        return self.n_episodes
 
     def seed(self, index: int) -> int:
         """Seed an episode was reset with; -1 where the file does not know."""
@@ -169,16 +179,16 @@ class Dataset:
         """One episode with its infos.
 
         Args:
-            index: 0 to ``episodes`` - 1, or negative from the end.
+            index: 0 to ``n_episodes`` - 1, or negative from the end.
 
         Raises:
             DatasetError: there is no such episode.
         """
         from awac_tr.envs.rollout import Episode
 
-        if not -self.episodes <= index < self.episodes:
-            raise DatasetError(f"dataset {self.path} has {self.episodes} episodes, none of number {index}")
-        index %= self.episodes
+        if not -self.n_episodes <= index < self.n_episodes:
+            raise DatasetError(f"dataset {self.path} has {self.n_episodes} episodes, none of number {index}")
+        index %= self.n_episodes
         start, stop = (int(row) for row in self.episode_bounds[index])
         infos = [name for name in self._arrays if name.startswith(INFOS + "/")]
         return Episode(

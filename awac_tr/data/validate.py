@@ -109,10 +109,10 @@ def _count_findings(dataset: Dataset) -> list[Finding]:
     if not dataset.ours:
         return []
     noted = {name: dataset.attributes.get(name) for name in ("n_transitions", "n_episodes")}
-    counted = {"n_transitions": dataset.transitions, "n_episodes": dataset.episodes}
+    counted = {"n_transitions": dataset.n_transitions, "n_episodes": dataset.n_episodes}
     for name in dataset.array_names:
         if name.startswith(EPISODES + "/"):
-            noted[name], counted[name] = (dataset.shape(name) or (None,))[0], dataset.episodes
+            noted[name], counted[name] = (dataset.shape(name) or (None,))[0], dataset.n_episodes
     return [
         Finding("error", "count", name, f"says {noted[name]}, the file has {counted[name]}", _CHANGED)
         for name in counted

@@ -48,7 +48,7 @@ def test_what_was_written_is_read(tmp_path: Path, make_episode: Any, make_meta: 
     with open_dataset(path) as dataset:
         assert dataset.meta == about
         assert dataset.content_hash == dataset.compute_hash() == digest
-        assert (dataset.transitions, dataset.episodes) == (14, 3)
+        assert (dataset.n_transitions, dataset.n_episodes) == (14, 3)
         assert dataset.episode_bounds.tolist() == [[0, 4], [4, 13], [13, 14]]
         assert dataset.rows("episodes/init")[:, 0, 0].tolist() == [5, 6, 7]
         for index, episode in enumerate(episodes):
@@ -147,7 +147,7 @@ def test_two_writers_of_one_file(tmp_path: Path, make_episode: Any, make_meta: A
         writer.append(make_episode(2))
         writer.finish()
     with open_dataset(path) as dataset:
-        assert dataset.episodes == 2
+        assert dataset.n_episodes == 2
 
 
 def test_what_a_killed_writer_left_is_replaced(
