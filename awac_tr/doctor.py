@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["Check", "Level", "examine", "usable"]
+__all__ = ["Check", "Level", "cpu_flags", "examine", "usable", "usable_cores"]
 
 Level = Literal["ok", "note", "warning", "broken"]
 
@@ -247,7 +247,7 @@ def _gpu() -> Iterator[Check]:
 def _processor() -> Iterator[Check]:
     import torch
 
-    flags = _cpu_flags()
+    flags = cpu_flags()
     features = {
         "AVX2": "avx2",
         "AVX-512": "avx512f",
@@ -260,7 +260,7 @@ def _processor() -> Iterator[Check]:
     )
     if not flags & {"avx512_bf16", "amx_bf16"}:
         yield Check("bfloat16", "note", "not in this processor: precision: bf16 would be slower than fp32 here")
-    cores, threads = _cores(), torch.get_num_threads()
+    cores, threads = usable_cores(), torch.get_num_threads()
     text = f"{cores} usable of {os.cpu_count()}; intra-op threads of torch: {threads}"
     if threads > cores:
         yield Check("cores", "warning", text, f"set OMP_NUM_THREADS={cores}, or the recipe key threads: {cores}")
@@ -268,7 +268,8 @@ def _processor() -> Iterator[Check]:
         yield Check("cores", "ok", text)
 
 
-def _cpu_flags() -> set[str]:
+def cpu_flags() -> set[str]:
+    """Feature flags of the processor as Linux names them; empty where nobody says."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -276,7 +277,7 @@ def _cpu_flags() -> set[str]:
     return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores this process may use: the affinity mask, and the quota of the container it is in."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

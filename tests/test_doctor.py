@@ -156,7 +156,7 @@ def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: {"avx2"})
     checks = found("_processor")
     assert checks["CPU features"].finding.startswith("AVX2 yes, AVX-512 no")
     assert checks["bfloat16"].level == "note"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from awac_tr.recipes.schema import EnvSection, Recipe
 
-__all__ = ["Rig", "clone_path", "prepare"]
+__all__ = ["Rig", "action_margin", "clone_path", "device_of", "prepare", "task_of"]
 
 _log = logging.getLogger(__name__)
 _SQUASHED_MARGIN: Final = 1e-3
@@ -84,10 +84,10 @@ def prepare(recipe: Recipe) -> Rig:
     Raises:
         AwacError: the environment, a dataset or the recipe cannot be used; nothing has been written.
     """
-    facts, bounds = _task(recipe.env)
+    facts, bounds = task_of(recipe.env)
     datasets = [dataset_path(name) for name in recipe.data.datasets]
-    transitions = load_transitions(datasets, env=facts, action_margin=_margin(recipe))
-    device = _device(recipe.device)
+    transitions = load_transitions(datasets, env=facts, action_margin=action_margin(recipe))
+    device = device_of(recipe.device)
     seeds = Seeds.of(recipe.seed)
     seed_everything(seeds.learner)
     clone = _find_clone(datasets)
@@ -112,7 +112,12 @@ def _find_clone(datasets: Sequence[Path]) -> Path | None:
     return found[0] if found else None
 
 
-def _task(section: EnvSection) -> tuple[EnvFacts, tuple[Tensor, Tensor]]:
+def task_of(section: EnvSection) -> tuple[EnvFacts, tuple[Tensor, Tensor]]:
+    """Facts of an environment, ``horizon`` as the recipe wants it, and its action bounds (low, high).
+
+    Raises:
+        EnvError: there is no such environment.
+    """
     facts = env_facts(section.id, section.kwargs)
     env = make_torchrl_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
     try:
@@ -122,14 +127,19 @@ def _task(section: EnvSection) -> tuple[EnvFacts, tuple[Tensor, Tensor]]:
     return dataclasses.replace(facts, horizon=section.horizon or facts.horizon), bounds
 
 
-def _margin(recipe: Recipe) -> float:
+def action_margin(recipe: Recipe) -> float:
     """How far actions are pulled inside their bounds; a squashed Gaussian has no density at them."""
     if recipe.data.action_margin is not None:
         return recipe.data.action_margin
     return _SQUASHED_MARGIN if recipe.policy.distribution == "tanh_normal" else 0.0
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device that a recipe means.
+
+    Raises:
+        RecipeError: it is none, or not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
