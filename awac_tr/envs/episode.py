@@ -13,9 +13,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from awac_tr.envs.adroit import AdroitBinaryEnv
 from awac_tr.envs.guard import Guarded
 from awac_tr.envs.make import horizon_of
+from awac_tr.envs.state import pose_of
 from awac_tr.errors import EnvError
 
 __all__ = ["Controller", "Episode", "OnFrame", "episode_seeds", "rollout"]
@@ -147,7 +147,7 @@ class _Recorder:
         """Execute an action [a]; the next observation [o]."""
         row, executed = self._length, self._executed(action)
         if self._record_state:
-            self._states.append(_pose(self._env))
+            self._states.append(pose_of(self._env))
         observation, reward, self._terminated, truncated, info = self._env.step(executed)
         self._actions[row], self._rewards[row], self._observations[row + 1] = executed, reward, observation
         if "success" in info:
@@ -196,13 +196,3 @@ def _bounds(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float32], NDArray[
     if not isinstance(space, spaces.Box):
         raise EnvError(f"the actions of {env} are {space}", "Vectors of numbers are needed.")
     return space.low.astype(np.float32), space.high.astype(np.float32)
-
-
-def _pose(env: Guarded) -> dict[str, NDArray[np.float64]]:
-    """What a picture of this moment needs: qpos, qvel and, of our environments, what the reset drew."""
-    base: Any = env.unwrapped
-    if isinstance(base, AdroitBinaryEnv):
-        return base.get_pose()
-    if not hasattr(getattr(base, "data", None), "qpos"):
-        raise EnvError(f"{env.name} has no MuJoCo state to record")
-    return {"qpos": base.data.qpos.copy(), "qvel": base.data.qvel.copy()}
