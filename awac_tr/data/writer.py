@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 import h5py
 import numpy as np
 
-from awac_tr.data.checks import episode_findings
+from awac_tr.data.checks import RowCheck, episode_findings
+from awac_tr.data.columns import Columns
 from awac_tr.data.findings import errors_of
-from awac_tr.data.format import ARRAYS, EPISODES, HASH_ATTRIBUTE, INFOS, SEEDS, chunk_rows
-from awac_tr.data.hashing import ArrayHash, content_hash
+from awac_tr.data.format import ARRAYS, EPISODES, INFOS, SEEDS
+from awac_tr.data.hashing import content_hash
 from awac_tr.data.hdf5 import write_attributes
 from awac_tr.data.meta import DatasetMeta, meta_to_attributes
 from awac_tr.data.sink import Sink
@@ -58,8 +59,8 @@ class DatasetWriter:
         self._attributes = meta_to_attributes(meta)
         self._sink: Sink | None = None
         self._file: h5py.File | None = None
-        self._arrays: dict[str, h5py.Dataset] = {}
-        self._hashes: dict[str, ArrayHash] = {}
+        self._columns: Columns | None = None
+        self._check = RowCheck(meta)
         self._refuse_existing()
 
     @property
@@ -82,6 +83,7 @@ class DatasetWriter:
         try:
             self._file = h5py.File(self._sink, "w", libver=("v110", "v110"))
             write_attributes(self._file, {**self._attributes, "complete": False})
+            self._columns = Columns(self._file)
             self._check_disk()
         except BaseException:
             self.abort()
@@ -92,7 +94,7 @@ class DatasetWriter:
         self.abort()
 
     def append(self, episode: Episode, *, per_episode: Mapping[str, Rows] | None = None) -> None:
-        """Add one whole episode and hand it to the operating system.
+        """Add one whole episode. What fills no chunk waits in memory for the next ones.
 
         Args:
             episode: the episode.
@@ -101,28 +103,49 @@ class DatasetWriter:
         Raises:
             DatasetError: the episode would not pass validation, does not fit those before it, or the disk is full.
         """
-        file = self._opened()
+        columns = self._opened()
         errors = errors_of(episode_findings(episode, self.meta))
         if errors:
             text = "; ".join(f"{finding.where}: {finding.message}" for finding in errors)
             raise DatasetError(f"episode {self.episodes} (seed {episode.seed}) cannot be stored: {text}")
         arrays = self._rows_of(episode, per_episode or {})
-        if not self._arrays:
-            for name, rows in arrays.items():
-                self._create(file, name, rows)
-        self._refuse_other_shapes(arrays)
-        for name, rows in arrays.items():
-            self._extend(name, rows)
+        differing = columns.differing(arrays)
+        if differing:
+            raise DatasetError(f"episode {self.episodes} differs from those before it in {', '.join(differing)}")
+        columns.append(arrays)
         self.transitions += len(episode.rewards)
         self.episodes += 1
-        file.flush()
         self._check_disk()
 
-    def _opened(self) -> h5py.File:
-        if self._file is None:
+    def extend(self, arrays: Mapping[str, Rows]) -> None:
+        """Add rows as they lie in other files, in blocks that may begin and end within an episode.
+
+        Blocks of rows (the six arrays and ``infos/...``) and blocks of episodes (``episodes/...``) come in any turn;
+        :meth:`finish` asks for one row of the latter an episode. Each of the two always has the same arrays.
+
+        Args:
+            arrays: name as on disk -> rows [n, ...], either all of the one kind or all of the other.
+
+        Raises:
+            DatasetError: the rows would not pass validation, or the disk is full.
+        """
+        columns = self._opened()
+        if "rewards" in arrays:
+            self._check.feed(arrays)
+            errors = [finding for finding in errors_of(self._check.findings()) if finding.code != "open-end"]
+            if errors:
+                text = "; ".join(f"{finding.where}: {finding.message}" for finding in errors)
+                raise DatasetError(f"{self.path} cannot be written: {text}", "awac-tr data validate tells more.")
+            self.transitions += len(arrays["rewards"])
+            self.episodes += int((arrays["terminals"] | arrays["timeouts"]).sum())
+        columns.append(arrays)
+        self._check_disk()
+
+    def _opened(self) -> Columns:
+        if self._columns is None:
             hint = "Use the writer in a with block, and not after finish()."
             raise DatasetError(f"{self.path} is not being written", hint)
-        return self._file
+        return self._columns
 
     @staticmethod
     def _rows_of(episode: Episode, per_episode: Mapping[str, Rows]) -> dict[str, Rows]:
@@ -131,27 +154,6 @@ class DatasetWriter:
         seeds = {SEEDS: np.asarray([episode.seed], dtype="<i8")}
         once = {f"{EPISODES}/{name}": np.asarray(value)[np.newaxis] for name, value in sorted(per_episode.items())}
         return arrays | infos | seeds | once
-
-    def _create(self, file: h5py.File, name: str, rows: Rows) -> None:
-        kind, shape = rows.dtype.newbyteorder("<"), rows.shape[1:]
-        chunks = (chunk_rows(kind.itemsize * int(np.prod(shape))), *shape)
-        self._arrays[name] = file.create_dataset(
-            name, shape=(0, *shape), maxshape=(None, *shape), chunks=chunks, dtype=kind, track_times=False
-        )
-        self._hashes[name] = ArrayHash(kind.str, shape)
-
-    def _refuse_other_shapes(self, arrays: dict[str, Rows]) -> None:
-        expected = {name: (digest.dtype, digest.row_shape) for name, digest in self._hashes.items()}
-        found = {name: (rows.dtype.newbyteorder("<").str, rows.shape[1:]) for name, rows in arrays.items()}
-        if found != expected:
-            names = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-            raise DatasetError(f"episode {self.episodes} differs from those before it in {', '.join(names)}")
-
-    def _extend(self, name: str, rows: Rows) -> None:
-        array, start = self._arrays[name], self._hashes[name].rows
-        array.resize(start + len(rows), axis=0)
-        array[start:] = rows
-        self._hashes[name].update(rows)
 
     def _check_disk(self) -> None:
         error = self._sink.error if self._sink is not None else None
@@ -171,12 +173,12 @@ class DatasetWriter:
         Raises:
             DatasetError: no episode was written, or the disk is full.
         """
-        file = self._opened()
-        if not self.episodes:
+        columns, file = self._opened(), self._file
+        if not self.episodes or file is None:
             raise DatasetError(f"no episode was written to {self.path}")
-        digest = content_hash({name: part.line(name) for name, part in self._hashes.items()})
-        for name, array in self._arrays.items():
-            write_attributes(array, {HASH_ATTRIBUTE: self._hashes[name].hexdigest()})
+        self._refuse_half(columns)
+        columns.finish()
+        digest = content_hash(columns.lines())
         created = datetime.now(UTC).isoformat(timespec="seconds")
         counts = {"n_transitions": self.transitions, "n_episodes": self.episodes}
         write_attributes(file, {**counts, "created": created, "content_hash": digest, "complete": True})
@@ -184,8 +186,21 @@ class DatasetWriter:
         self._publish()
         return digest
 
+    def _refuse_half(self, columns: Columns) -> None:
+        """Blocks may end anywhere, files may not."""
+        errors = errors_of(self._check.findings())
+        wanted = {name: self.episodes if name.startswith(EPISODES) else self.transitions for name in columns.rows()}
+        wrong = [
+            f"{name} has {rows} rows, not {wanted[name]}"
+            for name, rows in columns.rows().items()
+            if rows != wanted[name]
+        ]
+        if errors or wrong:
+            text = "; ".join([*(finding.message for finding in errors), *wrong])
+            raise DatasetError(f"{self.path} cannot be finished: {text}")
+
     def _close_file(self) -> None:
-        file, self._file, self._arrays = self._file, None, {}
+        file, self._file, self._columns = self._file, None, None
         if file is not None:
             file.close()
 

@@ -1,0 +1,121 @@
+"""The arrays of a file that is being written: rows arrive in pieces of any size and leave in whole chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from awac_tr.data.format import HASH_ATTRIBUTE, chunk_rows
+from awac_tr.data.hashing import ArrayHash, canonical
+from awac_tr.data.hdf5 import write_attributes
+
+__all__ = ["Column", "Columns"]
+
+Rows = np.ndarray[Any, Any]
+
+
+class Column:
+    """One array: hashed as its rows come, written chunk by chunk, past HDF5's cache.
+
+    Args:
+        file: open for writing.
+        name: of the array.
+        dtype: of its rows.
+        row_shape: shape of a row.
+    """
+
+    def __init__(self, file: h5py.File, name: str, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> None:
+        kind = dtype.newbyteorder("<")
+        self.hash = ArrayHash(kind.str, row_shape)
+        self._chunk = chunk_rows(kind.itemsize * math.prod(row_shape))
+        self._array = file.create_dataset(
+            name,
+            shape=(0, *row_shape),
+            maxshape=(None, *row_shape),
+            chunks=(self._chunk, *row_shape),
+            dtype=kind,
+            track_times=False,
+        )
+        self._stage = np.zeros((self._chunk, *row_shape), dtype=kind)
+        self._staged = self._written = 0
+
+    def append(self, rows: Rows) -> None:
+        """Add rows [n, ...]; at most one chunk of them waits in memory for the next ones."""
+        rows = canonical(rows)
+        self.hash.update(rows)
+        start = 0
+        if self._staged:
+            start = min(self._chunk - self._staged, len(rows))
+            self._keep(rows[:start])
+            if self._staged == self._chunk:
+                self._write(self._stage)
+                self._staged = 0
+        whole = start + (len(rows) - start) // self._chunk * self._chunk
+        self._write(rows[start:whole])
+        self._keep(rows[whole:])
+
+    def _keep(self, rows: Rows) -> None:
+        self._stage[self._staged : self._staged + len(rows)] = rows
+        self._staged += len(rows)
+
+    def _write(self, rows: Rows) -> None:
+        """Whole chunks, straight into the file."""
+        if len(rows):
+            self._array.resize(self._written + len(rows), axis=0)
+        for start in range(0, len(rows), self._chunk):
+            offset = (self._written + start, *(0 for _ in rows.shape[1:]))
+            self._array.id.write_direct_chunk(offset, rows[start : start + self._chunk])
+        self._written += len(rows)
+
+    def finish(self) -> None:
+        """Write what waits, and the hash of it all."""
+        if self._staged:
+            self._array.resize(self._written + self._staged, axis=0)
+            self._array[self._written :] = self._stage[: self._staged]
+        write_attributes(self._array, {HASH_ATTRIBUTE: self.hash.hexdigest()})
+
+
+class Columns:
+    """The arrays of one file by name, all declared by the first rows that come.
+
+    Args:
+        file: open for writing.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._columns: dict[str, Column] = {}
+
+    def differing(self, arrays: Mapping[str, Rows]) -> list[str]:
+        """Names of arrays that are missing, new, or of another type or row shape than before; none at first."""
+        if not self._columns:
+            return []
+        known = {name: (column.hash.dtype, column.hash.row_shape) for name, column in self._columns.items()}
+        found = {name: (rows.dtype.newbyteorder("<").str, rows.shape[1:]) for name, rows in arrays.items()}
+        if found == known:
+            return []
+        return sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
+
+    def append(self, arrays: Mapping[str, Rows]) -> None:
+        """Add rows to each of the arrays; those that are new to the file are made."""
+        for name, rows in arrays.items():
+            if name not in self._columns:
+                self._columns[name] = Column(self._file, name, rows.dtype, rows.shape[1:])
+            self._columns[name].append(rows)
+
+    def rows(self) -> dict[str, int]:
+        """Array name -> its rows so far."""
+        return {name: column.hash.rows for name, column in self._columns.items()}
+
+    def lines(self) -> dict[str, str]:
+        """Array name -> its line of the content hash."""
+        return {name: column.hash.line(name) for name, column in self._columns.items()}
+
+    def finish(self) -> None:
+        """Write what waits, and the hashes."""
+        for column in self._columns.values():
+            column.finish()
