@@ -7,15 +7,13 @@ copy, and none touches torch's global random stream.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from awac_tr.errors import CheckpointError
-from awac_tr.keys import OBSERVATION
+from awac_tr.policies.acting import RowPolicy
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.policies.experts import ExpertController, load_expert
 from awac_tr.policies.noise import OUController, RandomController, action_generator
@@ -47,48 +45,38 @@ class _Acting(Protocol):
 
 
 class NetworkController:
-    """Acts by a policy module of ours, at little more than the cost of the bare network.
+    """Acts by a policy of ours, at little more than the cost of its matrix products.
 
-    The TensorDict layer is left out: the modules are called one after the other on plain tensors, and the noise is
-    numpy's. The module is used as it is, not copied: parameters that change later are seen.
+    The noise is numpy's. A module is used as it is, not copied: parameters that change are seen from the next episode
+    on. Pickled, it is a copy, and holds no modules.
 
     Args:
-        module: keys ``observation`` -> ``loc``, ``scale`` -> ``action``, as ``build_policy`` makes it; on the CPU.
+        policy: a module as ``build_policy`` makes it, on any device, or its weights as they stood.
         mode: ``mean``: the distribution's deterministic action; ``sample``: ``loc + scale * N(0, 1)``, squashed where
             the distribution squashes.
     """
 
-    def __init__(self, module: ProbabilisticTensorDictSequential, mode: Mode = "mean") -> None:
-        self.module = module
+    def __init__(self, policy: ProbabilisticTensorDictSequential | RowPolicy, mode: Mode = "mean") -> None:
         self.mode = mode
-        parts = list(module.module)
-        self._steps = [(part.module, list(part.in_keys), list(part.out_keys)) for part in parts[:-1]]
-        self._squash = _squash_range(parts[-1])
-        self._generator = action_generator(0)
+        self._policy = policy
+        self.reset(0)
+
+    def __reduce__(self) -> tuple[type[NetworkController], tuple[RowPolicy, Mode]]:
+        return NetworkController, (self._read(), self.mode)
 
     def reset(self, seed: int) -> None:
         """Start an episode: the same seed gives the same noise."""
         self._generator = action_generator(seed)
+        self._rows = self._read()
 
-    @torch.inference_mode()
     def act(self, observation: Array) -> Array:
         """The action for one observation [observation_size] float32; [action_size] float32, not clipped."""
-        loc, scale = self.parameters_of(torch.from_numpy(observation)[None])
-        action: Array = loc.numpy()[0]
-        if self.mode == "sample":
-            action = action + scale.numpy()[0] * self._generator.standard_normal(len(action), dtype=np.float32)
-        if self._squash is not None:
-            middle, half = self._squash
-            action = middle + half * np.tanh(action)
-        return action
+        if self.mode == "mean":
+            return self._rows.act(observation)
+        return self._rows.act(observation, self._generator.standard_normal(self._rows.action_size, dtype=np.float32))
 
-    def parameters_of(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """``loc`` and ``scale``, both [B, action_size], for observations [B, observation_size]."""
-        values: dict[Any, Tensor] = {OBSERVATION: observation}
-        for module, in_keys, out_keys in self._steps:
-            out = module(*[values[key] for key in in_keys])
-            values.update(zip(out_keys, out if isinstance(out, tuple) else (out,), strict=True))
-        return values["loc"], values["scale"]
+    def _read(self) -> RowPolicy:
+        return self._policy if isinstance(self._policy, RowPolicy) else RowPolicy.of(self._policy)
 
 
 class NoisyController:
@@ -148,15 +136,3 @@ def _require_sizes(path: Path, expert: ExpertController, env: EnvFacts) -> None:
             f"{env.id} has {env.observation_size} and {env.action_size}",
             "it belongs to another task: name its environment with --env.",
         )
-
-
-def _squash_range(probabilistic: Any) -> tuple[Array, Array] | None:
-    """Middle and half of the range of a tanh-squashed distribution; None where the density is not squashed."""
-    from torchrl.modules import TanhNormal
-
-    if not issubclass(probabilistic.distribution_class, TanhNormal):
-        return None
-    kwargs = probabilistic.distribution_kwargs
-    low = torch.as_tensor(kwargs.get("low", -1.0), dtype=torch.float32).cpu().numpy()
-    high = torch.as_tensor(kwargs.get("high", 1.0), dtype=torch.float32).cpu().numpy()
-    return (high + low) / 2, (high - low) / 2
