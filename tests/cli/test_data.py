@@ -61,10 +61,13 @@ def test_info_for_programs_by_name(dataset: Path) -> None:
     assert (info["transitions"], info["episodes"], info["timeouts"], info["terminals"]) == (4, 1, 1, 0)
     assert info["meta"]["seed"] == 7
     assert info["versions"]["mujoco"]
-    assert info["measures"]["return"] == {"mean": 6, "std": 0, "min": 6, "max": 6}
+    assert info["measures"]["return"] == {"mean": 6, "std": 0, "min": 6, "median": 6, "max": 6}
     assert info["measures"]["success_share"]["mean"] == 0.25
     rewards = next(array for array in info["arrays"] if array["name"] == "rewards")
-    assert rewards == {"name": "rewards", "dtype": "float32", "shape": [4], "min": 0, "max": 3}
+    assert rewards | {"stored": 0} == {
+        "name": "rewards", "dtype": "float32", "shape": [4], "min": 0, "max": 3, "bytes": 16, "stored": 0,
+        "compression": "none",
+    }  # fmt: skip
     assert info["content_hash"].startswith("sha256:")
 
 
