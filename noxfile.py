@@ -16,6 +16,7 @@ import nox
 ROOT = Path(__file__).parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PEER = ROOT / "tests" / "benchmarks" / "d3rlpy.txt"
 SHARED = ROOT / ".nox" / "shared"
 
 nox.needs_version = ">=2025.5"
@@ -77,6 +78,17 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """The test suite with coverage by branch (not run by default)."""
     run_in_shared_environment(session, "pytest", "--cov", "--cov-branch", "--cov-report=term-missing", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Speed on this machine, beside d3rlpy's AWAC (not run by default); arguments go to ``awac-tr bench``."""
+    session.install(*wanted("-e", "."))
+    # d3rlpy asks for gymnasium 1.0.0, with which this package does not run; its AWAC runs with a later one as well.
+    # The file names all that d3rlpy needs beside the constraints file, so that pip has nothing to resolve.
+    session.install("--no-deps", "-r", str(PEER))
+    recipe = [] if session.posargs and not session.posargs[0].startswith("-") else ["recipes/door.yaml"]
+    session.run("awac-tr", "bench", *recipe, *session.posargs, "--against", "d3rlpy")
 
 
 @nox.session

@@ -23,7 +23,7 @@ from awac_tr.errors import AwacError
 
 __all__ = ["main"]
 
-COMMANDS: Final = ("collect", "data", "train", "eval", "plot", "recipes", "doctor")
+COMMANDS: Final = ("collect", "data", "train", "eval", "plot", "bench", "recipes", "doctor")
 """In the order of the help text; ``awac_tr/cli/NAME.py`` holds the command as ``command``."""
 
 

@@ -1,0 +1,137 @@
+"""Environment steps: bare, through our collector, and as part of a whole online round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from awac_tr.bench.clock import Rate, Task, in_turns, settle
+from awac_tr.envs.make import make_env
+from awac_tr.training.collection import OnlineCollector
+
+if TYPE_CHECKING:
+    from awac_tr.bench.subject import Bench, Subject
+    from awac_tr.recipes.schema import EnvSection
+
+__all__ = ["Round", "online_rounds", "stepping"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """An online round of a recipe, seconds by part, each over several rounds.
+
+    Attributes:
+        steps: environment steps of one round.
+        updates: updates of one round.
+        seconds: part -> seconds in each round: ``steps`` (simulator and policy), ``buffer`` (transitions put in),
+            ``updates`` (with sampling).
+    """
+
+    steps: int
+    updates: int
+    seconds: dict[str, tuple[float, ...]]
+
+    @property
+    def total_seconds(self) -> float:
+        """Of one round, the mean over all.
+
+        Example:
+            >>> Round(10, 10, {"steps": (1.0, 3.0), "updates": (3.0, 3.0)}).total_seconds
+            5.0
+        """
+        return float(sum(np.mean(seconds) for seconds in self.seconds.values()))
+
+    def shares(self) -> dict[str, float]:
+        """Each part's share of the time of all rounds.
+
+        Example:
+            >>> Round(10, 10, {"steps": (1.0,), "updates": (3.0,)}).shares()
+            {'steps': 0.25, 'updates': 0.75}
+        """
+        total = sum(map(sum, self.seconds.values()))
+        return {part: sum(seconds) / total for part, seconds in self.seconds.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """In plain values."""
+        medians = {part: float(np.median(seconds)) for part, seconds in self.seconds.items()}
+        return {"steps": self.steps, "updates": self.updates, "seconds": medians, "shares": self.shares()}
+
+
+def stepping(bench: Bench, subject: Subject, steps: int, blocks: int, tell: Callable[[int], None]) -> tuple[Rate, Rate]:
+    """Environment steps a second with random actions, and through our collector with a subject's policy.
+
+    Args:
+        bench: names the environment.
+        subject: whose policy acts.
+        steps: in a block.
+        blocks: of each, in turns.
+        tell: called with the number of blocks finished.
+
+    Returns:
+        (bare, collector).
+    """
+    section = bench.recipe.env
+    with (
+        closing(OnlineCollector(section, subject.learner.policy, seed=bench.recipe.seed)) as collector,
+        closing(_Bare(section, bench.recipe.seed)) as bare,
+    ):
+        collector.collect(steps)
+        rates = in_turns(
+            {"bare": Task(bare.step, steps), "collector": Task(lambda: collector.collect(steps), 1)}, blocks, tell=tell
+        )
+    return rates["bare"], rates["collector"].scaled(steps)
+
+
+class _Bare:
+    """The environment with uniformly random actions, drawn beforehand, reset where an episode ends."""
+
+    def __init__(self, section: EnvSection, seed: int) -> None:
+        self._env = make_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
+        self._env.action_space.seed(seed)
+        self._actions = [self._env.action_space.sample() for _ in range(64)]
+        self._env.reset(seed=seed)
+        self._steps = 0
+
+    def step(self) -> None:
+        _, _, terminated, truncated, _ = self._env.step(self._actions[self._steps % len(self._actions)])
+        self._steps += 1
+        if terminated or truncated:
+            self._env.reset()
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def online_rounds(bench: Bench, subject: Subject, steps: int, rounds: int, tell: Callable[[int], None]) -> Round:
+    """Rounds of environment steps, kept in the buffer, and the updates they owe, as the training loop makes them.
+
+    Args:
+        bench: the buffer and the recipe.
+        subject: what acts and learns.
+        steps: of one round; the recipe's are usually a thousand, and the shares are the same for fewer.
+        rounds: how many are timed; one more goes before.
+        tell: called with the number of rounds finished.
+    """
+    updates = max(1, round(steps * bench.recipe.online.updates_per_step))
+    seconds: dict[str, list[float]] = {"steps": [], "buffer": [], "updates": []}
+    with closing(OnlineCollector(bench.recipe.env, subject.learner.policy, seed=bench.recipe.seed)) as collector:
+        collector.collect(steps)
+        for number in range(rounds):
+            clock = [time.perf_counter()]
+            transitions = collector.collect(steps)
+            clock.append(time.perf_counter())
+            bench.buffer.extend(transitions)
+            clock.append(time.perf_counter())
+            for _ in range(updates):
+                subject.step()
+            settle(bench.device)
+            clock.append(time.perf_counter())
+            for part, spent in zip(seconds, np.diff(clock), strict=True):
+                seconds[part].append(float(spent))
+            tell(number + 1)
+    return Round(steps, updates, {part: tuple(values) for part, values in seconds.items()})

@@ -1,0 +1,146 @@
+"""Timing that a busy machine does not bend: short blocks of all that is compared, in turns, and their medians."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from awac_tr.training.threads import intra_op_threads
+
+__all__ = ["Rate", "Task", "in_turns", "ratio", "settle"]
+
+_DIGITS: Final = 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to be timed.
+
+    Attributes:
+        step: one unit of work.
+        count: units in a block.
+        threads: intra-op threads while it runs; None: as many as before.
+    """
+
+    step: Callable[[], object]
+    count: int
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often something was done in a second, block by block.
+
+    Attributes:
+        samples: units per second of wall time, one number a block.
+        busy: cores' worth of processor time the process got while it ran: CPU seconds per wall second, median.
+    """
+
+    samples: tuple[float, ...]
+    busy: float = 1.0
+
+    @property
+    def median(self) -> float:
+        """The number that is quoted.
+
+        Example:
+            >>> Rate((1.0, 9.0, 2.0)).median
+            2.0
+        """
+        return statistics.median(self.samples)
+
+    @property
+    def low(self) -> float:
+        """The slowest block."""
+        return min(self.samples)
+
+    @property
+    def high(self) -> float:
+        """The fastest block."""
+        return max(self.samples)
+
+    def scaled(self, factor: float) -> Rate:
+        """The same measurement in another unit.
+
+        Example:
+            >>> Rate((1.0, 2.0)).scaled(10).samples
+            (10.0, 20.0)
+        """
+        return Rate(tuple(sample * factor for sample in self.samples), self.busy)
+
+    def to_json(self) -> dict[str, Any]:
+        """Median, extremes and all blocks, as plain numbers."""
+        numbers = {"median": self.median, "low": self.low, "high": self.high, "busy": self.busy}
+        return {
+            **{name: float(f"{value:.{_DIGITS}g}") for name, value in numbers.items()},
+            "samples": [float(f"{sample:.{_DIGITS}g}") for sample in self.samples],
+        }
+
+
+def ratio(ours: Rate, theirs: Rate) -> float:
+    """How many times faster, as the median over pairs of neighbouring blocks: what slows both down cancels.
+
+    Example:
+        >>> ratio(Rate((4.0, 2.0, 9.0)), Rate((2.0, 1.0, 3.0)))
+        2.0
+    """
+    return statistics.median(mine / other for mine, other in zip(ours.samples, theirs.samples, strict=True))
+
+
+def in_turns(
+    tasks: Mapping[str, Task],
+    blocks: int,
+    *,
+    device: torch.device | str = "cpu",
+    tell: Callable[[int], None] = lambda _: None,
+) -> dict[str, Rate]:
+    """Time tasks, one block of each after the other, again and again.
+
+    Args:
+        tasks: by name; warmed up already.
+        blocks: of each.
+        device: waited for at the end of a block.
+        tell: called with the number of rounds finished.
+
+    Returns:
+        The rate of each, ``blocks`` samples.
+
+    Example:
+        >>> rates = in_turns({"sum": Task(lambda: sum(range(100)), count=10)}, blocks=3)
+        >>> len(rates["sum"].samples)
+        3
+    """
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
+    for block in range(blocks):
+        for name, task in tasks.items():
+            seconds[name].append(_timed(task, torch.device(device)))
+        tell(block + 1)
+    return {
+        name: Rate(
+            tuple(tasks[name].count / wall for wall, _ in pairs),
+            statistics.median(processor / wall for wall, processor in pairs),
+        )
+        for name, pairs in seconds.items()
+    }
+
+
+def _timed(task: Task, device: torch.device) -> tuple[float, float]:
+    """Wall and processor seconds of one block."""
+    with intra_op_threads(task.threads):
+        settle(device)
+        wall, processor = time.perf_counter(), time.process_time()
+        for _ in range(task.count):
+            task.step()
+        settle(device)
+        return time.perf_counter() - wall, time.process_time() - processor
+
+
+def settle(device: torch.device) -> None:
+    """Wait until the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

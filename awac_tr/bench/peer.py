@@ -1,0 +1,142 @@
+"""d3rlpy's AWAC on the recipe's shapes, batch and data, so that both are timed in one process, block by block."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from awac_tr.errors import AwacError
+from awac_tr.keys import ACTION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
+
+if TYPE_CHECKING:
+    from tensordict import TensorDict
+
+    from awac_tr.recipes.schema import Recipe
+
+__all__ = ["PEERS", "PeerTasks", "require_peer"]
+
+PEERS: Final = ("d3rlpy",)
+_HINT: Final = "nox -s bench makes an environment with it and runs this there (its requirements contradict ours)."
+
+
+@dataclass(frozen=True)
+class PeerTasks:
+    """The peer, ready to be timed.
+
+    Attributes:
+        name: of the package.
+        version: of the package.
+        step: sample a batch and update.
+        update: update on one batch, drawn beforehand.
+        notes: in what its work differs from ours.
+    """
+
+    name: str
+    version: str
+    step: Callable[[], object]
+    update: Callable[[], object]
+    notes: tuple[str, ...]
+
+
+def require_peer(name: str, recipe: Recipe) -> None:
+    """Say at once what would only be found out after minutes.
+
+    Raises:
+        AwacError: the package is not installed here, or has nothing to compare with.
+    """
+    if recipe.algorithm != "awac":
+        raise AwacError(f"--against {name} compares AWAC, and the recipe's algorithm is {recipe.algorithm}")
+    if importlib.util.find_spec(name) is None:
+        raise AwacError(f"{name} is not installed here", _HINT)
+
+
+def d3rlpy_tasks(recipe: Recipe, transitions: TensorDict, batch_size: int, device: torch.device) -> PeerTasks:
+    """Build d3rlpy's AWAC with the recipe's sizes and rates, and give it the data.
+
+    Raises:
+        AwacError: it does not import.
+    """
+    with _quietly():
+        d3rlpy = _import()
+        encoder = d3rlpy.models.encoders.VectorEncoderFactory
+        policy, qvalue, section = recipe.policy, recipe.qvalue, recipe.awac
+        config = d3rlpy.algos.AWACConfig(
+            batch_size=batch_size,
+            actor_encoder_factory=encoder(list(policy.hidden_sizes), policy.activation),
+            critic_encoder_factory=encoder(list(qvalue.hidden_sizes), qvalue.activation),
+            n_critics=qvalue.count,
+            n_action_samples=section.value_samples,
+            lam=section.lmbda,
+            gamma=section.gamma,
+            tau=section.tau,
+            actor_learning_rate=section.policy_lr,
+            critic_learning_rate=section.qvalue_lr,
+            compile_graph=device.type == "cuda",
+        )
+        learner = config.create(device=f"{device.type}:{device.index or 0}")
+        dataset = _dataset(d3rlpy, transitions)
+        learner.build_with_dataset(dataset)
+
+    def step() -> object:
+        return learner.update(dataset.sample_transition_batch(batch_size))
+
+    batch = dataset.sample_transition_batch(batch_size)
+    for _ in range(3):
+        step()
+    return PeerTasks("d3rlpy", d3rlpy.__version__, step, lambda: learner.update(batch), _differences(recipe, device))
+
+
+def _import() -> Any:
+    compiled_autograd = torch._dynamo.config.compiled_autograd  # noqa: SLF001  (where torch keeps it)
+    matmul_precision = torch.get_float32_matmul_precision()
+    try:
+        import d3rlpy  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise AwacError(f"d3rlpy is installed, but does not import: {error}", _HINT) from error
+    # where there is a GPU, importing it changes settings of torch that would change our figures
+    torch._dynamo.config.compiled_autograd = compiled_autograd  # noqa: SLF001
+    torch.set_float32_matmul_precision(matmul_precision)
+    return d3rlpy
+
+
+def _dataset(d3rlpy: Any, transitions: TensorDict) -> Any:
+    columns = (OBSERVATION, ACTION, REWARD, TERMINATED, TRUNCATED)
+    observations, actions, rewards, terminals, timeouts = (transitions.get(key).cpu().numpy() for key in columns)
+    return d3rlpy.dataset.MDPDataset(
+        observations,
+        actions,
+        rewards,
+        terminals[:, 0].astype("float32"),
+        timeouts=timeouts[:, 0].astype("float32"),
+        action_space=d3rlpy.ActionSpace.CONTINUOUS,
+        action_size=actions.shape[1],
+    )
+
+
+def _differences(recipe: Recipe, device: torch.device) -> tuple[str, ...]:
+    work = "updates critics and actor in two passes, weights by softmax, bounds no values, standardises no observations"
+    notes = [f"d3rlpy {work}; sizes, batch, learning rates and data are the same"]
+    if device.type == "cpu":
+        notes.append("d3rlpy compiles on GPUs only: on this processor it runs eagerly")
+    if recipe.policy.distribution != "normal" or recipe.policy.std != "independent":
+        notes.append("d3rlpy's AWAC knows Gaussians with one deviation for all states only, the recipe's is another")
+    return tuple(notes)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the announcements that it and gym make on stdout and stderr."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
