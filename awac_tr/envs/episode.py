@@ -18,7 +18,7 @@ from awac_tr.envs.make import horizon_of
 from awac_tr.envs.state import pose_of
 from awac_tr.errors import EnvError
 
-__all__ = ["Controller", "Episode", "OnFrame", "episode_seeds", "rollout"]
+__all__ = ["Controller", "Episode", "OnFrame", "action_bounds", "episode_seeds", "one_torch_thread", "rollout"]
 
 OnFrame = Callable[[NDArray[np.uint8], int, float, "bool | None"], None]
 """Called with image [height, width, 3], steps done, reward of the last step (nan before the first), success or None."""
@@ -96,7 +96,7 @@ def rollout(
             action; the message names environment, seed and step.
     """
     recorder = _Recorder(env, seed, record_state=record_state, on_frame=on_frame)
-    with _one_torch_thread():
+    with one_torch_thread():
         observation = recorder.start()
         controller.reset(seed)
         while not recorder.over:
@@ -105,7 +105,7 @@ def rollout(
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """More threads make a one-row call of a network slower, and its last bits depend on their number."""
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 1
@@ -126,7 +126,7 @@ class _Recorder:
         self, env: gymnasium.Env[Any, Any], seed: int, *, record_state: bool, on_frame: OnFrame | None
     ) -> None:
         self._env = env if isinstance(env, Guarded) else Guarded(env)
-        self._bounds = _bounds(env)
+        self._bounds = action_bounds(env)
         self._seed, self._record_state, self._on_frame = seed, record_state, on_frame
         horizon = horizon_of(env)
         self._observations = np.empty((horizon + 1, *self._env.observation_shape), np.float32)
@@ -191,7 +191,12 @@ class _Recorder:
             self._on_frame(picture, self._length, reward, None if success is None else bool(success))
 
 
-def _bounds(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def action_bounds(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lower and upper bounds of an environment's actions, [a] float32 each.
+
+    Raises:
+        EnvError: its actions are no vectors of numbers.
+    """
     space = env.action_space
     if not isinstance(space, spaces.Box):
         raise EnvError(f"the actions of {env} are {space}", "Vectors of numbers are needed.")

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
+import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import Any
+from concurrent.futures import Future
+from contextlib import closing
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 import gymnasium
 
 from awac_tr.envs.episode import Controller, Episode, OnFrame, episode_seeds, rollout
 from awac_tr.envs.make import make_env
+from awac_tr.envs.workers import Workers, died_is_an_error
 from awac_tr.errors import EnvError
 
-__all__ = ["Controller", "Episode", "OnFrame", "episode_seeds", "rollout", "rollouts"]
+__all__ = ["Batch", "Controller", "Episode", "OnFrame", "RolloutPool", "episode_seeds", "rollout", "rollouts"]
 
 MakeController = Callable[[], Controller]
+T = TypeVar("T")
 
 
 def rollouts(
@@ -53,93 +51,179 @@ def rollouts(
         EnvError: as :func:`make_env` and :func:`rollout`, or a worker process died.
         ValueError: fewer than one worker.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    job = (env_id, dict(kwargs or {}), horizon, make_controller, record_state)
-    if workers == 1 or len(seeds) <= 1:
-        return _here(job, seeds)
-    return _in_processes(job, seeds, min(workers, len(seeds)))
+    pool = RolloutPool(
+        env_id,
+        kwargs=kwargs,
+        horizon=horizon,
+        workers=max(1, min(workers, len(seeds))) if workers > 0 else workers,
+        record_state=record_state,
+    )
+    return _once(pool, make_controller, seeds)
 
 
-_Job = tuple[str, "dict[str, Any]", "int | None", MakeController, bool]
+def _once(pool: RolloutPool, make_controller: MakeController, seeds: Sequence[int]) -> Generator[Episode, None, None]:
+    with closing(pool):
+        yield from pool.play(make_controller, seeds, _whole)
+
+
+def _whole(episode: Episode) -> Episode:
+    return episode
+
+
+class RolloutPool:
+    """Places for episodes of one environment that stay ready between uses: a process takes seconds to start.
+
+    Nothing is made before the first episode is asked for.
+
+    Args:
+        env_id: registered id.
+        kwargs: keyword arguments of the environment.
+        horizon: steps before an episode is cut; None: as registered.
+        workers: spawned processes; 1 runs here, unless ``apart``.
+        record_state: keep the simulator's states, see :func:`rollout`.
+        apart: use a process also for one worker.
+
+    Raises:
+        ValueError: fewer than one worker.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+        horizon: int | None = None,
+        workers: int = 1,
+        record_state: bool = False,
+        apart: bool = False,
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        self._place = (env_id, dict(kwargs or {}), horizon, record_state)
+        self._count = workers
+        self._in_processes = workers > 1 or apart
+        self._workers: Workers | None = None
+        self._stage: _Stage | None = None
+        self._casts = 0
+
+    def play(
+        self, make_controller: MakeController, seeds: Sequence[int], digest: Callable[[Episode], T]
+    ) -> Generator[T, None, None]:
+        """Run one episode per seed; yield what ``digest`` makes of each, in the order of the seeds.
+
+        Args:
+            make_controller: makes the controller, once per process; picklable when processes are used.
+            seeds: one per episode.
+            digest: what is wanted of an episode, computed where it was played; picklable likewise.
+
+        Raises:
+            EnvError: as :func:`rollouts`.
+        """
+        if self._in_processes:
+            # Twice as many episodes under way as workers: nobody waits, and memory does not grow with the seeds.
+            return Batch(self._submissions(make_controller, seeds, digest), ahead=2 * self._count).results()
+        return self._here(make_controller, seeds, digest)
+
+    def start(self, make_controller: MakeController, seeds: Sequence[int], digest: Callable[[Episode], T]) -> Batch[T]:
+        """As :meth:`play`, but all episodes are handed to the processes at once, and this one goes on.
+
+        Raises:
+            ValueError: the pool has no processes.
+        """
+        if not self._in_processes:
+            raise ValueError("a pool without processes cannot play while this process goes on: use apart=True")
+        return Batch(self._submissions(make_controller, seeds, digest), ahead=len(seeds))
+
+    def close(self) -> None:
+        """End the processes and free the environment; a pool that is used again makes new ones."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+        if self._stage is not None:
+            self._stage.env.close()
+            self._stage = None
+
+    def _here(
+        self, make_controller: MakeController, seeds: Sequence[int], digest: Callable[[Episode], T]
+    ) -> Generator[T, None, None]:
+        if self._stage is None:
+            self._stage = _Stage(*self._place)
+        controller = make_controller()
+        for seed in seeds:
+            yield digest(self._stage.play(controller, seed))
+
+    def _submissions(
+        self, make_controller: MakeController, seeds: Sequence[int], digest: Callable[[Episode], T]
+    ) -> Iterator[Future[T]]:
+        if self._workers is None:
+            self._workers = Workers(self._count, _set_stage, *self._place)
+        self._casts += 1
+        # Pickled here and now: a policy that goes on learning is played as it stood.
+        script = pickle.dumps((make_controller, digest))
+        return (self._workers.submit(_play, self._casts, script, seed) for seed in seeds)
+
+
+class Batch(Generic[T]):
+    """Episodes under way in processes.
+
+    Args:
+        submissions: hands out one episode each time it is asked.
+        ahead: how many are under way before the first result is taken.
+    """
+
+    def __init__(self, submissions: Iterator[Future[T]], ahead: int) -> None:
+        self._submissions = submissions
+        self._waiting = deque(islice(submissions, ahead))
+
+    def done(self) -> bool:
+        """Whether everything handed out so far has come back."""
+        return all(future.done() for future in self._waiting)
+
+    def results(self) -> Generator[T, None, None]:
+        """What was made of each episode, in order, waiting where it is not there yet.
+
+        Raises:
+            EnvError: of the episode, or a process died.
+        """
+        try:
+            with died_is_an_error():
+                while self._waiting:
+                    result = self._waiting[0].result()
+                    self._waiting.popleft()
+                    self._waiting.extend(islice(self._submissions, 1))
+                    yield result
+        finally:
+            for future in self._waiting:
+                future.cancel()
 
 
 class _Stage:
-    """An environment and a controller, used for one episode after the other."""
+    """An environment, used for one episode after the other."""
 
-    def __init__(self, job: _Job) -> None:
-        env_id, kwargs, horizon, make_controller, self._record_state = job
+    def __init__(self, env_id: str, kwargs: Mapping[str, Any], horizon: int | None, record_state: bool) -> None:  # noqa: FBT001
         self.env: gymnasium.Env[Any, Any] = make_env(env_id, kwargs=kwargs, horizon=horizon)
-        self._controller = make_controller()
+        self._record_state = record_state
 
-    def play(self, seed: int) -> Episode:
-        return rollout(self.env, self._controller, seed, record_state=self._record_state)
-
-
-def _here(job: _Job, seeds: Sequence[int]) -> Generator[Episode, None, None]:
-    stage = _Stage(job)
-    try:
-        for seed in seeds:
-            yield stage.play(seed)
-    finally:
-        stage.env.close()
-
-
-def _in_processes(job: _Job, seeds: Sequence[int], workers: int) -> Generator[Episode, None, None]:
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _open_stage, (job,))
-    # Twice as many episodes under way as workers: nobody waits, and memory does not grow with the number of seeds.
-    waiting, todo = deque[Future[Episode]](), iter(seeds)
-    try:
-        for seed in todo:
-            with _interrupts_held():
-                waiting.append(pool.submit(_play, seed))
-            if len(waiting) >= 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        hint = "It may have been out of memory; try fewer workers. With 1 worker the reason is shown."
-        raise EnvError("a rollout worker died without saying why", hint) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Workers start in here and inherit the mask: Ctrl-C reaches them never, and us right after."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    def play(self, controller: Controller, seed: int) -> Episode:
+        return rollout(self.env, controller, seed, record_state=self._record_state)
 
 
 _stage: _Stage | None = None
-_failure: Exception | None = None
+_cast: tuple[int, Controller, Callable[[Episode], Any]] | None = None
 
 
-def _open_stage(job: _Job) -> None:
-    """Runs first in every worker. A failure is kept for the first episode: an initializer's own is lost by the pool."""
-    global _stage, _failure
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        _stage = _Stage(job)
-    except Exception as error:  # noqa: BLE001  (raised again by the first episode)
-        _failure = error
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+def _set_stage(*place: Any) -> None:
+    """Runs first in every process."""
+    global _stage
+    _stage = _Stage(*place)
 
 
-def _leave_with_parent() -> None:
-    """A parent that is killed outright cannot tell its workers, and the pool's queues never close by themselves."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _play(seed: int) -> Episode:
+def _play(cast: int, script: bytes, seed: int) -> Any:
+    """One episode in a worker; who plays is unpickled once a cast."""
+    global _cast
     if _stage is None:
-        raise _failure or EnvError("a rollout worker was not set up")
-    return _stage.play(seed)
+        raise EnvError("a rollout worker was not set up")
+    if _cast is None or _cast[0] != cast:
+        make_controller, digest = pickle.loads(script)  # noqa: S301  (our own, through our own pipe)
+        _cast = (cast, make_controller(), digest)
+    return _cast[2](_stage.play(_cast[1], seed))

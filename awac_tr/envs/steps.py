@@ -1,0 +1,116 @@
+"""Environment steps in rounds of any length; episodes go on from one round to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from awac_tr.envs.episode import action_bounds, one_torch_thread
+from awac_tr.envs.make import make_env
+
+__all__ = ["Stepper", "Steps"]
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+class _Policy(Protocol):
+    def act(self, observation: Floats, noise: Floats) -> Floats: ...
+
+
+class Steps(NamedTuple):
+    """T steps in the order they were taken, episodes one after the other.
+
+    Attributes:
+        observations: [T, o] float32.
+        actions: [T, a] float32, as executed: clipped to the bounds of the action space.
+        rewards: [T] float32.
+        next_observations: [T, o] float32; where an episode ended, what it ended in.
+        terminated: [T] bool, the task ended here: no bootstrap.
+        truncated: [T] bool, the episode was cut here: bootstrap.
+        success: [T] bool after each action; None where the environment does not say.
+    """
+
+    observations: Floats
+    actions: Floats
+    rewards: Floats
+    next_observations: Floats
+    terminated: Bools
+    truncated: Bools
+    success: Bools | None
+
+
+class Stepper:
+    """One environment, stepped in rounds.
+
+    Args:
+        env_id: registered id.
+        kwargs: keyword arguments of the environment.
+        horizon: steps before an episode is cut; None: as registered.
+        seed_at: the seed of an episode that begins after so many steps.
+
+    Raises:
+        EnvError: as :func:`awac_tr.envs.make.make_env`.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+        horizon: int | None = None,
+        seed_at: Callable[[int], int],
+    ) -> None:
+        self._env = make_env(env_id, kwargs=kwargs, horizon=horizon)
+        self._low, self._high = action_bounds(self._env)
+        self._seed_at = seed_at
+        self._observation: Floats | None = None
+
+    def take(self, policy: _Policy, noise: Floats, begin: int) -> Steps:
+        """One step for each row of noise.
+
+        Args:
+            policy: gives an action [a] for an observation [o] and a row of noise.
+            noise: [T, a] float32.
+            begin: steps taken before this round, from which new episodes get their seeds.
+
+        Raises:
+            EnvError: the environment raises, or gives NaN or infinity.
+        """
+        steps = self._empty(len(noise))
+        told = 0
+        env, low, high = self._env, self._low, self._high
+        with one_torch_thread():
+            for row in range(len(noise)):
+                observation = self._observation
+                if observation is None:
+                    observation, _ = env.reset(seed=self._seed_at(begin + row))
+                action = np.minimum(np.maximum(policy.act(observation, noise[row]), low), high)
+                following, reward, terminated, truncated, info = env.step(action)
+                steps.observations[row], steps.actions[row], steps.rewards[row] = observation, action, reward
+                steps.next_observations[row] = following
+                steps.terminated[row], steps.truncated[row] = terminated, truncated
+                if steps.success is not None and "success" in info:
+                    steps.success[row] = info["success"]
+                    told += 1
+                self._observation = None if terminated or truncated else following
+        return steps if told == len(noise) else steps._replace(success=None)
+
+    def close(self) -> None:
+        """Free the environment."""
+        self._env.close()
+
+    def _empty(self, length: int) -> Steps:
+        o, a = (self._env.observation_space.shape or ())[0], len(self._low)
+        return Steps(
+            observations=np.empty((length, o), np.float32),
+            actions=np.empty((length, a), np.float32),
+            rewards=np.empty(length, np.float32),
+            next_observations=np.empty((length, o), np.float32),
+            terminated=np.empty(length, np.bool_),
+            truncated=np.empty(length, np.bool_),
+            success=np.zeros(length, np.bool_),
+        )
