@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
-from torchrl.data import LazyTensorStorage, RandomSampler, TensorDictReplayBuffer
+from torchrl.data import RandomSampler, TensorDictReplayBuffer
 
-from awac_tr.data.format import ARRAYS
-from awac_tr.data.reader import Dataset, open_dataset
+from awac_tr.data.reader import BLOCK_ROWS, Dataset, open_dataset
+from awac_tr.data.storage import MappedRows, RowStorage
 from awac_tr.data.validate import scan
 from awac_tr.errors import DatasetError
 from awac_tr.keys import DISK_TO_MEMORY, DONE, OBSERVATION, TERMINATED, TRUNCATED
@@ -22,7 +22,16 @@ from awac_tr.keys import DISK_TO_MEMORY, DONE, OBSERVATION, TERMINATED, TRUNCATE
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
 
-__all__ = ["TransitionBuffer", "build_buffer", "load_transitions", "observation_statistics", "select_transitions"]
+__all__ = [
+    "TransitionBuffer",
+    "build_buffer",
+    "load_buffer",
+    "load_transitions",
+    "observation_statistics",
+    "select_transitions",
+]
+
+Array = np.ndarray[Any, Any]
 
 _LOG = logging.getLogger(__name__)
 _CONSTANT: Final = 1e-6
@@ -46,12 +55,64 @@ def load_transitions(
     Raises:
         DatasetError: a file cannot be read or does not pass validation, sizes disagree, or ``paths`` is empty.
     """
+    with ExitStack() as files:
+        datasets = _open(files, paths)
+        rows = _Rows(sum(dataset.n_transitions for dataset in datasets))
+        _read(datasets, env, action_margin, rows.append)
+        return rows.all
+
+
+def load_buffer(
+    paths: Sequence[str | Path],
+    capacity: int,
+    batch_size: int | None = None,
+    *,
+    env: EnvFacts | None = None,
+    action_margin: float = 0.0,
+    storage: Literal["memory", "memmap"] = "memory",
+    folder: str | Path = ".",
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> TransitionBuffer:
+    """Read and validate dataset files straight into a replay buffer, block by block.
+
+    Beside the buffer there is never more than a block of rows in memory, so with ``storage="memmap"`` the files may be
+    larger than the memory.
+
+    Args:
+        paths: as of :func:`load_transitions`.
+        capacity: as of :func:`build_buffer`.
+        batch_size: as of :func:`build_buffer`.
+        env: as of :func:`load_transitions`.
+        action_margin: as of :func:`load_transitions`.
+        storage: where rows are kept: in memory on the device, or in mapped files.
+        folder: for the mapped files, on a disk with room for ``capacity`` rows; nothing of them is left there.
+        device: where samples appear.
+        generator: source of randomness of the sampler; of the device for ``memory``, of the CPU for ``memmap``.
+
+    Raises:
+        DatasetError: as of :func:`load_transitions`; or the buffer is too small, or the disk.
+    """
+    with ExitStack() as files:
+        datasets = _open(files, paths)
+        _refuse_too_many(sum(dataset.n_transitions for dataset in datasets), capacity)
+        buffer = _empty(
+            MappedRows(capacity, folder=Path(folder), device=device)
+            if storage == "memmap"
+            else RowStorage(capacity, device=device),
+            batch_size,
+            generator,
+        )
+        _read(datasets, env, action_margin, buffer.extend)
+        return buffer
+
+
+def _open(files: ExitStack, paths: Sequence[str | Path]) -> list[Dataset]:
     if not paths:
         raise DatasetError("no dataset was named")
-    with ExitStack() as files:
-        datasets = [files.enter_context(open_dataset(path)) for path in paths]
-        _refuse_other_sizes(datasets)
-        return _read(datasets, env, action_margin)
+    datasets = [files.enter_context(open_dataset(path)) for path in paths]
+    _refuse_other_sizes(datasets)
+    return datasets
 
 
 def _refuse_other_sizes(datasets: Sequence[Dataset]) -> None:
@@ -64,32 +125,61 @@ def _refuse_other_sizes(datasets: Sequence[Dataset]) -> None:
                 raise DatasetError(f"dataset {dataset.path}: {name} have {sizes}", hint)
 
 
-def _read(datasets: Sequence[Dataset], env: EnvFacts | None, action_margin: float) -> TensorDict:
-    total = sum(dataset.n_transitions for dataset in datasets)
-    arrays = {name: np.empty((total, *datasets[0].shape(name)[1:]), dtype=kind) for name, kind in ARRAYS.items()}
-    start = 0
+def _read(
+    datasets: Sequence[Dataset], env: EnvFacts | None, action_margin: float, take: Callable[[TensorDict], Any]
+) -> None:
+    """Hand on all rows in their order, in blocks."""
     for dataset in datasets:
-        stop = start + dataset.n_transitions
-        part = {name: array[start:stop] for name, array in arrays.items()}
-        scan(dataset, env=env, out=part)
-        part["timeouts"][-1] |= not part["terminals"][-1]
-        _pull_inside(part["actions"], dataset, action_margin)
-        start = stop
-    return _as_tensordict(arrays)
+        pull = _Pull(dataset, action_margin)
+
+        def see(start: int, block: Mapping[str, Array], dataset: Dataset = dataset, pull: _Pull = pull) -> None:
+            arrays = {**block, "actions": pull(block["actions"])}
+            if start + len(arrays["rewards"]) == dataset.n_transitions:
+                arrays["timeouts"] = arrays["timeouts"].copy()
+                arrays["timeouts"][-1] |= not arrays["terminals"][-1]
+            take(_as_tensordict(arrays))
+
+        scan(dataset, env=env, see=see)
+        pull.report()
 
 
-def _pull_inside(actions: np.ndarray[Any, Any], dataset: Dataset, margin: float) -> None:
-    """Pull actions inside their bounds, in place, and say how many were moved."""
-    if margin <= 0:
-        return
-    low = np.asarray(dataset.meta.action_low, dtype=np.float32) + np.float32(margin)
-    high = np.asarray(dataset.meta.action_high, dtype=np.float32) - np.float32(margin)
-    moved = int(((actions < low) | (actions > high)).sum())
-    np.clip(actions, low, high, out=actions)
-    _LOG.info("%s: %d of %d action entries pulled %g inside the bounds", dataset.path, moved, actions.size, margin)
+class _Rows:
+    """A TensorDict of a known number of rows that is filled from its first row on."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._filled = total, 0
+        self.all = TensorDict({}, batch_size=[total])
+
+    def append(self, block: TensorDict) -> None:
+        if not self._filled:
+            self.all = block[:1].expand(self._total).apply(torch.empty_like)
+        self.all[self._filled : self._filled + len(block)] = block
+        self._filled += len(block)
 
 
-def _as_tensordict(arrays: dict[str, np.ndarray[Any, Any]]) -> TensorDict:
+class _Pull:
+    """Pulls actions inside their bounds, and counts how many were moved."""
+
+    def __init__(self, dataset: Dataset, margin: float) -> None:
+        self._path, self._margin = dataset.path, margin
+        self._low = np.asarray(dataset.meta.action_low, dtype=np.float32) + np.float32(margin)
+        self._high = np.asarray(dataset.meta.action_high, dtype=np.float32) - np.float32(margin)
+        self._moved = self._seen = 0
+
+    def __call__(self, actions: Array) -> Array:
+        if self._margin <= 0:
+            return actions
+        self._moved += int(((actions < self._low) | (actions > self._high)).sum())
+        self._seen += actions.size
+        return np.clip(actions, self._low, self._high)
+
+    def report(self) -> None:
+        if self._margin > 0:
+            text = "%s: %d of %d action entries pulled %g inside the bounds"
+            _LOG.info(text, self._path, self._moved, self._seen, self._margin)
+
+
+def _as_tensordict(arrays: Mapping[str, Array]) -> TensorDict:
     """The one place where disk names become memory keys; columns get a last axis of 1."""
     batch = TensorDict({}, batch_size=[len(arrays["rewards"])])
     for name, key in DISK_TO_MEMORY.items():
@@ -112,15 +202,6 @@ def select_transitions(data: TensorDictBase) -> TensorDictBase:
         KeyError: one of the keys is missing; ``terminated`` is never guessed from ``done``.
     """
     return data.select(*_KEYS, strict=True).reshape(-1)
-
-
-class _RowStorage(LazyTensorStorage):
-    """TorchRL's storage with a faster way to get rows: they are copied whole instead of entry by entry."""
-
-    def get(self, index: Any) -> Any:
-        if not isinstance(index, torch.Tensor) or index.ndim != 1 or index.dtype != torch.int64 or not self.initialized:
-            return super().get(index)
-        return self._storage.apply(lambda leaf: leaf.index_select(0, index), batch_size=index.shape)
 
 
 class TransitionBuffer(TensorDictReplayBuffer):
@@ -160,30 +241,42 @@ def build_buffer(
     Raises:
         DatasetError: there are more transitions than the buffer holds.
     """
-    if len(transitions) > capacity:
-        message = f"{len(transitions):,} transitions do not fit into a buffer of {capacity:,}"
-        raise DatasetError(message, "Raise buffer.capacity, or load less.")
-    buffer = TransitionBuffer(
-        storage=_RowStorage(capacity, device=device),
-        sampler=RandomSampler(),
-        batch_size=batch_size,
-        generator=generator,
-    )
+    _refuse_too_many(len(transitions), capacity)
+    buffer = _empty(RowStorage(capacity, device=device), batch_size, generator)
     buffer.extend(transitions)
     return buffer
 
 
-def observation_statistics(transitions: TensorDictBase) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of each observation entry, summed in float64.
+def _refuse_too_many(rows: int, capacity: int) -> None:
+    if rows > capacity:
+        message = f"{rows:,} transitions do not fit into a buffer of {capacity:,}"
+        raise DatasetError(message, "Raise buffer.capacity, or load less.")
+
+
+def _empty(
+    storage: RowStorage | MappedRows, batch_size: int | None, generator: torch.Generator | None
+) -> TransitionBuffer:
+    return TransitionBuffer(storage=storage, sampler=RandomSampler(), batch_size=batch_size, generator=generator)
+
+
+def observation_statistics(transitions: TensorDictBase | TransitionBuffer) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each observation entry, summed in float64, block by block.
 
     Args:
-        transitions: batch with ``observation`` [N, o].
+        transitions: batch or buffer with ``observation`` [N, o].
 
     Returns:
         (mean [o], deviation [o]), float32. An entry that does not vary (deviation below 1e-6) gets deviation 1, so that
         standardising only centres it.
     """
-    observations = transitions.get(OBSERVATION).double()
-    mean, deviation = observations.mean(dim=0), observations.std(dim=0, correction=0)
+    rows = len(transitions)
+
+    def blocks() -> Iterator[torch.Tensor]:
+        for start in range(0, rows, BLOCK_ROWS):
+            yield transitions[start : start + BLOCK_ROWS].get(OBSERVATION).double()
+
+    mean = sum(block.sum(dim=0) for block in blocks()) / rows
+    variance = sum(((block - mean) ** 2).sum(dim=0) for block in blocks()) / rows
+    deviation = torch.as_tensor(variance).sqrt()
     deviation = torch.where(deviation < _CONSTANT, torch.ones_like(deviation), deviation)
-    return mean.float(), deviation.float()
+    return torch.as_tensor(mean).float(), deviation.float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["scan", "validate"]
 
 Array = np.ndarray[Any, Any]
+See = Callable[[int, Mapping[str, Array]], None]
 
 _CHANGED = "The file was changed after it was written: make it again."
 
@@ -43,18 +44,18 @@ def validate(path: str | Path) -> list[Finding]:
     return worst_first(findings)
 
 
-def scan(dataset: Dataset, *, env: EnvFacts | None, out: Mapping[str, Array] | None = None) -> None:
+def scan(dataset: Dataset, *, env: EnvFacts | None, see: See | None = None) -> None:
     """Read the six arrays once, validating them on the way; warnings are logged.
 
     Args:
         dataset: an open file.
         env: environment it must fit; None: only its own bounds are looked at.
-        out: arrays [N, ...] that are filled with the rows.
+        see: given every block, as its first row and array name -> rows; nothing is certain before the end.
 
     Raises:
         DatasetError: something is wrong; everything in one message.
     """
-    findings = _content_findings(dataset, env, everything=False, out=out)
+    findings = _content_findings(dataset, env, everything=False, see=see)
     if env is not None and dataset.meta.env_id and dataset.meta.env_id != env.id:
         message = f"made in {dataset.meta.env_id}, used for {env.id}"
         findings.append(Finding("warning", "other-env", "env_id", message))
@@ -75,7 +76,7 @@ def _env_of(dataset: Dataset) -> tuple[EnvFacts | None, list[Finding]]:
 
 
 def _content_findings(
-    dataset: Dataset, env: EnvFacts | None, *, everything: bool, out: Mapping[str, Array] | None = None
+    dataset: Dataset, env: EnvFacts | None, *, everything: bool, see: See | None = None
 ) -> list[Finding]:
     """Sizes, rows and hashes; ``everything`` also hashes the optional arrays."""
     sizes = {name: dataset.shape(name)[1] for name in ("observations", "actions")}
@@ -86,8 +87,8 @@ def _content_findings(
         check.feed(block)
         for name, digest in hashes.items():
             digest.update(block[name])
-        for name, rows in block.items() if out is not None else ():
-            out[name][start : start + len(rows)] = rows  # type: ignore[index]
+        if see is not None:
+            see(start, block)
     findings += check.findings()
     return findings + (_hash_findings(dataset, hashes, everything=everything) if dataset.ours else [])
 
