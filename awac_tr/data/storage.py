@@ -6,6 +6,8 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +33,24 @@ def _run_of(index: Any) -> slice | None:
     return slice(first, first + rows)
 
 
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """Keep TorchRL from reporting the new storage on stdout, which belongs to results."""
+    logger = logging.getLogger("torchrl")
+    before = logger.level
+    logger.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 class RowStorage(LazyTensorStorage):
     """TorchRL's storage in memory, with faster ways in and out: rows are copied whole instead of entry by entry."""
+
+    def _init(self, data: TensorDictBase) -> None:
+        with _without_notice():
+            super()._init(data)
 
     def get(self, index: Any) -> Any:
         """Rows by number."""
@@ -68,7 +86,8 @@ class MappedRows(LazyMemmapStorage):
         try:
             scratch = tempfile.mkdtemp(prefix=".awac-tr-buffer-", dir=self._folder)
             self.scratch_dir = scratch + "/"
-            super()._init(data)
+            with _without_notice():
+                super()._init(data)
             size = _reserve(Path(scratch))
         except (OSError, RuntimeError) as error:
             self.initialized, self._storage = False, None

@@ -91,8 +91,6 @@ def prepare(recipe: Recipe) -> Rig:
     seeds = Seeds.of(recipe.seed)
     seed_everything(seeds.learner)
     clone = _find_clone(datasets)
-    # TorchRL reports every storage on stdout, which belongs to results
-    logging.getLogger("torchrl").setLevel(logging.WARNING)
     learner = build_learner(
         recipe,
         facts,

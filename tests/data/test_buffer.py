@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,13 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from awac_tr.data.buffer import build_buffer, load_transitions, observation_statistics, select_transitions
+from awac_tr.data.buffer import (
+    build_buffer,
+    load_buffer,
+    load_transitions,
+    observation_statistics,
+    select_transitions,
+)
 from awac_tr.data.format import ARRAYS
 from awac_tr.errors import DatasetError
 from awac_tr.keys import ACTION, DISK_TO_MEMORY, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
@@ -203,3 +210,19 @@ def test_a_hundred_thousand_door_transitions_load_within_a_second(
     seconds = time.process_time() - start
     assert len(buffer) == 100_000
     assert seconds < 1
+
+
+@pytest.mark.parametrize("storage", ["memory", "memmap"])
+def test_torchrl_reports_no_storage_and_keeps_its_voice(
+    three: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, storage: Any
+) -> None:
+    logger = logging.getLogger("torchrl")
+    caplog.set_level(logging.INFO, "torchrl")
+    logger.addHandler(caplog.handler)  # it does not propagate
+    try:
+        load_buffer([three], 20, storage=storage, folder=tmp_path)
+        assert [record.name for record in caplog.records if record.name.startswith("torchrl")] == []
+        logger.info("still heard")
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "still heard" in caplog.text
