@@ -10,6 +10,7 @@ import torch
 from torchrl.objectives import ValueEstimators
 
 from awac_tr.algorithms.base import adam
+from awac_tr.algorithms.compilation import Compiled
 from awac_tr.algorithms.targets import ForeachSoftUpdate
 from awac_tr.errors import RecipeError
 from awac_tr.objectives.awac import AWACLoss
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tensordict import TensorDictBase
     from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
+    from torch import Tensor
 
     from awac_tr.recipes.schema import AWACSection
 
@@ -71,7 +73,7 @@ class AWACLearner:
         qvalues: separately initialised critics, statistics already set.
         section: the recipe's ``awac`` section.
         reward_range: smallest and largest reward of a step, for ``value_bounds: reward_range``.
-        compile_update: compile the forward pass of the losses with ``torch.compile``.
+        compile_update: evaluate losses and gradients as one graph of ``torch.compile``.
 
     Raises:
         RecipeError: ``value_bounds: reward_range`` where the environment's rewards are unbounded on both sides.
@@ -87,13 +89,14 @@ class AWACLearner:
         compile_update: bool = False,
     ) -> None:
         self.policy = policy
-        self.loss = _build_loss(policy, qvalues, section, reward_range)
+        self.loss = _build_loss(policy, qvalues, section, reward_range, compile_update=compile_update)
         self.optimizer = adam(
             (_trained(self.loss.actor_network_params), section.policy_lr, section.policy_weight_decay),
             (_trained(self.loss.qvalue_network_params), section.qvalue_lr, section.qvalue_weight_decay),
         )
         self.targets = ForeachSoftUpdate(self.loss, tau=section.tau)
-        self._evaluate = torch.compile(self.loss) if compile_update else self.loss
+        self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self._evaluate = Compiled(self._losses_and_gradients) if compile_update else self._losses_and_gradients
 
     def update(self, batch: TensorDictBase) -> TensorDictBase:
         """One step of Adam on both losses, then one of the targets.
@@ -104,12 +107,19 @@ class AWACLearner:
         Returns:
             ``loss_actor``, ``loss_qvalue`` and the loss's diagnostics, detached scalars.
         """
-        losses = self._evaluate(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        (losses["loss_actor"] + losses["loss_qvalue"]).backward()
+        losses, gradients = self._evaluate(batch)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
         self.optimizer.step()
         self.targets.step()
-        return losses.detach()
+        return losses
+
+    def _losses_and_gradients(self, batch: TensorDictBase) -> tuple[TensorDictBase, tuple[Tensor, ...]]:
+        """Detached losses and diagnostics, and the gradient of the losses' sum by each parameter of the optimiser."""
+        losses = self.loss(batch)
+        gradients = torch.autograd.grad(losses["loss_actor"] + losses["loss_qvalue"], self._parameters)
+        # fused Adam goes through memory, not through indices: gradients must lie as their parameters do
+        return losses.detach(), tuple(gradient.contiguous() for gradient in gradients)
 
     def state_dict(self) -> dict[str, Any]:
         """Loss (actor, critics, target critics) and optimiser."""
@@ -126,6 +136,8 @@ def _build_loss(
     qvalues: Sequence[TensorDictModuleBase],
     section: AWACSection,
     reward_range: tuple[float, float],
+    *,
+    compile_update: bool,
 ) -> AWACLoss:
     loss = AWACLoss(
         policy,
@@ -139,10 +151,11 @@ def _build_loss(
         value_samples=section.value_samples,
         value_bounds=_resolved_bounds(section, reward_range),
         ignore_terminals=section.ignore_terminals,
-        # one critic after another is the faster way on a CPU, a batched product on a GPU
-        deactivate_vmap=next(policy.parameters()).device.type == "cpu",
+        # without a compiler, batching the critics' products costs a CPU more than it saves
+        deactivate_vmap=not compile_update and next(policy.parameters()).device.type == "cpu",
     )
     loss.make_value_estimator(ValueEstimators.TD0, gamma=section.gamma)
+    _ = loss.vmap_randomness  # TorchRL notes it at the first look, which to a compiler is a change of the module
     return loss
 
 
