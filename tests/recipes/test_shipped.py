@@ -14,7 +14,7 @@ TASKS = ("door", "pen", "relocate")
 
 
 def test_all_are_there() -> None:
-    presets = {f"{task}{kind}" for task in TASKS for kind in ("", "-authors", "-demonstrator")}
+    presets = {f"{task}{kind}" for task in TASKS for kind in ("", "-authors")}
     assert presets | {"quickstart"} == set(recipes())
     made = {f"{task}-{kind}" for task in TASKS for kind in ("demos", "bc", "expert", "demonstrator")}
     assert made | {"door-human", "door-human-bc", "quickstart-demos", "quickstart-bc"} == set(cards())
@@ -109,8 +109,7 @@ def test_observations_are_standardised_everywhere(name: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_demonstrators_are_clones_of_experts(task: str) -> None:
-    recipe = load_recipe(f"{task}-demonstrator").recipe
-    assert (recipe.algorithm, recipe.online.steps) == ("bc", 0)
-    (dataset,) = recipe.data.datasets
-    card = load_card(dataset)
-    assert (card.source, card.env, card.policy) == ("policy", f"{task}-binary-v0", f"dapg_{task}.npz")
+    card = load_card(f"{task}-demonstrator")
+    assert (card.source, card.env, card.parent, card.action) == ("bc", f"{task}-binary-v0", f"{task}-expert", "mean")
+    expert = load_card(f"{task}-expert")
+    assert (expert.source, expert.env, expert.policy) == ("policy", card.env, f"dapg_{task}.npz")
