@@ -21,6 +21,7 @@ __all__ = ["command"]
     epilog=examples(
         "awac-tr train recipes/quickstart.yaml",
         "awac-tr train recipes/door.yaml seed=1 online.steps=300000 --run runs/door-1",
+        "awac-tr train door buffer.storage=memmap --scratch /tmp",
         "awac-tr train --resume runs/door-1",
     ),
 )
@@ -30,9 +31,21 @@ __all__ = ["command"]
     "--run", "run_dir", type=click.Path(path_type=Path), help="Run folder to make  [default: runs/RECIPE-TIME-SEED]."
 )
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Disk for buffer.storage=memmap; nothing is left there  [default: that of the run].",
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(
-    recipe: str | None, overrides: tuple[str, ...], run_dir: Path | None, resume: Path | None, *, quiet: bool
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    run_dir: Path | None,
+    resume: Path | None,
+    *,
+    scratch: Path | None,
+    quiet: bool,
 ) -> None:
     """Train a policy as RECIPE says: offline on its datasets, then online.
 
@@ -44,11 +57,11 @@ def command(
 
     if resume is not None:
         changes = [text for text in (recipe, *overrides) if text is not None]
-        _train(_recipe_of(resume, changes, run_dir), run_dir=None, resume=resume, quiet=quiet)
+        _train(_recipe_of(resume, changes, run_dir), run_dir=None, resume=resume, scratch=scratch, quiet=quiet)
         return
     if recipe is None:
         raise click.UsageError("give a RECIPE, for example recipes/quickstart.yaml, or --resume RUN.")
-    _train(load_recipe(recipe, overrides), run_dir=run_dir, resume=None, quiet=quiet)
+    _train(load_recipe(recipe, overrides), run_dir=run_dir, resume=None, scratch=scratch, quiet=quiet)
 
 
 def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRecipe:
@@ -65,7 +78,9 @@ def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRec
     return load_recipe(run / "recipe.yaml", changes)
 
 
-def _train(loaded: LoadedRecipe, *, run_dir: Path | None, resume: Path | None, quiet: bool) -> None:
+def _train(
+    loaded: LoadedRecipe, *, run_dir: Path | None, resume: Path | None, scratch: Path | None, quiet: bool
+) -> None:
     from awac_tr.collect import ensure_datasets
     from awac_tr.collect.display import CollectDisplay
     from awac_tr.envs.facts import env_facts
@@ -80,7 +95,7 @@ def _train(loaded: LoadedRecipe, *, run_dir: Path | None, resume: Path | None, q
     with CollectDisplay(quiet=quiet) as display:
         ensure_datasets(loaded.recipe.data.datasets, on_episode=display.on_episode, on_check=display.on_check)
     try:
-        click.echo(train(loaded, run_dir=run_dir, resume=resume, quiet=quiet))
+        click.echo(train(loaded, run_dir=run_dir, resume=resume, scratch=scratch, quiet=quiet))
     except TrainingInterrupted as stopped:
         click.echo(f"Saved. Go on with:\n  awac-tr train --resume {stopped.run}", err=True)
         sys.exit(128 + stopped.signum)

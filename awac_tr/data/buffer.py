@@ -71,6 +71,7 @@ def load_buffer(
     action_margin: float = 0.0,
     storage: Literal["memory", "memmap"] = "memory",
     folder: str | Path = ".",
+    growth: int | None = None,
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
 ) -> TransitionBuffer:
@@ -86,18 +87,21 @@ def load_buffer(
         env: as of :func:`load_transitions`.
         action_margin: as of :func:`load_transitions`.
         storage: where rows are kept: in memory on the device, or in mapped files.
-        folder: for the mapped files, on a disk with room for ``capacity`` rows; nothing of them is left there.
+        folder: for the mapped files; nothing of them is left there.
+        growth: rows that will be added at most, so that mapped files take no more of the disk; None: to the capacity.
         device: where samples appear.
-        generator: source of randomness of the sampler; of the device for ``memory``, of the CPU for ``memmap``.
+        generator: as of :func:`build_buffer`.
 
     Raises:
         DatasetError: as of :func:`load_transitions`; or the buffer is too small, or the disk.
     """
     with ExitStack() as files:
         datasets = _open(files, paths)
-        _refuse_too_many(sum(dataset.n_transitions for dataset in datasets), capacity)
+        rows = sum(dataset.n_transitions for dataset in datasets)
+        _refuse_too_many(rows, capacity)
+        size = capacity if growth is None else min(capacity, rows + growth)
         buffer = _empty(
-            MappedRows(capacity, folder=Path(folder), device=device)
+            MappedRows(size, folder=Path(folder), device=device)
             if storage == "memmap"
             else RowStorage(capacity, device=device),
             batch_size,

@@ -118,6 +118,12 @@ class MappedRows(LazyMemmapStorage):
         run = _run_of(cursor) if self.initialized else None
         super().set(cursor if run is None else run, data, set_cursor=set_cursor)
 
+    def _rand_given_ndim(self, batch_size: int) -> torch.Tensor:
+        """Row numbers [batch_size], drawn where the generator lives, so that they are those of a storage there."""
+        generator = self._rng
+        device = "cpu" if generator is None else generator.device
+        return torch.randint(len(self), (batch_size,), generator=generator, device=device).cpu()
+
 
 def _reserve(scratch: Path) -> int:
     """Have the disk set aside the bytes of all mapped files; how many."""

@@ -191,6 +191,10 @@ class LogSection(Section):
     wandb: Annotated[
         Literal["off", "offline", "online"], Field(description="Weights & Biases; offline needs no account, no network")
     ] = "off"
+    storage: Annotated[
+        Literal["memory", "memmap"],
+        Field(description="memory, or memmap: files on disk, for more data than memory; same numbers, slower samples"),
+    ] = "memory"
     wandb_project: str = "awac-tr"
 
 

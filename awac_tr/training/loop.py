@@ -19,7 +19,14 @@ from awac_tr.training.engine import Loop
 from awac_tr.training.interrupt import Interruption, StopRequested, TrainingInterrupted
 from awac_tr.training.metrics import Metrics, read_rows
 from awac_tr.training.progress import Progress
-from awac_tr.training.run_folder import NoticeKeeper, RunFolder, new_id, surroundings, write_atomically
+from awac_tr.training.run_folder import (
+    NoticeKeeper,
+    RunFolder,
+    new_id,
+    scratch_folder,
+    surroundings,
+    write_atomically,
+)
 from awac_tr.training.setup import Rig, prepare
 from awac_tr.training.summary import summarize
 from awac_tr.training.threads import intra_op_threads
@@ -33,7 +40,12 @@ _log = logging.getLogger(__name__)
 
 
 def train(
-    loaded: LoadedRecipe, *, run_dir: str | Path | None = None, resume: str | Path | None = None, quiet: bool = False
+    loaded: LoadedRecipe,
+    *,
+    run_dir: str | Path | None = None,
+    resume: str | Path | None = None,
+    quiet: bool = False,
+    scratch: str | Path | None = None,
 ) -> Path:
     """Run an experiment: offline updates, then rounds of environment steps and updates, into a run folder.
 
@@ -44,6 +56,7 @@ def train(
         run_dir: folder to make; None: ``runs/<recipe>-<time>-<seed>``.
         resume: run folder to go on with, from its ``checkpoints/last.pt``.
         quiet: show no progress on stderr.
+        scratch: folder on the disk of a buffer in mapped files (``buffer.storage: memmap``); None: that of the run.
 
     Returns:
         The run folder, with ``recipe.yaml``, ``record.json``, ``metrics.jsonl``, ``summary.json``, ``curve.png`` and
@@ -57,7 +70,7 @@ def train(
     if run_dir is not None and resume is None:
         RunFolder.require_new(Path(run_dir))
     with NoticeKeeper() as notices, intra_op_threads(loaded.recipe.threads), ExitStack() as stack:
-        rig = prepare(loaded.recipe)
+        rig = prepare(loaded.recipe, scratch=scratch_folder(run_dir if resume is None else resume, scratch))
         stack.callback(rig.close)
         run = _Run.resumed(loaded, rig, Path(resume)) if resume is not None else _Run.begun(loaded, rig, run_dir)
         try:

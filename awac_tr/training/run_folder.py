@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from awac_tr.recipes.schema import Recipe
 
-__all__ = ["NoticeKeeper", "RunFolder", "surroundings", "write_atomically"]
+__all__ = ["NoticeKeeper", "RunFolder", "scratch_folder", "surroundings", "write_atomically"]
 
 _PACKAGES: Final = (
     "awac-tr",
@@ -101,6 +101,24 @@ class RunFolder:
         except (OSError, json.JSONDecodeError) as error:
             raise AwacError(f"{self.path} is no run folder: record.json cannot be read ({error})") from error
         return record
+
+
+def scratch_folder(run: str | Path | None, wanted: str | Path | None) -> Path:
+    """Where a run may have its mapped files: as wanted, else the nearest folder that exists above the run's.
+
+    Args:
+        run: the run folder, which need not exist; None: one in ``runs``.
+        wanted: folder that the user named.
+
+    Raises:
+        AwacError: that is no folder.
+    """
+    if wanted is not None:
+        if not Path(wanted).is_dir():
+            raise AwacError(f"there is no folder {wanted} for --scratch", "make it, or name another.")
+        return Path(wanted)
+    path = Path("runs" if run is None else run).absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
 def _free(base: Path, recipe: Recipe) -> Path:

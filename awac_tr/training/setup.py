@@ -13,7 +13,7 @@ import torch
 
 from awac_tr.algorithms.base import Learner, Statistics
 from awac_tr.algorithms.registry import build_learner
-from awac_tr.data.buffer import build_buffer, load_transitions, observation_statistics
+from awac_tr.data.buffer import load_buffer, observation_statistics
 from awac_tr.data.paths import dataset_path
 from awac_tr.data.reader import open_dataset
 from awac_tr.envs.facts import EnvFacts, env_facts
@@ -78,30 +78,43 @@ class Rig:
             self.collector.close()
 
 
-def prepare(recipe: Recipe) -> Rig:
+def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Rig:
     """Read the data and build everything; random streams are seeded here.
+
+    Args:
+        recipe: the experiment.
+        scratch: existing folder on the disk of a buffer in mapped files, which leave nothing there; None: here.
 
     Raises:
         AwacError: the environment, a dataset or the recipe cannot be used; nothing has been written.
     """
     facts, bounds = task_of(recipe.env)
     datasets = [dataset_path(name) for name in recipe.data.datasets]
-    transitions = load_transitions(datasets, env=facts, action_margin=action_margin(recipe))
     device = device_of(recipe.device)
     seeds = Seeds.of(recipe.seed)
+    generator = torch.Generator(device=device).manual_seed(seeds.buffer)
+    buffer = load_buffer(
+        datasets,
+        recipe.buffer.capacity,
+        env=facts,
+        action_margin=action_margin(recipe),
+        storage=recipe.buffer.storage,
+        folder=scratch or Path(),
+        growth=recipe.online.steps,
+        device=device,
+        generator=generator,
+    )
     seed_everything(seeds.learner)
     clone = _find_clone(datasets)
     learner = build_learner(
         recipe,
         facts,
-        Statistics(*observation_statistics(transitions)) if recipe.data.normalize_observations else None,
+        Statistics(*observation_statistics(buffer)) if recipe.data.normalize_observations else None,
         device,
         action_bounds=bounds,
         initial_policy=_initial_policy(recipe, facts, clone),
     )
-    generator = torch.Generator(device=device).manual_seed(seeds.buffer)
-    buffer = build_buffer(transitions, recipe.buffer.capacity, device=device, generator=generator)
-    _log.info("%d transitions of %s in the buffer", len(transitions), ", ".join(path.name for path in datasets))
+    _log.info("%d transitions of %s in the buffer", len(buffer), ", ".join(path.name for path in datasets))
     return Rig(recipe, facts, bounds, datasets, _hashes(datasets), clone, generator, buffer, learner)
 
 

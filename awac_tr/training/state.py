@@ -21,7 +21,7 @@ __all__ = ["require_same_experiment", "restore", "save"]
 
 _log = logging.getLogger(__name__)
 
-_FREE: Final = ("online.steps", "eval", "log", "checkpoint", "threads", "device")
+_FREE: Final = ("online.steps", "buffer.storage", "eval", "log", "checkpoint", "threads", "device")
 """Keys (or sections) that may change when a run goes on: none of them changes what was computed so far."""
 
 

@@ -24,7 +24,7 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
     "key of another section": ("lmbda: 1", ("lmbda", "line 6", "unknown key; did you mean 'awac.lmbda'?")),
     "unlike any key": (
         "buffer:\n  zzz: 1",
-        ("buffer.zzz", "line 7", "unknown key; known here: capacity, mix"),
+        ("buffer.zzz", "line 7", "unknown key; known here: capacity, storage, mix"),
     ),
     "text for a number": (
         "awac:\n  lmbda: hot",
@@ -86,11 +86,11 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
     ),
     "scalar for a section": (
         "buffer: 3",
-        ("buffer", "line 6", "expected a section with keys capacity, mix; got 3"),
+        ("buffer", "line 6", "expected a section with keys capacity, storage, mix; got 3"),
     ),
     "list for a section": (
         "buffer: [1]",
-        ("buffer", "line 6", "expected a section with keys capacity, mix; got [1]"),
+        ("buffer", "line 6", "expected a section with keys capacity, storage, mix; got [1]"),
     ),
     "device": ("device: gpu", ("device", "line 6", "expected auto, cpu, cuda, cuda:N or mps, got 'gpu'")),
     "empty range of deviations": (
