@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from awac_tr.data.findings import Finding, Severity, Tally
+from awac_tr.data.findings import Finding, Severity, Tally, finding_of_rows
 from awac_tr.data.format import ARRAYS, INFOS, MATRICES
 from awac_tr.data.meta import DatasetMeta
 
@@ -23,34 +23,8 @@ Rows = Mapping[str, Array]
 _TOLERANCE: Final = 1e-5
 """By how much an action or a reward may pass its bound: a few roundings of float32."""
 
-_TEXTS: Final[dict[str, tuple[str, str]]] = {
-    "not-finite": (
-        "{rows} with NaN or infinite numbers, first row {first}",
-        "Leave those episodes out, or mend what recorded them.",
-    ),
-    "action-bounds": (
-        "{rows} outside the action bounds, first row {first}",
-        "Store actions as they were executed, clipped to the bounds.",
-    ),
-    "reward-range": (
-        "{rows} outside the range of the environment's rewards, first row {first}",
-        "The rewards are those of another task: relabel them.",
-    ),
-    "reward-rule": (
-        "{rows} unlike the environment's own rule on the next observation, first row {first}",
-        "The rewards follow another rule: relabel them if that is not meant.",
-    ),
-    "both-ends": ("{rows} both terminal and cut, first row {first}", "Clear timeouts where terminals is set."),
-    "gap": (
-        "{rows} whose next observation is not the observation of the row after, first row {first}",
-        "An end is missing there, or rows are out of order.",
-    ),
-    "leak": (
-        "{rows} at the end of an episode hold the first state of the next one, first row {first}",
-        "The recorder wrote the state after the reset: values of the last rows will be wrong.",
-    ),
-    "length": ("{rows} lie beyond the horizon of their episode, first row {first}; kept", ""),
-}
+_COLLECTED: Final = ("demos", "bc", "ou", "random", "policy")
+"""Sources that cut episodes at the horizon themselves, so that a longer one has lost an end."""
 
 
 class RowCheck:
@@ -60,14 +34,19 @@ class RowCheck:
         meta: action bounds and horizon to hold rows against.
         env: the environment the rows claim to come from; None: reward checks are left out.
         ours: the file is in our format, so a doubtful border is an error and not only a warning.
+        light: leave out what the families of :mod:`awac_tr.data.semantics` look at more closely.
     """
 
-    def __init__(self, meta: DatasetMeta, *, env: EnvFacts | None = None, ours: bool = True) -> None:
+    def __init__(
+        self, meta: DatasetMeta, *, env: EnvFacts | None = None, ours: bool = True, light: bool = False
+    ) -> None:
         self._low = np.asarray(meta.action_low, dtype=np.float32) - np.float32(_TOLERANCE)
         self._high = np.asarray(meta.action_high, dtype=np.float32) + np.float32(_TOLERANCE)
         self._horizon = meta.horizon
         self._env = env
         self._ours = ours
+        self._light = light
+        self._source = meta.source
         self._tally = Tally()
         self._last: tuple[Array, bool] | None = None
         self._open_rows = 0
@@ -81,9 +60,11 @@ class RowCheck:
         """
         for name in ("observations", "actions", "next_observations", "rewards"):
             self._finite(name, block[name])
-        self._bounds(block["actions"])
-        self._rewards(block)
-        self._borders(block)
+        self._add("both-ends", "timeouts", block["terminals"] & block["timeouts"])
+        if not self._light:
+            self._bounds(block["actions"])
+            self._rewards(block)
+            self._borders(block)
         self._lengths(block["terminals"] | block["timeouts"])
         self._rows += len(block["rewards"])
 
@@ -116,7 +97,6 @@ class RowCheck:
     def _borders(self, block: Rows) -> None:
         """Within an episode the next state is the next row's state; across a border it is not."""
         ends = block["terminals"] | block["timeouts"]
-        self._add("both-ends", "timeouts", block["terminals"] & block["timeouts"])
         states, following = block["observations"], block["next_observations"]
         joined = (following[:-1] == states[1:]).all(axis=1)
         self._add("gap", "next_observations", ~joined & ~ends[:-1])
@@ -150,17 +130,18 @@ class RowCheck:
     def _open_end(self) -> Finding:
         message = f"the last episode ({self._open_rows:,} rows) has no end: no flag is set in the last row"
         if self._ours:
-            remedy = "Set timeouts in the last row of an episode that was cut."
-            return Finding("error", "open-end", "timeouts", message, remedy)
-        return Finding("warning", "open-end", "timeouts", f"{message}; read as cut there")
+            return Finding("error", "open-end", "timeouts", message)
+        # Recorders of others stop in mid-episode; that no row of all has an end is another matter.
+        severity: Severity = "warning" if self._open_rows == self._rows else "note"
+        return Finding(severity, "open-end", "timeouts", f"{message}; read as cut there")
 
-    def _finding(self, code: str, array: str, count: int, first: int) -> Finding:
-        text, remedy = _TEXTS[code]
-        rows = f"{count:,} row" + ("s" if count > 1 else "")
-        return Finding(self._severity(code), code, array, text.format(rows=rows, first=first), remedy)
+    def _finding(self, code: str, array: str, count: int, first: Sequence[int]) -> Finding:
+        return finding_of_rows(code, array, first, count=count, severity=self._severity(code))
 
     def _severity(self, code: str) -> Severity:
-        if code == "length" or (code == "both-ends" and not self._ours):
+        if code == "length":
+            return "warning" if self._source in _COLLECTED else "note"
+        if code == "both-ends" and not self._ours:
             return "note"
         if code in ("leak", "reward-rule"):
             return "warning"

@@ -68,7 +68,7 @@ def test_an_episode_without_end_is_found_in_files_of_others(tmp_path: Path) -> N
     path = flat(tmp_path / "theirs.hdf5", timeouts=np.zeros(6, np.uint8))
     with open_dataset(path) as dataset:
         assert dataset.episode_bounds.tolist() == [[0, 3], [3, 6]]
-    assert [(f.severity, f.code) for f in validate(path) if f.severity != "note"] == [("warning", "open-end")]
+    assert ("note", "open-end") in [(f.severity, f.code) for f in validate(path)]
 
 
 def test_blocks_go_through_all_rows_once(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:

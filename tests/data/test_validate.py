@@ -70,6 +70,7 @@ def test_a_next_state_from_after_the_reset(three: Path, monkeypatch: pytest.Monk
     assert ("warning", "leak") in codes(validate(three))
 
 
+@pytest.mark.parametrize(("source", "severity"), [("import", "note"), ("random", "warning")])
 @pytest.mark.parametrize("block_rows", [1, 2, 3, 5, 100])
 def test_rows_beyond_the_horizon(
     tmp_path: Path,
@@ -78,12 +79,16 @@ def test_rows_beyond_the_horizon(
     make_meta: Any,
     write_dataset: Any,
     block_rows: int,
+    source: str,
+    severity: str,
 ) -> None:
     monkeypatch.setattr(reader, "BLOCK_ROWS", block_rows)
     path = tmp_path / "a.hdf5"
-    write_dataset(path, [make_episode(1, 3), make_episode(2, 8), make_episode(3, 4)], make_meta(horizon=4))
+    write_dataset(
+        path, [make_episode(1, 3), make_episode(2, 8), make_episode(3, 4)], make_meta(horizon=4, source=source)
+    )
     assert [(f.severity, f.message) for f in validate(path)] == [
-        ("note", "4 rows lie beyond the horizon of their episode, first row 7; kept")
+        (severity, "4 rows lie beyond the horizon of their episode, first row 7; kept")
     ]
 
 

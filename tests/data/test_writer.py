@@ -248,7 +248,7 @@ def test_with_room_enough_the_same_program_succeeds(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), "a.hdf5", str(10_000_000)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
-    assert validate(tmp_path / "a.hdf5") == []
+    assert not [found for found in validate(tmp_path / "a.hdf5") if found.severity == "error"]
 
 
 def test_a_killed_process_leaves_no_file_under_the_final_name(tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""The close look at a dataset: one pass over the rows, each family of defects fed block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from awac_tr.data.checks import RowCheck, size_findings
+from awac_tr.data.findings import Finding, place, worst_first
+from awac_tr.data.format import ARRAYS, MATRICES
+from awac_tr.data.hashing import ArrayHash
+from awac_tr.data.reader import Dataset
+from awac_tr.data.records import count_findings, hash_findings
+from awac_tr.data.semantics.actions import ActionsCheck
+from awac_tr.data.semantics.base import SUCCESS, Block, Check, Context
+from awac_tr.data.semantics.duplicates import DuplicatesCheck
+from awac_tr.data.semantics.ends import EndsCheck
+from awac_tr.data.semantics.layout import extra_row_findings
+from awac_tr.data.semantics.metadata import flag_findings, metadata_findings
+from awac_tr.data.semantics.numbers import NumbersCheck
+from awac_tr.data.semantics.rewards import RewardsCheck
+from awac_tr.data.semantics.terminations import TerminationsCheck
+from awac_tr.errors import AwacError
+
+if TYPE_CHECKING:
+    from awac_tr.envs.facts import EnvFacts
+    from awac_tr.envs.rules import EnvRules
+
+__all__ = ["Examination", "Known", "examine"]
+
+Array = np.ndarray[Any, Any]
+Known = dict[bytes, tuple[str, int]]
+"""Hash of an episode -> the file and the episode it was first met in."""
+
+_NUMBERS: Final = "fiub"
+
+
+@dataclass
+class Examination:
+    """What a close look found, and what mending needs of it.
+
+    Attributes:
+        path: the file.
+        context: what its rows were held against.
+        findings: everything, worst first.
+        ends, terminations, actions, duplicates: the families whose lists of rows mending uses; None where the rows
+            could not be looked at.
+    """
+
+    path: Path
+    context: Context
+    findings: list[Finding] = field(default_factory=list)
+    ends: EndsCheck | None = None
+    terminations: TerminationsCheck | None = None
+    actions: ActionsCheck | None = None
+    duplicates: DuplicatesCheck | None = None
+
+    @property
+    def codes(self) -> set[str]:
+        """Codes of all findings."""
+        return {finding.code for finding in self.findings}
+
+
+def examine(path: str | Path, *, env_id: str | None = None, known: Known | None = None) -> Examination:
+    """Look at everything in a dataset file, reading it once in blocks.
+
+    Args:
+        path: an HDF5 file in our format, or any with D4RL's six arrays.
+        env_id: environment to hold the rows against; None: the one the file names.
+        known: episodes of files examined before, to find copies over several files; those of this file are added.
+
+    Raises:
+        DatasetError: the file cannot be read at all.
+        EnvError: ``env_id`` is unknown.
+    """
+    with Dataset(path) as dataset:
+        context, findings = _context(dataset, env_id)
+        found = Examination(dataset.path, context, extra_row_findings(dataset) + findings)
+        if _readable(dataset):
+            _look(dataset, found, known)
+        found.findings = worst_first(found.findings)
+    return found
+
+
+def _readable(dataset: Dataset) -> bool:
+    """All six arrays are there, of numbers of any type, of the right shape and length."""
+    if not set(ARRAYS) <= set(dataset.array_names):
+        return False
+    shapes = {name: dataset.shape(name) for name in ARRAYS}
+    axes = all(len(shape) == (2 if name in MATRICES else 1) for name, shape in shapes.items())
+    kinds = all(dataset.dtype(name).kind in _NUMBERS for name in ARRAYS)
+    if not (axes and kinds) or len({shape[0] for shape in shapes.values()}) != 1:
+        return False
+    return shapes["observations"] == shapes["next_observations"] and shapes["observations"][0] > 0
+
+
+def _context(dataset: Dataset, env_id: str | None) -> tuple[Context, list[Finding]]:
+    """What the file can be held against, and what is to be said about that."""
+    meta, found = dataset.meta, []
+    facts, rules, unknown = _environment(dataset, env_id)
+    found += unknown
+    if env_id and meta.env_id and facts is not None and meta.env_id != facts.id:
+        message = f"made in {meta.env_id}, held against {facts.id}"
+        found.append(Finding("warning", "other-env", "env_id", message))
+    low, high = (np.asarray(bound, dtype=np.float32) for bound in (meta.action_low, meta.action_high))
+    if not dataset.ours and rules is not None:
+        low, high = rules.action_low, rules.action_high
+        bounds: dict[str, Any] = {"action_low": low, "action_high": high} if len(low) == len(meta.action_low) else {}
+        meta = replace(meta, horizon=facts.horizon if facts else None, **bounds)
+    return Context(meta, dataset.ours, facts, rules, low, high), found
+
+
+def _environment(dataset: Dataset, env_id: str | None) -> tuple[EnvFacts | None, EnvRules | None, list[Finding]]:
+    name = env_id or dataset.meta.env_id
+    if not name:
+        return None, None, []
+    from awac_tr.envs.facts import env_facts
+    from awac_tr.envs.rules import env_rules
+
+    kwargs = {} if env_id and env_id != dataset.meta.env_id else dataset.meta.env_kwargs
+    try:
+        return env_facts(name, kwargs), env_rules(name, kwargs), []
+    except AwacError as error:
+        if env_id:
+            raise
+        message = f"{error.message}: sizes, rewards and ends were not checked against it"
+        return None, None, [Finding("note", "unknown-env", "env_id", message)]
+
+
+def _look(dataset: Dataset, found: Examination, known: Known | None) -> None:
+    """Feed every family, then put together what they found."""
+    context = found.context
+    light = RowCheck(context.meta, env=context.env, ours=context.ours, light=True)
+    found.ends, found.terminations = EndsCheck(context), TerminationsCheck(context)
+    found.actions, found.duplicates = ActionsCheck(context), DuplicatesCheck(known, str(dataset.path))
+    families: list[Check] = [found.ends, found.terminations, RewardsCheck(context), found.actions]
+    families += [NumbersCheck(context), found.duplicates]
+    hashes = _hashes(dataset)
+    for block in _blocks(dataset):
+        light.feed({name: block.new(name) for name in ARRAYS})
+        for family in families:
+            family.feed(block)
+        for name, digest in hashes.items():
+            digest.update(block.new(name))
+    if context.env is not None:
+        sizes = {name: dataset.shape(name)[1] for name in ("observations", "actions")}
+        found.findings += size_findings(sizes, context.env)
+    found.findings += light.findings() + [finding for family in families for finding in family.findings()]
+    found.findings += flag_findings(dataset) + metadata_findings(context)
+    found.findings += _record_findings(dataset, hashes, found.ends)
+    found.findings = place(found.findings, found.ends.ends.rows)
+
+
+def _blocks(dataset: Dataset) -> Iterator[Block]:
+    """Blocks that overlap by a row, so that every pair of rows lies in one."""
+    names = [*ARRAYS, *([SUCCESS] if SUCCESS in dataset.array_names else [])]
+    for start, stop in dataset.spans("observations"):
+        lead = min(start, 1)
+        yield Block(start, lead, {name: dataset.rows(name, start - lead, stop) for name in names})
+
+
+def _hashes(dataset: Dataset) -> dict[str, ArrayHash]:
+    """A hash for each array that is read as it lies on disk."""
+    if not dataset.ours:
+        return {}
+    kinds = {name: kind for name, kind in ARRAYS.items() if dataset.dtype(name) == np.dtype(kind)}
+    return {name: ArrayHash(kind, dataset.shape(name)[1:]) for name, kind in kinds.items()}
+
+
+def _record_findings(dataset: Dataset, hashes: dict[str, ArrayHash], ends: EndsCheck) -> list[Finding]:
+    """Hashes, and numbers of rows and episodes, as noted."""
+    if not dataset.ours:
+        return []
+    known = {name: digest.hexdigest() for name, digest in hashes.items()}
+    known |= {name: dataset.hash_array(name).hexdigest() for name in dataset.array_names if name not in known}
+    last = ends.ends.rows[-1:] + 1
+    episodes = ends.ends.count + (not len(last) or int(last[0]) != dataset.n_transitions)
+    return hash_findings(dataset, known) + count_findings(dataset, episodes)

@@ -1,0 +1,51 @@
+"""Two arrays that should be equal row by row: where they are not, and whether they would be one row further."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from awac_tr.data.semantics.base import Array, Block, RowList
+
+__all__ = ["Agreement"]
+
+_TOLERANCE: Final = 1e-5
+
+
+class Agreement:
+    """Compares what is recorded with what is implied, in place and shifted by a row within episodes.
+
+    Attributes:
+        wrong: rows where they differ in place.
+        rows: rows compared.
+    """
+
+    def __init__(self) -> None:
+        self.wrong = RowList()
+        self.rows = 0
+        self._late = self._early = self._pairs = 0
+
+    def feed(self, block: Block, recorded: Array, implied: Array) -> None:
+        """Compare a block.
+
+        Args:
+            block: where the arrays come from.
+            recorded: [n], with the block's leading row.
+            implied: [n], likewise.
+        """
+        self.wrong.add((np.abs(recorded - implied) > _TOLERANCE)[block.lead :], block.start)
+        inside = ~block.ends[:-1]
+        self._late += int((np.abs(recorded[1:] - implied[:-1]) > _TOLERANCE)[inside].sum())
+        self._early += int((np.abs(recorded[:-1] - implied[1:]) > _TOLERANCE)[inside].sum())
+        self._pairs += int(inside.sum())
+        self.rows += len(recorded) - block.lead
+
+    def shift(self) -> int:
+        """-1 where each row has what the row before implies, 1 what the row after implies, 0 where neither.
+
+        A shift is said where it explains every row inside episodes, and more than one differs in place.
+        """
+        if self.wrong.count < 2 or not self._pairs:  # noqa: PLR2004  (one row fits any story)
+            return 0
+        return -1 if not self._late else 1 if not self._early else 0
