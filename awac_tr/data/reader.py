@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 
 from awac_tr.data.findings import Finding, report
-from awac_tr.data.format import ARRAYS, FOREIGN, HASH_ATTRIBUTE, INFOS, SEEDS
+from awac_tr.data.format import ARRAYS, FLAGS, FOREIGN, HASH_ATTRIBUTE, INFOS, SEEDS
 from awac_tr.data.hashing import ArrayHash, content_hash, describe
 from awac_tr.data.hdf5 import clear_errors, open_hdf5, read_attributes, read_text
 from awac_tr.data.meta import DatasetMeta, meta_from_attributes
@@ -21,12 +22,15 @@ from awac_tr.errors import DatasetError
 if TYPE_CHECKING:
     from awac_tr.envs.rollout import Episode
 
-__all__ = ["BLOCK_ROWS", "Dataset", "open_dataset"]
+__all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Dataset", "open_dataset"]
 
 Array = np.ndarray[Any, Any]
 
 BLOCK_ROWS: Final = 1 << 15
-"""Rows read at a time when a whole file is gone through."""
+"""Rows read at a time when a whole file is gone through; fewer where they are wide, see :data:`BLOCK_BYTES`."""
+
+BLOCK_BYTES: Final = 1 << 24
+"""About as much of a file is in memory at a time when it is gone through."""
 
 
 class Dataset:
@@ -130,25 +134,36 @@ class Dataset:
         return {name: self.rows(name) for name in names}
 
     def spans(self, name: str) -> Iterator[tuple[int, int]]:
-        """(first row, row after the last) of the blocks an array is read in, :data:`BLOCK_ROWS` each."""
-        rows = (self.shape(name) or (0,))[0]
-        for start in range(0, rows, BLOCK_ROWS):
-            yield start, min(start + BLOCK_ROWS, rows)
+        """(first row, row after the last) of the blocks an array is read in."""
+        yield from self._spans([name])
+
+    def _spans(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+        rows = (self.shape(names[0]) or (0,))[0] if names else 0
+        wide = sum(self.dtype(name).itemsize * math.prod(self.shape(name)[1:]) for name in names)
+        step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, wide)))
+        for start in range(0, rows, step):
+            yield start, min(start + step, rows)
 
     def blocks(self, names: Iterable[str]) -> Iterator[tuple[int, dict[str, Array]]]:
-        """The file from its first row to its last, :data:`BLOCK_ROWS` at a time.
+        """The file from its first row to its last, up to :data:`BLOCK_ROWS` at a time.
+
+        Args:
+            names: arrays with one row a transition, or arrays with one row an episode.
 
         Yields:
             (first row of the block, array name -> its rows).
         """
         wanted = list(names)
-        for start, stop in self.spans("observations"):
+        for start, stop in self._spans(wanted):
             yield start, {name: self.rows(name, start, stop) for name in wanted}
 
     @cached_property
     def episode_bounds(self) -> Array:
         """First row and row after the last of every episode, [E, 2] int64; a last one without an end is included."""
-        ends = np.flatnonzero(self.rows("terminals") | self.rows("timeouts")) + 1
+        found = [
+            np.flatnonzero(block["terminals"] | block["timeouts"]) + (start + 1) for start, block in self.blocks(FLAGS)
+        ]
+        ends = np.concatenate([np.empty(0, dtype=np.int64), *found])
         if not len(ends) or ends[-1] != self.n_transitions:
             ends = np.append(ends, self.n_transitions)
         return np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1).astype(np.int64)
