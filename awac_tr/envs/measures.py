@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from awac_tr.envs.episode import Episode
 
-__all__ = ["SUCCESS_MEASURES", "measure"]
+__all__ = ["SUCCESS_MEASURES", "measure", "measure_episode"]
 
 SUCCESS_MEASURES: Final = ("success_any", "success_last", "success_share", "success_steps")
 """At any step; at the last step; share of steps; more goal steps than the task asks for (pen 20, door, relocate 25)."""
@@ -27,12 +27,13 @@ def measure(episodes: Iterable[Episode], goal_steps: int | None) -> dict[str, ND
         float64 arrays [number of episodes]: ``return`` (undiscounted sum of rewards), ``length`` (steps) and, where
         every episode has ``infos["success"]``, the success measures, each in [0, 1]. Their means are success rates.
     """
-    rows = [_of_episode(episode, goal_steps) for episode in episodes]
+    rows = [measure_episode(episode, goal_steps) for episode in episodes]
     names = [name for name in rows[0] if all(name in row for row in rows)] if rows else ["return", "length"]
     return {name: np.array([row[name] for row in rows], np.float64) for name in names}
 
 
-def _of_episode(episode: Episode, goal_steps: int | None) -> dict[str, float]:
+def measure_episode(episode: Episode, goal_steps: int | None) -> dict[str, float]:
+    """The measures of one episode, see :func:`measure`; those of success only where the environment tells it."""
     values = {"return": float(episode.rewards.sum(dtype=np.float64)), "length": float(len(episode))}
     success = episode.infos.get("success")
     if success is None:

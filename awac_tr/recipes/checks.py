@@ -16,7 +16,7 @@ Conflict = tuple[tuple[str, ...], str]
 def conflicts(recipe: Recipe) -> list[Conflict]:
     """All contradictions of a recipe, each with the dotted keys it involves."""
     found: list[Conflict] = []
-    for check in (_device, _policy, _values, _batches, _phases, _init_from):
+    for check in (_device, _policy, _values, _batches, _phases, _collect, _init_from):
         found += check(recipe)
     return found
 
@@ -63,6 +63,13 @@ def _phases(recipe: Recipe) -> Iterator[Conflict]:
         yield ("online.steps", "algorithm"), text
     if offline == 0 and online == 0:
         yield ("offline.updates", "online.steps"), "0, and online.steps is 0 as well: nothing would be trained"
+
+
+def _collect(recipe: Recipe) -> Iterator[Conflict]:
+    workers, steps = recipe.collect.workers, recipe.online.steps_per_round
+    if workers > steps:
+        text = f"{workers} have nothing to do with online.steps_per_round {steps}: at least a step each is needed"
+        yield ("collect.workers", "online.steps_per_round"), text
 
 
 def _init_from(recipe: Recipe) -> Iterator[Conflict]:

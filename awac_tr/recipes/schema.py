@@ -5,15 +5,16 @@ Nothing here imports torch. Unknown keys and wrong types are errors; ``loader.py
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 __all__ = [
     "AWACSection",
     "BCSection",
     "BufferSection",
     "CheckpointSection",
+    "CollectSection",
     "DataSection",
     "EnvSection",
     "EvalSection",
@@ -161,10 +162,39 @@ class OnlineSection(Section):
     updates_per_step: Annotated[NonNegative, Field(description="Table 1: 1")] = 1.0
 
 
+class _Collect(Section):
+    """Who takes the online environment steps, and when."""
+
+    workers: Annotated[
+        PositiveCount, Field(description="environments stepped side by side; more than 1: a process each")
+    ] = 1
+
+    @property
+    def ahead(self) -> bool:
+        """The value of ``async``, which is a keyword in Python."""
+        return bool(getattr(self, "async"))
+
+
+if TYPE_CHECKING:
+    CollectSection = _Collect
+else:
+    _ASYNC = Annotated[
+        bool,
+        Field(description="next round's steps in other processes, during the updates, by the policy before them"),
+    ]
+    CollectSection = create_model(
+        "CollectSection", __base__=_Collect, __doc__=_Collect.__doc__, __module__=__name__, **{"async": (_ASYNC, False)}
+    )
+
+
 class BufferSection(Section):
     """beta of Algorithm 1."""
 
     capacity: PositiveCount = 1_000_000
+    storage: Annotated[
+        Literal["memory", "memmap"],
+        Field(description="memory, or memmap: files on disk, for more data than memory; same numbers, slower samples"),
+    ] = "memory"
     mix: Annotated[
         Literal["union"], Field(description="union: one buffer, offline and online transitions drawn alike (paper)")
     ] = "union"
@@ -180,6 +210,12 @@ class EvalSection(Section):
     clone: Annotated[
         bool, Field(description="also measure the clone that made the recipe's bc dataset, once, before training")
     ] = True
+    workers: Annotated[
+        PositiveCount, Field(description="processes to spread the episodes over; the numbers do not depend on it")
+    ] = 1
+    background: Annotated[
+        bool, Field(description="train on while episodes are played; the numbers do not depend on it")
+    ] = False
 
 
 class LogSection(Section):
@@ -191,10 +227,6 @@ class LogSection(Section):
     wandb: Annotated[
         Literal["off", "offline", "online"], Field(description="Weights & Biases; offline needs no account, no network")
     ] = "off"
-    storage: Annotated[
-        Literal["memory", "memmap"],
-        Field(description="memory, or memmap: files on disk, for more data than memory; same numbers, slower samples"),
-    ] = "memory"
     wandb_project: str = "awac-tr"
 
 
@@ -216,10 +248,13 @@ class Recipe(Section):
     ] = None
     device: Annotated[str, Field(description="cpu, cuda, cuda:0 or auto")] = "auto"
     precision: Annotated[
-        Literal["fp32", "bf16"],
-        Field(description="bf16: hidden layers in bfloat16; from the last layers on all is fp32"),
+        Literal["fp32", "bf16", "auto"],
+        Field(description="bf16: hidden layers in bfloat16, all from the last layers on fp32; auto: the faster one"),
     ] = "fp32"
-    compile: Annotated[bool, Field(description="compile the update with torch.compile")] = False
+    compile: Annotated[
+        bool | Literal["auto"],
+        Field(description="compile the update (half a minute, once); auto: in runs of at least 20,000 updates"),
+    ] = "auto"
     env: EnvSection
     data: DataSection
     policy: PolicySection = PolicySection()
@@ -228,6 +263,7 @@ class Recipe(Section):
     bc: BCSection = BCSection()
     offline: OfflineSection = OfflineSection()
     online: OnlineSection = OnlineSection()
+    collect: CollectSection = CollectSection()
     buffer: BufferSection = BufferSection()
     eval: EvalSection = EvalSection()
     log: LogSection = LogSection()

@@ -1,98 +1,134 @@
-"""Environment steps for the buffer, taken by TorchRL's collector with the policy as it is now."""
+"""Environment steps for the buffer, round by round, taken with the policy as it is now or as it was a round ago.
+
+Synchronous (the default), round k acts with the policy that came of the updates of round k - 1: Algorithm 1 of the
+paper. With ``collect.async`` a second process takes the steps of round k + 1 while the updates of round k are made, so
+its policy is the one from before them: that of the updates of round k - 1, one round older. The first round is the
+policy of the offline phase either way. Which policy acts, with which noise and from which seeds depends on the counters
+alone, never on which process was faster, so a run can be repeated.
+"""
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import torch
 from tensordict import TensorDict
-from tensordict.nn import TensorDictModule, TensorDictSequential
-from torchrl.collectors import Collector
-from torchrl.envs.utils import ExplorationType
 
-from awac_tr.envs.make import make_torchrl_env
+from awac_tr.envs.steps import Steps
+from awac_tr.errors import AwacError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
-from awac_tr.training.threads import intra_op_threads
+from awac_tr.policies.acting import RowPolicy
+from awac_tr.training.crew import Alone, Crew, Processes
 
 if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
     from torch import Tensor
-    from torchrl.envs import EnvBase
 
-    from awac_tr.recipes.schema import EnvSection
+    from awac_tr.recipes.schema import CollectSection, EnvSection
 
-__all__ = ["SUCCESS", "OnlineCollector", "action_bounds"]
+__all__ = ["SUCCESS", "OnlineCollector"]
 
 SUCCESS: Final = ("next", "success")
 """Where the environment says that the goal is reached."""
 
-_KEPT: Final = (OBSERVATION, ACTION, REWARD, NEXT_OBSERVATION, TERMINATED, TRUNCATED, DONE)
-
-
-def action_bounds(env: EnvBase) -> tuple[Tensor, Tensor]:
-    """Lower and upper bounds of an environment's actions, each [action_size] float32."""
-    space = env.action_spec.space
-    return space.low.to(torch.float32).clone(), space.high.to(torch.float32).clone()
-
 
 class OnlineCollector:
-    """Steps one environment with the stochastic policy; episodes go on from one round to the next.
+    """Steps environments with the stochastic policy; episodes go on from one round to the next.
 
     Actions are clipped to the bounds before they are executed, and it is the clipped ones that are kept: what the
-    buffer holds is what the environment saw.
+    buffer holds is what the environment saw. The noise is drawn from torch's global generator, a round at a time, and
+    an episode is seeded by the number of steps before it: checkpoints need not know of either.
 
     Args:
         section: the environment.
-        policy: what acts; where it lives on another device than the CPU, a copy there acts, renewed every round.
-        seed: of the environment's resets.
+        policy: what acts; its weights are read out when a round begins, wherever they live.
+        seed: of the environments' episodes.
+        how: who takes the steps, and when; None: this process, when asked.
+        env_step: steps taken in earlier sittings.
+
+    Raises:
+        EnvError: the environment cannot be made.
     """
 
-    def __init__(self, section: EnvSection, policy: ProbabilisticTensorDictSequential, *, seed: int) -> None:
-        self._env = make_torchrl_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
-        self._env.set_seed(seed)
-        self._learned = policy
-        self._copied = any(parameter.device.type != "cpu" for parameter in policy.parameters())
-        self._acting = copy.deepcopy(policy).cpu() if self._copied else policy
-        low, high = action_bounds(self._env)
-        clip = TensorDictModule(lambda action: torch.clamp(action, low, high), in_keys=[ACTION], out_keys=[ACTION])
-        self._policy = TensorDictSequential(self._acting, clip)
-        self._collector: Collector | None = None
-        self._frames = 0
+    def __init__(
+        self,
+        section: EnvSection,
+        policy: ProbabilisticTensorDictSequential,
+        *,
+        seed: int,
+        how: CollectSection | None = None,
+        env_step: int = 0,
+    ) -> None:
+        workers, self._ahead = (1, False) if how is None else (how.workers, how.ahead)
+        apart = self._ahead or workers > 1
+        self._crew: Crew = Processes(section, seed, workers) if apart else Alone(section, seed)
+        self._policy = policy
+        self._env_step = env_step
+        self._under_way = False
 
-    def collect(self, steps: int) -> TensorDict:
-        """Take steps.
+    def collect(self, steps: int, *, then: int = 0) -> TensorDict:
+        """Take the steps of a round.
 
         Args:
-            steps: how many; a number other than the last call's begins a new episode.
+            steps: how many; where this round was begun ahead, what was said then.
+            then: steps of the round after this one; with ``collect.async`` they are begun at once, with the policy as
+                it is now.
 
         Returns:
             Transitions [steps] with the keys of :mod:`awac_tr.keys`, on the CPU, and ``SUCCESS`` where
-            the environment tells it.
+            the environment tells it. Of several environments the first one's come first.
+
+        Raises:
+            AwacError: the policy's weights are no finite numbers.
+            EnvError: an environment fails, or a process died.
         """
-        if self._copied:
-            self._acting.load_state_dict(self._learned.state_dict())
-        if self._collector is None or steps != self._frames:
-            self._collector, self._frames = self._new_collector(steps), steps
-            self._rollouts = iter(self._collector)
-        with intra_op_threads(1), torch.no_grad():
-            rollout = next(self._rollouts).reshape(-1)
-        return rollout.select(*_KEPT, SUCCESS, strict=False).clone()
+        if not self._under_way:
+            self._begin(steps)
+        shares = self._crew.results()
+        self._under_way = False
+        self._env_step += steps
+        if self._ahead and then > 0:
+            self._begin(then)
+        return _as_tensordict(shares)
 
     def close(self) -> None:
-        """Free the environment."""
-        if self._collector is not None:
-            self._collector.shutdown()
-        elif not self._env.is_closed:
-            self._env.close()
+        """Free environments and processes; a round begun ahead is lost, and is not counted anywhere."""
+        self._crew.close()
 
-    def _new_collector(self, frames: int) -> Collector:
-        return Collector(
-            self._env,
-            self._policy,
-            frames_per_batch=frames,
-            total_frames=-1,
-            exploration_type=ExplorationType.RANDOM,
-            trust_policy=True,
-            auto_register_policy_transforms=False,
-        )
+    def _begin(self, steps: int) -> None:
+        policy = RowPolicy.of(self._policy)
+        if not policy.is_finite():
+            raise AwacError(
+                f"training diverged: the policy is no finite number at environment step {self._env_step}",
+                "earlier checkpoints are kept. Smaller learning rates, awac.value_bounds or capped weights may help.",
+            )
+        self._crew.begin(policy, torch.randn(steps, policy.action_size).numpy(), self._env_step)
+        self._under_way = True
+
+
+def _as_tensordict(shares: Sequence[Steps]) -> TensorDict:
+    """Steps as transitions; flags, rewards and success get a last axis of 1."""
+    terminated, truncated = _column(shares, "terminated"), _column(shares, "truncated")
+    data = {
+        OBSERVATION: _rows(shares, "observations"),
+        ACTION: _rows(shares, "actions"),
+        REWARD: _column(shares, "rewards"),
+        NEXT_OBSERVATION: _rows(shares, "next_observations"),
+        TERMINATED: terminated,
+        TRUNCATED: truncated,
+        DONE: terminated | truncated,
+    }
+    if all(share.success is not None for share in shares):
+        data[SUCCESS] = _column(shares, "success")
+    return TensorDict(data, batch_size=[len(terminated)])
+
+
+def _rows(shares: Sequence[Steps], name: str) -> Tensor:
+    arrays: list[Any] = [getattr(share, name) for share in shares]
+    return torch.from_numpy(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+
+
+def _column(shares: Sequence[Steps], name: str) -> Tensor:
+    return _rows(shares, name).unsqueeze(-1)

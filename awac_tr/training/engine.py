@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from awac_tr.errors import AwacError
+from awac_tr.policies.checkpoint import save_checkpoint
 from awac_tr.policies.controllers import load_controller
 from awac_tr.training import state
 from awac_tr.training.collection import SUCCESS
-from awac_tr.training.evaluation import evaluate_policy
 from awac_tr.training.means import Means
+from awac_tr.training.threads import say_where_a_core_is_missing
 
 if TYPE_CHECKING:
     from awac_tr.training.checkpoint import OnlineParts
@@ -56,6 +58,8 @@ class Loop:
         self.metrics, self.parts, self.display, self.stop = metrics, parts, display, stop
         self.recipe = rig.recipe
         self.means = Means()
+        self._pending: _Pending | None = None
+        self._held: list[dict[str, Any]] = []
         self._begun = time.monotonic() - progress.wall
 
     def run(self) -> None:
@@ -65,11 +69,24 @@ class Loop:
             StopRequested: a signal came; :meth:`save` has everything that is needed to go on.
             AwacError: the losses are no numbers any more, or something cannot be written.
         """
+        say_where_a_core_is_missing(self.recipe, self.rig.generator.device)
         self._evaluate_clone()
+        try:
+            self._go_on()
+        except AwacError:
+            self._settle()  # what was learnt before the failure belongs into the files
+            raise
+
+    def _go_on(self) -> None:
         while True:
             self.stop.check()
+            if self._pending is not None and self.rig.evaluator.done():
+                self._settle()
+            later = self.recipe.eval.background and not self.progress.at_rest(self.recipe)
+            if later and self._checkpoint_due():
+                self.save()  # first: a checkpoint waits for the evaluation under way
             if self._evaluation_due():
-                self._evaluate()
+                self._evaluate(later=later)
             if self._checkpoint_due():
                 self.save()
             owed = self.progress.owed(self.recipe)
@@ -80,16 +97,22 @@ class Loop:
             else:
                 self._collect()
 
-    def save(self, name: str = "last") -> None:
-        """Write ``checkpoints/<name>.pt``, and the online transitions that are not on disk yet."""
+    def save(self) -> None:
+        """Write ``checkpoints/last.pt``, and the online transitions that are not on disk yet.
+
+        An evaluation in the background is waited for, so that no checkpoint misses one.
+        """
+        self._settle()
         with self.progress.timed("checkpoint"):
-            self.parts.flush()
-            if name == "last":
-                self.progress.checkpointed = (self.progress.update, self.progress.env_step)
-            self.clock()
-            path = self.folder.checkpoints / f"{name}.pt"
-            rows, means = self.metrics.rows, self.means.state_dict()
-            state.save(path, self.rig, self.progress, self.parts, metrics_rows=rows, means=means)
+            self.progress.checkpointed = (self.progress.update, self.progress.env_step)
+            save_checkpoint(self.folder.last, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """Of a checkpoint at this moment; the tensors are the learner's own."""
+        self.parts.flush()
+        self.clock()
+        rows, means = self.metrics.rows, self.means.state_dict()
+        return state.payload(self.rig, self.progress, self.parts, metrics_rows=rows, means=means)
 
     def _updates_to_next_event(self) -> int:
         periods = (self.recipe.log.every, self.recipe.eval.every, self.recipe.checkpoint.every)
@@ -143,11 +166,12 @@ class Loop:
 
     def _collect(self) -> None:
         """One round of environment steps into the buffer."""
-        progress, online = self.progress, self.recipe.online
+        progress = self.progress
         self.display.activity("collecting")
         with progress.timed("collect"):
-            steps = min(online.steps_per_round, online.steps - progress.env_step)
-            transitions = self.rig.collect(steps, progress.env_step)
+            steps = self._round_after(progress.env_step)
+            then = self._round_after(progress.env_step + steps)
+            transitions = self.rig.collect(steps, progress.env_step, then=then)
             self.rig.buffer.extend(transitions)
             self.parts.add(transitions)
         progress.env_step += steps
@@ -160,6 +184,10 @@ class Loop:
             values["success_share"] = float(success.float().mean())
         self._row("round", {**values, "steps": steps})
 
+    def _round_after(self, env_step: int) -> int:
+        """Steps of the round that begins after so many; 0: there is none."""
+        return min(self.recipe.online.steps_per_round, self.recipe.online.steps - env_step)
+
     def _evaluation_due(self) -> bool:
         progress, every = self.progress, self.recipe.eval.every
         if progress.evaluated is None:
@@ -169,15 +197,47 @@ class Loop:
             progress.at_rest(self.recipe) and (progress.update, progress.env_step) != progress.evaluated
         )
 
-    def _evaluate(self) -> None:
-        values = self._measured(self.rig.learner.policy)
-        progress, name = self.progress, self.recipe.checkpoint.measure
+    def _evaluate(self, *, later: bool) -> None:
+        """Evaluate the policy as it stands: now, or while training goes on."""
+        self._settle()
+        policy, progress = self.rig.learner.policy, self.progress
+        if later:
+            self.rig.evaluator.begin(policy)
+            progress.evaluated = (progress.update, progress.env_step)
+            self._pending = _Pending(self._place("eval"), state.kept(self._content()))
+            return
+        values = self._measured(policy)
         progress.evaluated = (progress.update, progress.env_step)
-        self._row("eval", values)
+        self._judge(self._place("eval"), values)
+
+    def _settle(self) -> None:
+        """Take the result of the evaluation under way, if any, and write the rows that stood behind its own."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            self.display.activity("evaluating")
+            with self.progress.timed("evaluate"):
+                values = self.rig.evaluator.finish()
+            self._judge(pending.place, values, pending.content)
+        finally:
+            held, self._held = self._held, []
+            for row in held:
+                self.metrics.write(row)
+
+    def _judge(self, place: dict[str, Any], values: dict[str, float], content: dict[str, Any] | None = None) -> None:
+        """Write an evaluation's row and, when it is the best so far, ``best.pt``: the content, or what stands now."""
+        name, row = self.recipe.checkpoint.measure, {**place, **values}
+        self.metrics.write(row)
+        self.display.row(row)
         merit = (values.get(name, values["return"]), values["return"])
-        if progress.best is None or merit > progress.best:
-            progress.best = merit
-            self.save("best")
+        if self.progress.best is not None and merit <= self.progress.best:
+            return
+        self.progress.best = merit
+        with self.progress.timed("checkpoint"):
+            content = self._content() if content is None else content
+            content["metrics_rows"], content["progress"]["best"] = self.metrics.rows, merit
+            save_checkpoint(self.folder.best, content)
 
     def _evaluate_clone(self) -> None:
         """The clone that made the data, once, as the line that the run has to beat."""
@@ -194,19 +254,9 @@ class Loop:
         self._row("eval", values, phase="clone")
 
     def _measured(self, policy: Any) -> dict[str, float]:
-        evaluation, env = self.recipe.eval, self.recipe.env
         self.display.activity("evaluating")
         with self.progress.timed("evaluate"):
-            return evaluate_policy(
-                policy,
-                env.id,
-                kwargs=env.kwargs,
-                horizon=env.horizon,
-                episodes=evaluation.episodes,
-                seed=evaluation.seed,
-                action=evaluation.action,
-                check=self.stop.check,
-            )
+            return self.rig.evaluator.measure(policy, self.stop.check)
 
     def _checkpoint_due(self) -> bool:
         progress, every = self.progress, self.recipe.checkpoint.every
@@ -220,14 +270,27 @@ class Loop:
         return self.progress.wall
 
     def _row(self, event: str, values: dict[str, Any], phase: str | None = None) -> None:
+        row = {**self._place(event, phase), **values}
+        self.display.row(row)
+        if self._pending is None:
+            self.metrics.write(row)
+        else:
+            self._held.append(row)  # rows stand in the order of their counters
+
+    def _place(self, event: str, phase: str | None = None) -> dict[str, Any]:
         progress = self.progress
-        row = {
+        return {
             "event": event,
             "phase": phase or progress.phase,
             "update": progress.update,
             "env_step": progress.env_step,
             "wall": round(self.clock(), 3),
-            **values,
         }
-        self.metrics.write(row)
-        self.display.row(row)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """An evaluation under way: where its row belongs, and a checkpoint of the weights that are evaluated."""
+
+    place: dict[str, Any]
+    content: dict[str, Any]

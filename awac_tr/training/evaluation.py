@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,19 +11,23 @@ import numpy as np
 import torch
 
 from awac_tr.envs.facts import env_facts
-from awac_tr.envs.measures import measure
-from awac_tr.envs.rollout import Controller, rollouts
+from awac_tr.envs.measures import measure_episode
+from awac_tr.envs.rollout import Batch, Controller, RolloutPool
 from awac_tr.policies.controllers import NetworkController
 from awac_tr.training.threads import intra_op_threads
 
 if TYPE_CHECKING:
-    from awac_tr.envs.rollout import Episode
+    from awac_tr.recipes.schema import EnvSection, EvalSection
 
-__all__ = ["evaluate_policy"]
+__all__ = ["Evaluator", "evaluate_policy"]
+
+Policy = torch.nn.Module | Controller
+Check = Callable[[], None]
+Measured = dict[str, float]
 
 
 def evaluate_policy(
-    policy: torch.nn.Module | Controller,
+    policy: Policy,
     env_id: str,
     *,
     kwargs: Mapping[str, Any] | None = None,
@@ -33,14 +36,14 @@ def evaluate_policy(
     seed: int,
     action: Literal["mean", "sample"] = "mean",
     workers: int = 1,
-    check: Callable[[], None] | None = None,
-) -> dict[str, float]:
+    check: Check | None = None,
+) -> Measured:
     """Mean of every measure over episodes with the seeds ``seed, seed + 1, ...``.
 
     Torch's global generator is neither read nor changed.
 
     Args:
-        policy: a policy module (copied to the CPU), or a controller.
+        policy: a policy module, or a controller.
         env_id: the environment.
         kwargs: its keyword arguments.
         horizon: steps before an episode is cut; None: as registered.
@@ -53,24 +56,88 @@ def evaluate_policy(
     Returns:
         Of the measures in :mod:`awac_tr.envs.measures` that the environment allows, the means.
     """
-    controller = NetworkController(_on_cpu(policy), action) if isinstance(policy, torch.nn.Module) else policy
-    seeds = range(seed, seed + episodes)
-    source = rollouts(env_id, partial(_same, controller), seeds, kwargs=kwargs, horizon=horizon, workers=workers)
-    played: list[Episode] = []
-    with intra_op_threads(1), closing(source):  # closed early, workers end as well
-        for episode in source:
-            played.append(episode)
-            if check is not None:
-                check()
-    measured = measure(played, env_facts(env_id, kwargs).goal_steps)
-    return {name: float(np.mean(values)) for name, values in measured.items()}
+    pool = RolloutPool(env_id, kwargs=kwargs, horizon=horizon, workers=min(workers, episodes))
+    digest = partial(measure_episode, goal_steps=env_facts(env_id, kwargs).goal_steps)
+    with closing(pool):  # closed early, workers end as well
+        return _means(pool.play(_cast(policy, action), range(seed, seed + episodes), digest), check)
+
+
+class Evaluator:
+    """Evaluates a run's policies, again and again, in places that stay ready: processes take seconds to start.
+
+    Args:
+        env: the environment.
+        section: how many episodes, from which seeds, in how many processes, in the background or not.
+    """
+
+    def __init__(self, env: EnvSection, section: EvalSection) -> None:
+        self._section = section
+        self._seeds = range(section.seed, section.seed + section.episodes)
+        self._digest = partial(measure_episode, goal_steps=env_facts(env.id, env.kwargs).goal_steps)
+        self._pool = RolloutPool(
+            env.id,
+            kwargs=env.kwargs,
+            horizon=env.horizon,
+            workers=min(section.workers, section.episodes),
+            apart=section.background,
+        )
+        self._begun: Batch[Measured] | None = None
+
+    def measure(self, policy: Policy, check: Check | None = None) -> Measured:
+        """As :func:`evaluate_policy`, waiting for the result.
+
+        Args:
+            policy: a policy module, or a controller.
+            check: called after each episode; an exception from it ends the evaluation.
+
+        Raises:
+            EnvError: an episode fails, or a process died.
+        """
+        return _means(self._pool.play(_cast(policy, self._section.action), self._seeds, self._digest), check)
+
+    def begin(self, policy: Policy) -> None:
+        """Begin an evaluation of the policy as it stands; with ``eval.background`` only, and one at a time.
+
+        Raises:
+            EnvError: a process died.
+        """
+        self._begun = self._pool.start(_cast(policy, self._section.action), self._seeds, self._digest)
+
+    def done(self) -> bool:
+        """Whether :meth:`finish` would not have to wait."""
+        return self._begun is None or self._begun.done()
+
+    def finish(self) -> Measured:
+        """The result of what was begun.
+
+        Raises:
+            EnvError: as :meth:`measure`.
+        """
+        if self._begun is None:
+            raise RuntimeError("no evaluation was begun")
+        begun, self._begun = self._begun, None
+        return _means(begun.results(), None)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.close()
+
+
+def _cast(policy: Policy, action: Literal["mean", "sample"]) -> Callable[[], Controller]:
+    controller = NetworkController(policy, action) if isinstance(policy, torch.nn.Module) else policy
+    return partial(_same, controller)
 
 
 def _same(controller: Controller) -> Controller:
     return controller
 
 
-def _on_cpu(policy: torch.nn.Module) -> Any:
-    if all(parameter.device.type == "cpu" for parameter in policy.parameters()):
-        return policy
-    return copy.deepcopy(policy).cpu()
+def _means(episodes: Iterable[Measured], check: Check | None) -> Measured:
+    """Of the measures that every episode has, in order of the seeds: sums do not depend on who played first."""
+    rows: list[Measured] = []
+    with intra_op_threads(1):
+        for row in episodes:
+            rows.append(row)
+            if check is not None:
+                check()
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if all(name in row for row in rows)}

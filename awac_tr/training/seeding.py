@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 
-__all__ = ["Seeds", "restore_rng", "rng_state", "seed_everything"]
+__all__ = ["Seeds", "episode_seed", "restore_rng", "rng_state", "seed_everything"]
 
 _LIMIT: Final = 2**31
 
@@ -30,11 +30,20 @@ class Seeds(NamedTuple):
         """
         return cls(*(int(x) % _LIMIT for x in np.random.SeedSequence(seed).generate_state(3)))
 
-    def env_after(self, env_step: int) -> int:
-        """Seed of the environment when it is entered anew after so many steps; at 0 it is ``env`` itself."""
-        if env_step == 0:
-            return self.env
-        return int(np.random.SeedSequence([self.env, env_step]).generate_state(1)[0]) % _LIMIT
+
+def episode_seed(seed: int, env_step: int, worker: int = 0) -> int:
+    """Seed of the online episode that begins after so many steps: neither a resume nor a process changes it.
+
+    Args:
+        seed: of the environment (``Seeds.env``); the seed of the very first episode.
+        env_step: steps taken before.
+        worker: which of several environments that are stepped side by side.
+    """
+    if env_step == 0 and worker == 0:
+        return seed
+    # a worker's number only where there is one: the seeds of earlier versions stay what they were
+    words = [seed, env_step, worker] if worker else [seed, env_step]
+    return int(np.random.SeedSequence(words).generate_state(1)[0]) % _LIMIT
 
 
 def seed_everything(seed: int) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +17,14 @@ from awac_tr.algorithms.registry import build_learner
 from awac_tr.data.buffer import load_buffer, observation_statistics
 from awac_tr.data.paths import dataset_path
 from awac_tr.data.reader import open_dataset
+from awac_tr.envs.episode import action_bounds
 from awac_tr.envs.facts import EnvFacts, env_facts
-from awac_tr.envs.make import make_torchrl_env
+from awac_tr.envs.make import make_env
 from awac_tr.errors import CheckpointError, RecipeError
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.training.cloning import clone_path
-from awac_tr.training.collection import OnlineCollector, action_bounds
+from awac_tr.training.collection import OnlineCollector
+from awac_tr.training.evaluation import Evaluator
 from awac_tr.training.seeding import Seeds, seed_everything
 
 if TYPE_CHECKING:
@@ -65,17 +68,28 @@ class Rig:
     learner: Learner
     collector: OnlineCollector | None = None
 
-    def collect(self, steps: int, env_step: int) -> TensorDict:
-        """Take environment steps; the environment is made at the first call, seeded by the steps taken so far."""
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Plays the episodes of evaluations; its processes, if any, start when they are needed."""
+        return Evaluator(self.recipe.env, self.recipe.eval)
+
+    def collect(self, steps: int, env_step: int, *, then: int = 0) -> TensorDict:
+        """Take the steps of a round, see :meth:`OnlineCollector.collect`; the collector is made at the first call."""
         if self.collector is None:
-            seed = Seeds.of(self.recipe.seed).env_after(env_step)
-            self.collector = OnlineCollector(self.recipe.env, self.learner.policy, seed=seed)
-        return self.collector.collect(steps)
+            recipe, seed = self.recipe, Seeds.of(self.recipe.seed).env
+            self.collector = OnlineCollector(
+                recipe.env, self.learner.policy, seed=seed, how=recipe.collect, env_step=env_step
+            )
+        return self.collector.collect(steps, then=then)
 
     def close(self) -> None:
-        """Free the environment."""
-        if self.collector is not None:
-            self.collector.close()
+        """Free environments and end processes."""
+        try:
+            if "evaluator" in vars(self):
+                self.evaluator.close()
+        finally:
+            if self.collector is not None:
+                self.collector.close()
 
 
 def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Rig:
@@ -130,12 +144,13 @@ def task_of(section: EnvSection) -> tuple[EnvFacts, tuple[Tensor, Tensor]]:
         EnvError: there is no such environment.
     """
     facts = env_facts(section.id, section.kwargs)
-    env = make_torchrl_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
+    env = make_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
     try:
-        bounds = action_bounds(env)
+        low, high = action_bounds(env)
     finally:
         env.close()
-    return dataclasses.replace(facts, horizon=section.horizon or facts.horizon), bounds
+    facts = dataclasses.replace(facts, horizon=section.horizon or facts.horizon)
+    return facts, (torch.from_numpy(low.copy()), torch.from_numpy(high.copy()))
 
 
 def action_margin(recipe: Recipe) -> float:

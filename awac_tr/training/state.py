@@ -6,8 +6,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from torch import Tensor
+
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.checkpoint import policy_entry, read_checkpoint, save_checkpoint
+from awac_tr.policies.checkpoint import policy_entry, read_checkpoint
 from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.training.progress import Progress
 from awac_tr.training.seeding import restore_rng, rng_state
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from awac_tr.training.checkpoint import OnlineParts
     from awac_tr.training.setup import Rig
 
-__all__ = ["require_same_experiment", "restore", "save"]
+__all__ = ["kept", "payload", "require_same_experiment", "restore"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,17 +27,13 @@ _FREE: Final = ("online.steps", "buffer.storage", "eval", "log", "checkpoint", "
 """Keys (or sections) that may change when a run goes on: none of them changes what was computed so far."""
 
 
-def save(
-    path: Path, rig: Rig, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]
-) -> None:
-    """Write a checkpoint of kind ``train``.
-
-    Raises:
-        CheckpointError: it cannot be written.
-    """
+def payload(
+    rig: Rig, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]
+) -> dict[str, Any]:
+    """What a checkpoint of kind ``train`` holds, as things stand; the learner's tensors are not copied."""
     low, high = rig.action_bounds
     facts, recipe = rig.facts, rig.recipe
-    payload = {
+    return {
         "kind": "train",
         "policy": policy_entry(
             rig.learner.policy,
@@ -56,7 +54,17 @@ def save(
         "datasets": dict(rig.hashes),
         "rng": {**rng_state(), "buffer": rig.generator.get_state()},
     }
-    save_checkpoint(path, payload)
+
+
+def kept(value: Any) -> Any:
+    """A copy of what :func:`payload` gave, for later, while learning goes on."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: kept(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(kept(item) for item in value)
+    return value
 
 
 def _where(progress: Progress) -> dict[str, Any]:
@@ -75,22 +83,22 @@ def restore(path: Path, rig: Rig, parts: OnlineParts) -> tuple[Progress, dict[st
     Raises:
         CheckpointError: the checkpoint cannot be read, belongs to another experiment, or its data has changed since.
     """
-    payload = read_checkpoint(path, kind="train")
-    require_same_experiment(recipe_from_dict(payload["recipe"]), rig.recipe)
-    if payload["datasets"] != rig.hashes:
+    content = read_checkpoint(path, kind="train")
+    require_same_experiment(recipe_from_dict(content["recipe"]), rig.recipe)
+    if content["datasets"] != rig.hashes:
         raise CheckpointError(
             f"{path}: the datasets have changed since the run began", "put the files back that record.json names."
         )
-    rig.learner.load_state_dict(payload["learner"])
-    for transitions in parts.restore(payload["online_parts"]):
+    rig.learner.load_state_dict(content["learner"])
+    for transitions in parts.restore(content["online_parts"]):
         rig.buffer.extend(transitions)
-    rng = payload["rng"]
+    rng = content["rng"]
     restore_rng(rng)
     rig.generator.set_state(rng["buffer"])
-    progress = Progress.from_plain(payload["progress"])
+    progress = Progress.from_plain(content["progress"])
     if progress.env_step:
         _log.info("resumed at step %d: the environment begins a new episode there", progress.env_step)
-    return progress, payload
+    return progress, content
 
 
 def require_same_experiment(saved: Recipe, wanted: Recipe) -> None:

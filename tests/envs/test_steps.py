@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_rounds_join_into_the_episodes_of_our_own_rollout(task: str) -> None:
     drawn = noise(3 * HORIZON, env.action_space.shape[0])
     stepper = Stepper(f"{task}-binary-v0", horizon=HORIZON, seed_at=seed_at)
     borders, parts = [0, 5, 6, 20, 3 * HORIZON], []
-    for begin, end in zip(borders[:-1], borders[1:], strict=True):
+    for begin, end in pairwise(borders):
         parts.append(stepper.take(Noise(), drawn[begin:end], begin))
     stepper.close()
     whole = joined(*parts)

@@ -22,7 +22,7 @@ from awac_tr.training.interrupt import Interruption, StopRequested
 from awac_tr.training.means import Means
 from awac_tr.training.progress import Progress
 from awac_tr.training.run_folder import NoticeKeeper, RunFolder, surroundings
-from awac_tr.training.seeding import Seeds, restore_rng, rng_state, seed_everything
+from awac_tr.training.seeding import Seeds, episode_seed, restore_rng, rng_state, seed_everything
 from awac_tr.training.threads import intra_op_threads
 
 
@@ -63,8 +63,8 @@ def test_seeds_are_independent_and_fixed() -> None:
     many = [Seeds.of(seed) for seed in range(200)]
     assert len({number for seeds in many for number in seeds}) == 600
     assert Seeds.of(5) == Seeds.of(5)
-    assert len({many[0].env_after(step) for step in range(50)}) == 50
-    assert many[0].env_after(0) == many[0].env
+    assert len({episode_seed(many[0].env, step, worker) for step in range(50) for worker in range(3)}) == 150
+    assert episode_seed(many[0].env, 0) == many[0].env
 
 
 def _globally(count: int) -> list[float]:
