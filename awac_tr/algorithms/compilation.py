@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
-
-from awac_tr.errors import RecipeError
 
 if TYPE_CHECKING:
     from tensordict import TensorDictBase
 
-__all__ = ["WORTH_COMPILING", "Compiled", "cannot_compile", "resolve_compile"]
+__all__ = ["Compiled"]
 
 _log = logging.getLogger(__name__)
-
-WORTH_COMPILING: Final = 20_000
-"""Updates of a run from which ``compile: auto`` compiles: below, compiling takes longer than it saves."""
 
 _OPTIONS: Final[dict[str, Any]] = {
     # Options, modules and the optimiser stay as they are for the life of a learner: only shapes are looked at. The
@@ -33,42 +25,6 @@ _OPTIONS: Final[dict[str, Any]] = {
     # the same random numbers as without compiling
     "fallback_random": True,
 }
-
-
-def resolve_compile(wanted: bool | Literal["auto"], updates: int, device: torch.device) -> bool:
-    """Whether to compile.
-
-    Args:
-        wanted: the recipe's key.
-        updates: of the whole run.
-        device: of the update.
-
-    Raises:
-        RecipeError: ``compile: true`` where it cannot be.
-    """
-    if wanted is False:
-        return False
-    obstacle = cannot_compile(device)
-    if wanted is True:
-        if obstacle is not None:
-            raise RecipeError(f"compile: true, but {obstacle}", "write compile=false, or compile=auto.")
-        return True
-    if updates < WORTH_COMPILING:
-        return False
-    if obstacle is not None:
-        _log.info("compile: auto: not compiled, since %s", obstacle)
-    return obstacle is None
-
-
-def cannot_compile(device: torch.device) -> str | None:
-    """What is missing for compiling; None: nothing."""
-    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):  # noqa: SLF001  (there is no public name)
-        return f"torch {torch.__version__} cannot compile losses together with their gradients"
-    if device.type == "cuda":
-        return None if importlib.util.find_spec("triton") else "triton is not installed"
-    compiler = os.environ.get("CXX", "g++")
-    found = any(shutil.which(name) for name in (compiler, "clang++"))
-    return None if found else f"there is no C++ compiler ({compiler})"
 
 
 class Compiled:
@@ -83,10 +39,11 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[[TensorDictBase], Any]) -> None:
-        # isolated: without guards, another learner would be given this one's graph
-        self._function = torch.compile(
+        # isolated (not in the stubs yet): without guards, another learner would be given this one's graph
+        compiled: Callable[[TensorDictBase], Any] = torch.compile(  # type: ignore[call-overload]
             function, fullgraph=True, dynamic=False, isolate_recompiles=True, options=_OPTIONS
         )
+        self._function = compiled
         self._seen: set[torch.Size] = set()
 
     def __call__(self, batch: TensorDictBase) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from awac_tr.algorithms.awac import AWACLearner
 from awac_tr.algorithms.base import Learner, Statistics
 from awac_tr.algorithms.bc import BCLearner
+from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.build import build_policy, build_qvalues, set_observation_statistics
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from awac_tr.envs.facts import EnvFacts
+    from awac_tr.policies.networks import Precision
     from awac_tr.recipes.schema import Recipe
 
 __all__ = ["ALGORITHMS", "Parts", "build_learner"]
@@ -46,12 +49,17 @@ class Parts:
     device: torch.device
     initial_policy: Mapping[str, Tensor] | None = None
 
+    @cached_property
+    def precision(self) -> Precision:
+        """Of the hidden layers."""
+        return resolve_precision(self.recipe, self.device)
+
     def policy(self) -> ProbabilisticTensorDictSequential:
         """A fresh policy."""
         low, high = self.action_bounds or (None, None)
         sizes = (self.env.observation_size, self.env.action_size)
         policy = self._placed(
-            build_policy(self.recipe.policy, *sizes, action_low=low, action_high=high, precision=self.recipe.precision)
+            build_policy(self.recipe.policy, *sizes, action_low=low, action_high=high, precision=self.precision)
         )
         if self.initial_policy is not None:
             _start_from(policy, self.initial_policy)
@@ -60,10 +68,7 @@ class Parts:
     def qvalues(self) -> list[torch.nn.Module]:
         """Fresh critics."""
         sizes = (self.env.observation_size, self.env.action_size)
-        return [
-            self._placed(qvalue)
-            for qvalue in build_qvalues(self.recipe.qvalue, *sizes, precision=self.recipe.precision)
-        ]
+        return [self._placed(qvalue) for qvalue in build_qvalues(self.recipe.qvalue, *sizes, precision=self.precision)]
 
     def _placed(self, module: Module) -> Module:
         if self.statistics is not None:
@@ -112,7 +117,11 @@ def _start_from(policy: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def _awac(parts: Parts) -> Learner:
     recipe = parts.recipe
     return AWACLearner(
-        parts.policy(), parts.qvalues(), recipe.awac, reward_range=parts.env.reward_range, compile_update=recipe.compile
+        parts.policy(),
+        parts.qvalues(),
+        recipe.awac,
+        reward_range=parts.env.reward_range,
+        compile_update=resolve_compile(recipe, parts.device),
     )
 
 

@@ -60,7 +60,7 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
         "seed: -1",
         ("seed", "line 6", "expected a whole number of at least 0 and below 4294967296, got -1"),
     ),
-    "yes for true": ("compile: yes", ("compile", "line 6", "expected true or false, got 'yes'; write true")),
+    "yes for true": ("compile: yes", ("compile", "line 6", "expected true or false or auto, got 'yes'; write true")),
     "word not on the list": (
         "awac:\n  weighting: sofmax",
         ("awac.weighting", "line 7", "expected exp or softmax, got 'sofmax'; did you mean 'softmax'?"),
