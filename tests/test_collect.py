@@ -173,6 +173,16 @@ def test_on_a_terminal_there_is_one_bar(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "1,234 steps/s, success 33.3%" in written
 
 
+def test_a_check_without_held_out_episodes_shows_the_loss_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for progress in (CloneProgress(100, 1.5, None, None), CloneProgress(100, 1.5, 2.5, 2.0)):
+        with CollectDisplay() as display:
+            display.on_check(progress)
+    assert capsys.readouterr().err.splitlines() == [
+        "cloning, update 100: loss 1.500",
+        "cloning, update 100: held-out loss 2.500, best 2.000",
+    ]
+
+
 def test_clean_labels_are_the_policys_own_and_executed_ones_carry_the_noise(shared_data: Path) -> None:
     expert = shared_data / "experts" / "dapg_door.npz"
     options = {"action_noise": 0.3, "label": "clean"}

@@ -59,8 +59,10 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
             self._live.stop()
 
     def on_check(self, progress: CloneProgress) -> None:
-        """A held-out check of a clone."""
-        note = f"held-out loss {progress.validation_loss:.3f}, best {progress.best:.3f}"
+        """A check of a clone."""
+        note = f"loss {progress.train_loss:.3f}"
+        if progress.validation_loss is not None and progress.best is not None:
+            note = f"held-out loss {progress.validation_loss:.3f}, best {progress.best:.3f}"
         self._show("cloning, update", progress.update, None, note, last=False)
 
     def on_episode(self, progress: CollectProgress) -> None:

@@ -44,12 +44,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CloneProgress:
-    """What a held-out check tells: updates done, mean training loss since the last one, held-out loss, best so far."""
+    """What a check tells.
+
+    Attributes:
+        update: updates done.
+        train_loss: mean loss of the batches since the last check.
+        validation_loss: loss of the held-out episodes; None where nothing is held out.
+        best: the smallest held-out loss so far; None where nothing is held out.
+    """
 
     update: int
     train_loss: float
-    validation_loss: float
-    best: float
+    validation_loss: float | None
+    best: float | None
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,7 @@ class _Fitting:
         self.batch_size = min(batch_size, len(split.train))
         # two plain tensors are indexed several times faster than a TensorDict
         self.observations, self.actions = split.train[OBSERVATION], split.train[ACTION]
-        self.best = float("inf")
+        self.best: float | None = None if split.held_out is None else float("inf")
         self.best_state = copy.deepcopy(learner.loss.state_dict())
         self.updates = self.best_update = 0
         self.train_loss = self.best_train_loss = float("nan")
@@ -225,8 +232,9 @@ class _Fitting:
         while self.updates < max_updates and waited < self.section.patience:
             self.train_loss = self._steps(min(self.section.check_every, max_updates - self.updates))
             held_out = self._held_out_loss()
-            waited = 0 if held_out < self.best else waited + 1
-            if waited == 0:
+            better = held_out is None or self.best is None or held_out < self.best
+            waited = 0 if better else waited + 1
+            if better:
                 self._remember(held_out)
             if on_check is not None:
                 on_check(CloneProgress(self.updates, self.train_loss, held_out, self.best))
@@ -245,14 +253,13 @@ class _Fitting:
         return float(total / count)
 
     @torch.no_grad()
-    def _held_out_loss(self) -> float:
-        """Loss of the held-out episodes; with none, a number that falls, so that the last check counts as the best."""
+    def _held_out_loss(self) -> float | None:
         held_out = self.split.held_out
         if held_out is None:
-            return -float(self.updates)
+            return None
         return float(self.learner.loss(_batch(held_out[OBSERVATION], held_out[ACTION]))["loss_actor"])
 
-    def _remember(self, held_out: float) -> None:
+    def _remember(self, held_out: float | None) -> None:
         self.best, self.best_update, self.best_train_loss = held_out, self.updates, self.train_loss
         self.best_state = copy.deepcopy(self.learner.loss.state_dict())
 
@@ -263,7 +270,7 @@ class _Fitting:
             updates=self.updates,
             best_update=self.best_update,
             train_loss=self.best_train_loss,
-            validation_loss=None if held_out is None else self.best,
+            validation_loss=self.best,
             episodes=self.split.episodes,
             transitions=(len(self.split.train), 0 if held_out is None else len(held_out)),
             seconds=seconds,

@@ -79,7 +79,7 @@ def test_what_is_kept_is_the_best_on_whole_episodes_never_trained_on(tmp_path: P
     assert (
         report.updates == report.best_update + 4 * 10 < 5000
     )  # patience checks after the best, noise being unlearnable
-    assert report.validation_loss == min(check.validation_loss for check in checks)
+    assert report.validation_loss == min(check.validation_loss or np.inf for check in checks) == checks[-1].best
     held_out = _held_out(path, report)
     policy = load_policy(report.path).module
     with torch.no_grad():
@@ -122,11 +122,16 @@ def test_the_checkpoint_says_where_it_came_from(tmp_path: Path) -> None:
 
 
 def test_nothing_held_out_means_all_updates(tmp_path: Path) -> None:
+    checks = list[CloneProgress]()
     report = make(
         write(tmp_path / "a.hdf5"),
         section=BCSection(validation_fraction=0.0, patience=1, check_every=20),
         max_updates=70,
+        on_check=checks.append,
     )
+    assert [(check.update, check.validation_loss, check.best) for check in checks] == [
+        (update, None, None) for update in (20, 40, 60, 70)
+    ]
     assert (report.updates, report.best_update, report.validation_loss) == (70, 70, None)
     assert report.episodes == (10, 0)
 
