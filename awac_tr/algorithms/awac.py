@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torchrl.objectives import ValueEstimators
 
-from awac_tr.algorithms.base import adam
+from awac_tr.algorithms.base import adam, load_adam
 from awac_tr.algorithms.compilation import Compiled
+from awac_tr.algorithms.graphs import Captured
 from awac_tr.algorithms.targets import ForeachSoftUpdate
 from awac_tr.errors import RecipeError
 from awac_tr.objectives.awac import AWACLoss
@@ -73,7 +73,8 @@ class AWACLearner:
         qvalues: separately initialised critics, statistics already set.
         section: the recipe's ``awac`` section.
         reward_range: smallest and largest reward of a step, for ``value_bounds: reward_range``.
-        compile_update: evaluate losses and gradients as one graph of ``torch.compile``.
+        compile_update: evaluate losses and gradients as one graph of ``torch.compile``; on a GPU, replay the whole
+            update as one CUDA graph.
 
     Raises:
         RecipeError: ``value_bounds: reward_range`` where the environment's rewards are unbounded on both sides.
@@ -97,6 +98,8 @@ class AWACLearner:
         self.targets = ForeachSoftUpdate(self.loss, tau=section.tau)
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self._evaluate = Compiled(self._losses_and_gradients) if compile_update else self._losses_and_gradients
+        captured = compile_update and self._parameters[0].is_cuda
+        self._step = Captured(self._step_on) if captured else self._step_on
 
     def update(self, batch: TensorDictBase) -> TensorDictBase:
         """One step of Adam on both losses, then one of the targets.
@@ -105,8 +108,12 @@ class AWACLearner:
             batch: transitions [B] with the keys of :mod:`awac_tr.keys`; not written to.
 
         Returns:
-            ``loss_actor``, ``loss_qvalue`` and the loss's diagnostics, detached scalars.
+            ``loss_actor``, ``loss_qvalue`` and the loss's diagnostics, detached scalars; on a GPU the next update may
+            write over them.
         """
+        return self._step(batch)
+
+    def _step_on(self, batch: TensorDictBase) -> TensorDictBase:
         losses, gradients = self._evaluate(batch)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -128,7 +135,7 @@ class AWACLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave."""
         self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would share the tensors
+        load_adam(self.optimizer, state["optimizer"])
 
 
 def _build_loss(

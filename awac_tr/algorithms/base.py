@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
     from torch import Tensor
 
-__all__ = ["Learner", "Statistics", "adam"]
+__all__ = ["Learner", "Statistics", "adam", "load_adam"]
 
 
 class Statistics(NamedTuple):
@@ -55,7 +56,16 @@ def adam(*groups: tuple[Iterable[torch.nn.Parameter], float, float]) -> torch.op
         >>> [group["weight_decay"] for group in adam((layer.parameters(), 3e-4, 1e-4)).param_groups]
         [0.0001]
     """
-    return torch.optim.Adam(
-        [{"params": list(parameters), "lr": lr, "weight_decay": decay} for parameters, lr, decay in groups],
-        fused=True,
-    )
+    made: list[dict[str, Any]] = [
+        {"params": list(parameters), "lr": lr, "weight_decay": decay} for parameters, lr, decay in groups
+    ]
+    on_gpu = any(parameter.is_cuda for group in made for parameter in group["params"])
+    return torch.optim.Adam(made, fused=True, capturable=on_gpu)
+
+
+def load_adam(optimizer: torch.optim.Adam, state: dict[str, Any]) -> None:
+    """Take up the state of another one, perhaps from another device, without sharing its tensors."""
+    own = [group["capturable"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(copy.deepcopy(state))
+    for group, capturable in zip(optimizer.param_groups, own, strict=True):
+        group["capturable"] = capturable

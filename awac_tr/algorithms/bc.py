@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
-from awac_tr.algorithms.base import adam
+from awac_tr.algorithms.base import adam, load_adam
 from awac_tr.objectives.bc import BCLoss
 
 if TYPE_CHECKING:
@@ -45,4 +44,4 @@ class BCLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave."""
         self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # torch would share the tensors
+        load_adam(self.optimizer, state["optimizer"])
