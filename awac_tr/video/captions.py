@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from awac_tr.video.mp4 import SIZE, Film, Picture
+from awac_tr.video.mp4 import SIZE, Picture
 
-__all__ = ["Captions"]
+__all__ = ["Captions", "Reel"]
 
 _BAND: Final = 50
 _BAR: Final = 8
@@ -22,14 +22,25 @@ _GREEN: Final = (90, 220, 110)
 _GREY: Final = (150, 150, 150)
 
 
+class Reel(Protocol):
+    """What takes pictures with captions: a film, or a part of one."""
+
+    def add(self, picture: Picture) -> None:
+        """Take a picture [height, width, 3] uint8 of the size of films."""
+
+
 class Captions:
     """Draws step, reward, return and success into the pictures of one episode, and hands them to the film.
 
     A bar at the foot shows how far the episode is, green where it was in a goal state.
+
+    Attributes:
+        note: a few words at the upper right, to be changed between pictures.
     """
 
-    def __init__(self, title: str, horizon: int, reel: Film) -> None:
+    def __init__(self, title: str, horizon: int, reel: Reel) -> None:
         self._title, self._horizon, self._reel = title, horizon, reel
+        self.note = ""
         self._return = 0.0
         self._goals: list[bool] = []
 
@@ -43,6 +54,7 @@ class Captions:
         draw = ImageDraw.Draw(image)
         shown = "-" if math.isnan(reward) else f"{reward:.3g}"
         draw.text((_EDGE, _LINES[0]), self._title, font=_font(), fill=_WHITE)
+        draw.text((SIZE[0] - _EDGE, _LINES[0]), self.note, font=_font(), fill=_WHITE, anchor="ra")
         line = f"step {step}/{self._horizon}   reward {shown}   return {self._return:.5g}"
         draw.text((_EDGE, _LINES[1]), line, font=_font(), fill=_WHITE)
         if success is not None:

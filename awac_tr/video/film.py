@@ -20,7 +20,7 @@ from awac_tr.policies.controllers import load_controller
 from awac_tr.video.captions import Captions
 from awac_tr.video.mp4 import SIZE, Film, VideoError
 
-__all__ = ["FILM_FPS", "Clip", "film", "pick_episodes", "video_folder"]
+__all__ = ["FILM_FPS", "Clip", "drawing_env", "film", "pick_episodes", "video_folder"]
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,8 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
     """
     controller = load_controller(evaluation.checkpoint, evaluation.action)
     clips = []
-    with _stage(evaluation) as env:
+    about = (evaluation.env_id, evaluation.env_kwargs, evaluation.horizon)
+    with drawing_env(*about, seed=evaluation.seed) as env:
         for role, row in pick_episodes(evaluation.episodes).items():
             clips.append(_film_one(env, controller, evaluation, role, row, folder / f"{role}.mp4"))
             if on_clip is not None:
@@ -113,25 +114,35 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
 
 
 @contextmanager
-def _stage(evaluation: Evaluation) -> Iterator[Any]:
-    """The environment of an evaluation, able to draw itself, in our size where it takes one."""
+def drawing_env(env_id: str, env_kwargs: Mapping[str, Any], horizon: int | None, *, seed: int = 0) -> Iterator[Any]:
+    """An environment that is able to draw itself, in our size where it takes one, reset once and drawn once.
+
+    Args:
+        env_id: registered id.
+        env_kwargs: keyword arguments of the environment.
+        horizon: steps before an episode is cut; None: as registered.
+        seed: of the reset.
+
+    Raises:
+        VideoError: it cannot be made or drawn; with the reason and what to install.
+    """
     size = {"width": SIZE[0], "height": SIZE[1]}
-    options: dict[str, Any] = {"horizon": evaluation.horizon, "render_mode": "rgb_array"}
+    options: dict[str, Any] = {"horizon": horizon, "render_mode": "rgb_array"}
     try:
-        env = make_env(evaluation.env_id, kwargs=size | dict(evaluation.env_kwargs), **options)
+        env = make_env(env_id, kwargs=size | dict(env_kwargs), **options)
     except EnvError:
         try:
-            env = make_env(evaluation.env_id, kwargs=evaluation.env_kwargs, **options)
+            env = make_env(env_id, kwargs=env_kwargs, **options)
         except EnvError as error:
             raise VideoError(str(error)) from error
     try:
-        _prepare(env, evaluation)
+        _prepare(env, env_id, seed)
         yield env
     finally:
         env.close()
 
 
-def _prepare(env: Any, evaluation: Evaluation) -> None:
+def _prepare(env: Any, env_id: str, seed: int) -> None:
     """Draw one picture, to know that it can be done.
 
     Raises:
@@ -140,16 +151,16 @@ def _prepare(env: Any, evaluation: Evaluation) -> None:
     choice = use_backend()
     # Others (pygame, ...) draw without GL; MuJoCo's renderer must not be tried without, it fails untidily.
     if choice.backend is None and hasattr(env.unwrapped, "model"):
-        raise VideoError(f"nothing here can draw {evaluation.env_id}.\n{choice.explain()}", install_hint(choice))
+        raise VideoError(f"nothing here can draw {env_id}.\n{choice.explain()}", install_hint(choice))
     if choice.software:
         lighten(env)
     try:
-        env.reset(seed=evaluation.seed)
+        env.reset(seed=seed)
         picture: Any = env.render()
     except Exception as error:
-        raise VideoError(f"{evaluation.env_id} could not be drawn: {error}") from error
+        raise VideoError(f"{env_id} could not be drawn: {error}") from error
     if not isinstance(picture, np.ndarray) or picture.ndim != _RGB_DIMENSIONS:
-        raise VideoError(f"{evaluation.env_id} draws no pictures: render() gave {type(picture).__name__}")
+        raise VideoError(f"{env_id} draws no pictures: render() gave {type(picture).__name__}")
 
 
 def _film_one(

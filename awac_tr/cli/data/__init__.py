@@ -17,6 +17,7 @@ MODULES: Final = {
         ("list", "list_"),
         ("info", "info"),
         ("validate", "validate"),
+        ("replay", "replay"),
         ("import", "import_"),
     )
 }

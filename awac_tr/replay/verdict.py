@@ -1,0 +1,169 @@
+"""What a replay means, in words: does this dataset belong to this simulator?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from awac_tr.replay.compare import EpisodeReplay
+from awac_tr.replay.start import START_WORDS
+
+__all__ = ["remarks", "verdict"]
+
+_MANY: Final = 0.1
+"""Share of rows that depart each from its own state, above which the simulator and not the rows are suspected."""
+_NAMED: Final = 5
+
+
+def verdict(episodes: Sequence[EpisodeReplay], env_id: str, tolerance: float) -> str:
+    """One sentence.
+
+    Args:
+        episodes: what became of each.
+        env_id: the simulator they were played in.
+        tolerance: as replayed.
+    """
+    played = [one for one in episodes if one.possible]
+    departed = [one for one in played if not one.agrees]
+    if not departed:
+        how = _how(played, tolerance)
+        return f"belongs to {env_id} as installed: {_count(played, 'episode')} came out as recorded, {how}"
+    if all(one.start == "rebuilt" for one in departed):
+        return f"cannot be told for certain: the recorded starts are incomplete; {_likeness(departed)}"
+    return (
+        f"does not belong to {env_id} as installed, or was changed: "
+        f"{len(departed)} of {_count(played, 'episode')} did not come out as recorded"
+    )
+
+
+def _how(episodes: Sequence[EpisodeReplay], tolerance: float) -> str:
+    drifting = [one for one in episodes if not one.follows]
+    if drifting:
+        error = max(one.state_error for one in drifting)
+        return (
+            f"row by row within {tolerance:g}; played through, {_count(drifting, 'episode')} drift by up to {error:.2g}"
+        )
+    inexact = sum(not one.exact for one in episodes)
+    return f"within {tolerance:g}, {inexact} of them not to the last bit" if inexact else "to the last bit"
+
+
+def _likeness(episodes: Sequence[EpisodeReplay]) -> str:
+    last = sum(one.last_reward_agrees for one in episodes)
+    told = [one for one in episodes if None not in (one.success_recorded, one.success_replayed)]
+    same = sum(one.success_recorded == one.success_replayed for one in told)
+    success = f", success at any step in {same} of {len(told)}" if told else ""
+    middle = _median([one.state_error for one in episodes])
+    half = _median([one.error_growth[len(one.error_growth) // 2] for one in episodes if one.error_growth])
+    apart = f"states are apart by {half:.2g} halfway and {middle:.2g} at most (medians)"
+    return f"{apart}, the last reward agrees in {last} of {len(episodes)}{success}"
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0
+
+
+def remarks(episodes: Sequence[EpisodeReplay], recorded: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
+    """What stands out, a sentence each, likely causes first.
+
+    Args:
+        episodes: what became of each.
+        recorded: package -> version the file was made with.
+        installed: package -> version that replayed it.
+    """
+    found = [remark for look in _LOOKS if (remark := look(episodes))]
+    changed = [
+        f"{name} {recorded[name]} then, {installed.get(name, 'absent')} now"
+        for name in _SIMULATOR
+        if name in recorded and recorded[name] != installed.get(name)
+    ]
+    if changed:
+        found.append(f"versions differ: {', '.join(changed)}")
+    return found
+
+
+_SIMULATOR: Final = ("mujoco", "gymnasium", "gymnasium_robotics")
+
+
+def _not_possible(episodes: Sequence[EpisodeReplay]) -> str:
+    lost = [one for one in episodes if not one.possible]
+    if not lost:
+        return ""
+    return f"{_count(lost, 'episode')} could not be begun ({_which(lost)}): {lost[0].problem}"
+
+
+def _failed(episodes: Sequence[EpisodeReplay]) -> str:
+    failed = [one for one in episodes if one.possible and one.problem]
+    return (
+        f"the simulator failed in {_count(failed, 'episode')} ({_which(failed)}): {failed[0].problem}" if failed else ""
+    )
+
+
+def _seeds(episodes: Sequence[EpisodeReplay]) -> str:
+    other = [one for one in episodes if one.seed_departs]
+    if not other:
+        return ""
+    error = max(one.seed_error or 0.0 for one in other)
+    return (
+        f"the seeds of {_count(other, 'episode')} ({_which(other)}) lead to other starts, by up to {error:.3g}: the "
+        "environment draws its starts in another way, or the seeds are not those of these episodes"
+    )
+
+
+def _rebuilt(episodes: Sequence[EpisodeReplay]) -> str:
+    some = [one for one in episodes if one.start == "rebuilt"]
+    if not some:
+        return ""
+    error = max(one.start_error for one in some)
+    return (
+        f"{_count(some, 'episode')} begin {START_WORDS['rebuilt']} (off by up to {error:.2g}): the recorded one has "
+        "the hand at zero, and velocities were never recorded, so states depart although nothing need be wrong"
+    )
+
+
+def _rows(episodes: Sequence[EpisodeReplay]) -> str:
+    checked = sum(one.rows_checked for one in episodes)
+    bad = [(one.index, row) for one in episodes for row in one.row_departures]
+    if not bad:
+        return ""
+    if len(bad) > _MANY * checked:
+        cause = "other dynamics or rewards: another simulator version, model, or arguments of the environment"
+    else:
+        cause = "something in those rows was changed, or badly recorded"
+    named = ", ".join(f"episode {index} row {row}" for index, row in bad[:_NAMED])
+    more = ", ..." if len(bad) > _NAMED else ""
+    return f"{len(bad):,} of {checked:,} rows do not follow from their own recorded state ({named}{more}): {cause}"
+
+
+def _rewards(episodes: Sequence[EpisodeReplay]) -> str:
+    other = [one for one in episodes if one.reward_departures]
+    if not other or any(one.start == "rebuilt" for one in other):
+        return ""
+    steps = sum(one.reward_departures for one in other)
+    alone = all(one.first_departure is None for one in other)
+    said = f"rewards differ in {_count([0] * steps, 'step')} of {_count(other, 'episode')} ({_which(other)})"
+    said += ", where states agree: they follow another rule, or were changed" if alone else ""
+    shifts = {one.reward_shift for one in other}
+    if shifts == {1}:
+        return said + "; they agree when moved back by a step: each is the reward of the row before"
+    return (
+        said + "; they agree when moved on by a step: each is the reward of the row after" if shifts == {-1} else said
+    )
+
+
+def _ends(episodes: Sequence[EpisodeReplay]) -> str:
+    other = [one for one in episodes if one.end != "as recorded"]
+    return f"{_count(other, 'episode')} ({_which(other)}) end otherwise: {other[0].end}" if other else ""
+
+
+_LOOKS: Final[tuple[Callable[[Sequence[EpisodeReplay]], str], ...]] = (
+    _rebuilt, _not_possible, _failed, _seeds, _rows, _rewards, _ends,
+)  # fmt: skip
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things):,} {name}" + ("s" if len(things) != 1 else "")
+
+
+def _which(episodes: Sequence[EpisodeReplay]) -> str:
+    numbers = ", ".join(str(one.index) for one in episodes[:_NAMED])
+    return numbers + (", ..." if len(episodes) > _NAMED else "")
