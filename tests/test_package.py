@@ -89,9 +89,10 @@ def pins(repository: Path) -> dict[str, str]:
 def needs(repository: Path) -> list[Requirement]:
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
     groups = [line for group in project["dependency-groups"].values() for line in group if isinstance(line, str)]
+    extras = [line for extra in project["project"]["optional-dependencies"].values() for line in extra]
     return [
         Requirement(line)
-        for line in [*project["project"]["dependencies"], *groups, *project["build-system"]["requires"]]
+        for line in [*project["project"]["dependencies"], *extras, *groups, *project["build-system"]["requires"]]
     ]
 
 
@@ -126,6 +127,7 @@ def test_dependencies_are_those_that_are_imported(repository: Path) -> None:
     homes = packages_distributions()
     found = {canonicalize_name(homes[name][0]) for name in strangers}
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
-    declared = {canonicalize_name(Requirement(line).name) for line in project["project"]["dependencies"]}
+    extras = [line for extra in project["project"]["optional-dependencies"].values() for line in extra]
+    declared = {canonicalize_name(Requirement(line).name) for line in [*project["project"]["dependencies"], *extras]}
     assert found - declared == set(), "imported, but not declared"
     assert declared - found - BY_NAME_ONLY == set(), "declared, but not imported"

@@ -17,8 +17,10 @@ MODULES: Final = {
         ("list", "list_"),
         ("info", "info"),
         ("validate", "validate"),
+        ("plot", "plot"),
         ("replay", "replay"),
         ("import", "import_"),
+        ("export", "export"),
     )
 }
 """Commands in the order of the help text."""
