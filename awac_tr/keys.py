@@ -16,6 +16,9 @@ NEXT_OBSERVATION: Final = ("next", "observation")
 TERMINATED: Final = ("next", "terminated")
 TRUNCATED: Final = ("next", "truncated")
 DONE: Final = ("next", "done")
+SUCCESS: Final = ("next", "success")
+INFO: Final = "info"
+EPISODE: Final = "episode"
 
 DISK_TO_MEMORY: Final[dict[str, Key]] = {
     "observations": OBSERVATION,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TransitionBuffer",
+    "as_tensordict",
     "build_buffer",
     "load_buffer",
     "load_transitions",
@@ -141,7 +142,7 @@ def _read(
             if start + len(arrays["rewards"]) == dataset.n_transitions:
                 arrays["timeouts"] = arrays["timeouts"].copy()
                 arrays["timeouts"][-1] |= not arrays["terminals"][-1]
-            take(_as_tensordict(arrays))
+            take(as_tensordict(arrays))
 
         scan(dataset, env=env, see=see)
         pull.report()
@@ -183,7 +184,7 @@ class _Pull:
             _LOG.info(text, self._path, self._moved, self._seen, self._margin)
 
 
-def _as_tensordict(arrays: Mapping[str, Array]) -> TensorDict:
+def as_tensordict(arrays: Mapping[str, Array]) -> TensorDict:
     """The one place where disk names become memory keys; columns get a last axis of 1."""
     batch = TensorDict({}, batch_size=[len(arrays["rewards"])])
     for name, key in DISK_TO_MEMORY.items():

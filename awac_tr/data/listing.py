@@ -68,7 +68,7 @@ def _noted(dataset: Dataset) -> dict[str, Any]:
         "env_id": dataset.meta.env_id,
         "source": dataset.meta.source,
         "episodes": noted["n_episodes"],
-        "transitions": dataset.transitions if "observations" in dataset.array_names else None,
+        "transitions": dataset.n_transitions if "observations" in dataset.array_names else None,
         "horizon": dataset.meta.horizon,
         "created": noted["created"],
         "content_hash": noted["content_hash"],

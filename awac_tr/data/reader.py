@@ -20,6 +20,10 @@ from awac_tr.data.structure import find_arrays, is_ours, structure_findings
 from awac_tr.errors import DatasetError
 
 if TYPE_CHECKING:
+    import torch
+    from tensordict import TensorDict
+
+    from awac_tr.data.views import Episodes, Transitions
     from awac_tr.envs.rollout import Episode
 
 __all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Dataset", "open_dataset"]
@@ -174,14 +178,30 @@ class Dataset:
         return len(self.episode_bounds)
 
     @property
-    def transitions(self) -> int:
-        """As :attr:`n_transitions`."""
-        return self.n_transitions
+    def transitions(self) -> Transitions:
+        """The rows as TensorDicts: ``dataset.transitions[100:200]``; see :class:`Transitions`."""
+        from awac_tr.data.views import Transitions
+
+        return Transitions(self)
 
     @property
-    def episodes(self) -> int:
-        """As :attr:`n_episodes`."""
-        return self.n_episodes
+    def episodes(self) -> Episodes:
+        """The episodes as TensorDicts: ``dataset.episodes[3]``, ``dataset.episodes[10:20]``; see :class:`Episodes`."""
+        from awac_tr.data.views import Episodes
+
+        return Episodes(self)
+
+    def sample(self, rows: int, *, generator: torch.Generator | None = None) -> TensorDict:
+        """Rows drawn uniformly, with replacement, read from the file each time; for training there are buffers.
+
+        Args:
+            rows: how many.
+            generator: source of randomness; None: torch's global one.
+
+        Returns:
+            TensorDict [rows], with the keys of :class:`Transitions`.
+        """
+        return self.transitions.sample(rows, generator=generator)
 
     def seed(self, index: int) -> int:
         """Seed an episode was reset with; -1 where the file does not know."""

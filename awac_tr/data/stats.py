@@ -76,7 +76,7 @@ def dataset_info(path: str | Path) -> dict[str, Any]:
             "versions": _versions(dataset),
             "meta": asdict(dataset.meta),
             "lineage": asdict(lineage(path)),
-            "transitions": dataset.transitions,
+            "transitions": dataset.n_transitions,
             "episodes": len(measures["length"]) if measures else 0,
             **seen.flags,
             "measures": {name: _spread(values) for name, values in measures.items()},

@@ -50,7 +50,7 @@ def walk(dataset: Dataset, names: Iterable[str], see: See) -> dict[str, NDArray[
 
 def success_name(dataset: Dataset) -> str | None:
     """The array that says whether the goal was reached, where the file has one of one number a row."""
-    usable = SUCCESS in dataset.array_names and dataset.shape(SUCCESS) == (dataset.transitions,)
+    usable = SUCCESS in dataset.array_names and dataset.shape(SUCCESS) == (dataset.n_transitions,)
     return SUCCESS if usable else None
 
 

@@ -65,7 +65,7 @@ def test_numbers_are_those_of_numpy(varied: Path) -> None:
 @pytest.mark.usefixtures("_blocks")
 def test_measures_are_those_of_whole_episodes(varied: Path) -> None:
     with open_dataset(varied) as dataset:
-        episodes = [dataset.episode(number) for number in range(dataset.episodes)]
+        episodes = [dataset.episode(number) for number in range(dataset.n_episodes)]
     info = dataset_info(varied)
     expected = measure(episodes, 25)
     assert list(info["measures"]) == list(expected)
