@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import RandomSampler, TensorDictReplayBuffer
 
-from awac_tr.data.reader import BLOCK_ROWS, Dataset, open_dataset
+from awac_tr.data.reader import Dataset, open_dataset
 from awac_tr.data.storage import MappedRows, RowStorage
 from awac_tr.data.validate import scan
 from awac_tr.errors import DatasetError
@@ -36,6 +36,7 @@ Array = np.ndarray[Any, Any]
 
 _LOG = logging.getLogger(__name__)
 _CONSTANT: Final = 1e-6
+_SUMMED_ROWS: Final = 1 << 13
 _KEYS: Final = (*DISK_TO_MEMORY.values(), DONE)
 
 
@@ -277,8 +278,8 @@ def observation_statistics(transitions: TensorDictBase | TransitionBuffer) -> tu
     rows = len(transitions)
 
     def blocks() -> Iterator[torch.Tensor]:
-        for start in range(0, rows, BLOCK_ROWS):
-            yield transitions[start : start + BLOCK_ROWS].get(OBSERVATION).double()
+        for start in range(0, rows, _SUMMED_ROWS):
+            yield transitions[start : start + _SUMMED_ROWS].get(OBSERVATION).double()
 
     mean = sum(block.sum(dim=0) for block in blocks()) / rows
     variance = sum(((block - mean) ** 2).sum(dim=0) for block in blocks()) / rows

@@ -33,7 +33,7 @@ Array = np.ndarray[Any, Any]
 BLOCK_ROWS: Final = 1 << 15
 """Rows read at a time when a whole file is gone through; fewer where they are wide, see :data:`BLOCK_BYTES`."""
 
-BLOCK_BYTES: Final = 1 << 24
+BLOCK_BYTES: Final = 1 << 23
 """About as much of a file is in memory at a time when it is gone through."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ class DatasetWriter:
         path: file to make, usually ``NAME.hdf5``; its folder is made where it is missing.
         meta: what the file will say about itself.
         overwrite: replace an existing file.
+        versions: of the packages the transitions were made with, where that is not here and now; None: it is.
 
     Raises:
         DatasetError: the file exists, or cannot be written there.
@@ -50,13 +52,22 @@ class DatasetWriter:
             digest = writer.finish()
     """
 
-    def __init__(self, path: str | Path, meta: DatasetMeta, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        meta: DatasetMeta,
+        *,
+        overwrite: bool = False,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.meta = meta
         self.transitions = 0
         self.episodes = 0
         self._overwrite = overwrite
         self._attributes = meta_to_attributes(meta)
+        if versions is not None:
+            self._attributes["versions"] = json.dumps(dict(versions))
         self._sink: Sink | None = None
         self._file: h5py.File | None = None
         self._columns: Columns | None = None

@@ -29,7 +29,7 @@ def test_blocks_of_any_size_make_the_file_that_episodes_make(
         for index in range(one.n_episodes):
             writer.extend({name: one.rows(name, index, index + 1) for name in names[True]})
         assert writer.finish() == digest
-    assert validate(tmp_path / "b.hdf5") == []
+    assert not [finding for finding in validate(tmp_path / "b.hdf5") if finding.severity != "note"]
     assert (tmp_path / "a.hdf5").stat().st_size == (tmp_path / "b.hdf5").stat().st_size
 
 

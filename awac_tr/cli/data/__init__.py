@@ -21,6 +21,9 @@ MODULES: Final = {
         ("replay", "replay"),
         ("import", "import_"),
         ("export", "export"),
+        ("merge", "merge"),
+        ("split", "split"),
+        ("filter", "filter"),
     )
 }
 """Commands in the order of the help text."""
