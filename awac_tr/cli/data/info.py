@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from awac_tr.cli.data.shared import console, echo_table, file_argument, json_option, plain, readable_bytes
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.data.words import STATES, entries_text, range_text
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -19,11 +20,6 @@ _MEASURES: Final = ("mean", "std", "min", "median", "max")
 _MOMENTS: Final = ("mean", "std", "min", "max")
 _ARRAYS: Final = ("name", "type", "shape", "min", "max", "on disk", "compression")
 _MOST: Final = 5
-_STATES: Final = {
-    "missing": ("not in this folder", "yellow"),
-    "changed": ("a file of this name is here, with another hash", "yellow"),
-    "seen": ("see above", "dim"),
-}
 
 
 @click.command(
@@ -100,9 +96,8 @@ def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
 
     label = Text(plain(node["name"]), style="bold" if node["kind"] == "dataset" else "")
     label.append("".join(f"  {plain(words)}" for words in (node["detail"], node["hash"][:19]) if words), style="dim")
-    if node["state"] in _STATES:
-        words, style = _STATES[node["state"]]
-        label.append(f"  ({words})", style=style)
+    if node["state"] in STATES:
+        label.append(f"  ({STATES[node['state']]})", style="dim" if node["state"] == "seen" else "yellow")
     branch = tree.add(label)
     for parent in node["parents"]:
         _grow(branch, parent)
@@ -122,40 +117,17 @@ def _rewards(info: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 def _entries(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Widths, constant entries and saturation, in a line each."""
     for name, found in info["dims"].items():
-        words = [f"{len(found['mean'])} numbers", f"std {_range(found['std'])}"]
-        words += [f"constant: {_numbers(found['constant'])}"] if found["constant"] else []
+        words = [f"{len(found['mean'])} numbers", f"std {range_text(found['std'])}"]
+        words += [f"constant: {entries_text(found['constant'])}"] if found["constant"] else []
         bad = sum(found["not_finite"])
         words += [f"{bad:,} NaN or infinite"] if bad else []
         yield name, ", ".join(words)
     actions = info["actions"]
-    yield "action bounds", f"{_range(actions['low'])} below, {_range(actions['high'])} above"
+    yield "action bounds", f"{range_text(actions['low'])} below, {range_text(actions['high'])} above"
     either = [low + high for low, high in zip(actions["at_low"], actions["at_high"], strict=True)]
     most = sorted(range(len(either)), key=lambda entry: -either[entry])[:_MOST]
     worst = ", ".join(f"{entry} ({either[entry]:.0%})" for entry in most if either[entry] > 0)
     yield "at a bound", f"{actions['saturation']:.1%} of all entries" + (f", most in {worst}" if worst else "")
-
-
-def _range(values: Sequence[float]) -> str:
-    """One number where all are the same, else the smallest to the largest."""
-    if not values:
-        return "nothing"
-    low, high = f"{min(values):.4g}", f"{max(values):.4g}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _numbers(entries: Sequence[int]) -> str:
-    """Numbers with runs of neighbours folded.
-
-    >>> _numbers([0, 1, 2, 7])
-    '0-2, 7'
-    """
-    runs: list[list[int]] = []
-    for entry in entries:
-        if runs and entry == runs[-1][1] + 1:
-            runs[-1][1] = entry
-        else:
-            runs.append([entry, entry])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def _dims(info: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

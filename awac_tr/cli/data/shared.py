@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from awac_tr.data.words import readable_bytes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,15 +19,6 @@ _WIDE: Final = 200
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 file_argument = click.argument("file", metavar="FILE")
-
-
-def readable_bytes(count: float) -> str:
-    """For example 12.3 MB."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:  # noqa: PLR2004  (the next unit begins)
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,74 @@
+"""``awac-tr data plot``: a picture of datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from awac_tr.cli.data.shared import json_option, plain
+from awac_tr.cli.support import echo_json, examples
+
+__all__ = ["command"]
+
+_PICTURES = ("returns", "success", "states", "rewards", "actions")
+
+
+@click.command(
+    "plot",
+    epilog=examples(
+        "awac-tr data plot door-bc",
+        "awac-tr data plot door-demos door-bc --against door-demos --out door.png",
+        "awac-tr data plot door-demos door-bc --only states --only rewards",
+    ),
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Picture to write: .png, .pdf or .svg  [default: the dataset's name and .png, or datasets.png, here].",
+)
+@click.option("--against", metavar="OTHER", help="Dataset to compare states with: how much each covers of the other.")
+@click.option("--only", type=click.Choice(_PICTURES), multiple=True, help="Draw these only; may be given again.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the states that are drawn from a file.")
+@click.option("--dark", is_flag=True, help="Draw for a dark page.")
+@json_option
+def command(
+    *,
+    files: tuple[str, ...],
+    out: Path | None,
+    against: str | None,
+    only: tuple[str, ...],
+    seed: int,
+    dark: bool,
+    as_json: bool,
+) -> None:
+    """Draw datasets into one picture, and print its name.
+
+    Returns and lengths of the episodes, success over the file, a map of the states, rewards of sample episodes, how
+    actions are spread between their bounds. Several FILEs share one map.
+
+    Coverage, with --against: the share of one dataset's states that lie no further from the nearest state of the other
+    than 95 % of the other's own states lie from its other episodes.
+    """
+    from awac_tr.data.paths import dataset_path
+    from awac_tr.data.plots.plot import plot_datasets
+    from awac_tr.data.plots.style import THEMES
+
+    paths = [dataset_path(file) for file in files]
+    report = plot_datasets(
+        paths,
+        out or Path(f"{paths[0].stem}.png" if len(paths) == 1 else "datasets.png"),
+        against=dataset_path(against) if against else None,
+        only=only,
+        seed=seed,
+        theme=THEMES["dark" if dark else "light"],
+    )
+    if as_json:
+        rows = [vars(row) for row in report.coverage]
+        echo_json({"path": report.path, "datasets": report.datasets, "coverage": rows})
+        return
+    click.echo(report.path)
+    for row in report.coverage:
+        mine, other = plain(row.dataset), plain(row.against)
+        click.echo(f"{mine} covers {row.covers:.0%} of {other}'s states; {other} covers {row.covered:.0%} of {mine}'s")

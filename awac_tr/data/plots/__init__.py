@@ -1,0 +1,1 @@
+"""Pictures of datasets, one a file: what a table does not show."""
