@@ -117,9 +117,9 @@ class _Search:
 
     def dataset(self, about: _About, state: State, above: tuple[str, ...]) -> Ancestor:
         """A file and all above it; ``above`` are the hashes between it and the file that was asked about."""
-        source = about.meta.source if about.meta else "not written by awac-tr"
-        node = Ancestor("dataset", about.path.name, state, ", ".join(filter(None, [about.counts, source])), about.hash)
-        node = replace(node, path=str(about.path))
+        said = (about.meta.source, _deed(about.meta.extra)) if about.meta else ("not written by awac-tr",)
+        words = ", ".join(filter(None, [about.counts, *said]))
+        node = Ancestor("dataset", about.path.name, state, words, about.hash, str(about.path))
         if about.hash:
             self._seen.add(about.hash)
         if about.meta is None:
@@ -157,6 +157,8 @@ class _Search:
 
     def _actor(self, meta: DatasetMeta, *, learnt: bool) -> Ancestor | None:
         """The policy, or the origin of rows that no policy of ours made; None where the parents say it all."""
+        if learnt and _deed(meta.extra):
+            return None  # what else it notes is its parents' story
         file, digest, more = _policy_file(meta.extra)
         if file:
             words = ", ".join(filter(None, [meta.policy, more]))
@@ -189,6 +191,14 @@ def _readable(path: Path) -> _About | None:
         return _About.read(path)
     except (DatasetError, OSError):
         return None
+
+
+def _deed(extra: Mapping[str, Any]) -> str:
+    """What made rows of other files into this one: merge, split, filter, mended; empty where they were recorded."""
+    made = extra.get("made_by")
+    if isinstance(made, Mapping) and made.get("verb"):
+        return str(made["verb"])
+    return "mended" if extra.get("mended") else ""
 
 
 def _policy_file(extra: Mapping[str, Any]) -> tuple[str, str, str]:

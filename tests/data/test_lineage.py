@@ -95,6 +95,15 @@ def test_several_parents_and_a_common_one(tmp_path: Path, make: Make) -> None:
     )
 
 
+@pytest.mark.parametrize("deed", [{"made_by": {"verb": "filter"}}, {"mended": ["a row"]}])
+def test_a_part_or_a_mended_copy_does_not_claim_its_parents_policy(tmp_path: Path, make: Make, deed: Any) -> None:
+    whole = make("whole", source="bc", extra={"clone": {"file": "w.pt"}})
+    make("part", source="bc", parents=(whole,), extra={"clone": {"file": "w.pt"}} | deed)
+    tree = lineage(tmp_path / "part.hdf5")
+    assert sketch(tree) == ("part.hdf5", "this", ("whole.hdf5", "found", ("w.pt", "missing")))
+    assert tree.detail.endswith(("bc, filter", "bc, mended"))
+
+
 def test_broken_files_beside_it_are_passed_over(tmp_path: Path, make: Make) -> None:
     parent = make("parent")
     make("child", parents=(parent,))
