@@ -6,9 +6,10 @@ Read as ``d4rl.qlearning_dataset`` (and CORL, which took it over) reads it:
   episode that was cut has none and is dropped. A row that ends the task is kept; D4RL gives it the first observation
   of the next episode, which is masked and never used; we give it its own.
 - *Without* ``timeouts`` an episode is cut after as many steps as the environment's horizon, counted from the last end.
+  (D4RL counts one step too many after a row that ends the task; we do not.)
 
-Where we keep more: rows with both flags are terminal (D4RL drops them), and ``next_observations`` are used where the
-file has them, so the last row of a cut episode stays.
+Where we keep more: rows with both flags are terminal (D4RL drops them), a terminal row at the very end of the file is
+kept, and ``next_observations`` are used where the file has them, so the last row of a cut episode stays.
 """
 
 from __future__ import annotations
