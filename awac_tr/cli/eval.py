@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,8 +59,8 @@ def command(
     """
     from awac_tr.envs.gl import use_backend
 
-    # A missing backend named in MUJOCO_GL would keep mujoco from importing, pictures or not.
-    if video or os.environ.get("MUJOCO_GL"):
+    # before mujoco is imported: it reads the choice then
+    if video:
         use_backend()
     from awac_tr.evaluate import DEFAULT_SEED, evaluate
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
-import mujoco
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
 from awac_tr.errors import EnvError
+
+if TYPE_CHECKING:
+    import mujoco
 
 __all__ = ["AdroitBinaryEnv", "DoorBinaryEnv", "PenBinaryEnv", "RelocateBinaryEnv", "State"]
 
@@ -58,6 +61,7 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 100}  # noqa: RUF012  (as in the base class)
 
     def __init__(self, render_mode: str | None = None, **render_options: Any) -> None:
+        import_mujoco()
         self._hand = self._make_hand(render_mode=render_mode, reward_type="sparse", **render_options)
         self.render_mode = render_mode
         self.action_space = self._hand.action_space
@@ -139,6 +143,8 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         Raises:
             EnvError: an entry is missing, unknown or of another shape.
         """
+        import mujoco
+
         self._check_state(state)
         data = self.data
         mujoco.mj_resetData(self.model, data)
@@ -184,6 +190,8 @@ class PenBinaryEnv(AdroitBinaryEnv):
 
     def __init__(self, *, distance: float = PEN_DISTANCE, similarity: float = PEN_SIMILARITY, **options: Any) -> None:
         super().__init__(**options)
+        import mujoco
+
         self._distance, self._similarity = float(distance), float(similarity)
         # Known from the start, so that a state can be set before the first reset.
         mujoco.mj_forward(self.model, self.data)

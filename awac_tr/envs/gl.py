@@ -2,9 +2,10 @@
 
 MuJoCo's Python package and Gymnasium both read ``MUJOCO_GL``; importing ``mujoco`` with a backend that is not
 installed fails outright, and a broken driver can take the whole process down. So every candidate first draws one
-small picture in a short-lived process of its own, and only one that came through is put into the environment.
+small picture in a short-lived process of its own, and only one that came through is put into the environment. Who only
+simulates need not wait for pictures: :func:`import_mujoco` does without drawing where the backend is missing.
 
-This module imports neither gymnasium nor mujoco.
+Importing this module imports neither gymnasium nor mujoco.
 """
 
 from __future__ import annotations
@@ -17,9 +18,20 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
-__all__ = ["BACKENDS", "GLChoice", "GLProbe", "choose_backend", "install_hint", "lighten", "probe", "use_backend"]
+__all__ = [
+    "BACKENDS",
+    "GLChoice",
+    "GLProbe",
+    "choose_backend",
+    "import_mujoco",
+    "install_hint",
+    "lighten",
+    "probe",
+    "use_backend",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -165,11 +177,15 @@ def choose_backend() -> GLChoice:
     """
     if _in_use is not None:
         return _in_use
-    requested = os.environ.get(_VARIABLE, "").strip().lower()
+    requested = _requested()
     if requested in _ANY:
         return _first_working(BACKENDS, None)
     name = "glfw" if requested in _GLFW_NAMES else requested
     return _first_working((name,) if name in BACKENDS else (), requested)
+
+
+def _requested() -> str:
+    return os.environ.get(_VARIABLE, "").strip().lower()
 
 
 def _first_working(backends: tuple[str, ...], requested: str | None) -> GLChoice:
@@ -201,6 +217,30 @@ def use_backend() -> GLChoice:
             _log.info("Drawing with %s (%s).", _in_use.backend.upper(), _in_use.renderer)
     os.environ[_VARIABLE] = _in_use.backend or "disable"
     return _in_use
+
+
+def import_mujoco() -> None:
+    """Import ``mujoco`` where ``MUJOCO_GL`` could keep it from importing; drawing is switched off if it does.
+
+    Called before environments are made and processes for them are started, which inherit what is decided here. A
+    backend that is there is left as it is, one that is not is said once.
+    """
+    global _in_use
+    requested = _requested()
+    if "mujoco" in sys.modules or requested in _ANY | _OFF | _GLFW_NAMES:
+        return
+    begin = time.monotonic()
+    try:
+        import_module("mujoco")
+    # Libraries that are missing or broken fail in a dozen ways. Where it was not the drawing, the second try says so.
+    except Exception as error:  # noqa: BLE001
+        os.environ[_VARIABLE] = "disable"
+        import_module("mujoco")
+        reason = _reason(requested, str(error)) or type(error).__name__
+        seconds = time.monotonic() - begin
+        tried = GLProbe(requested, works=False, renderer="", problem=reason, seconds=seconds)
+        _in_use = GLChoice(None, requested, (tried,) if requested in BACKENDS else ())
+        _log.warning("%s=%s cannot be used: %s. Nothing can be drawn; all else goes on.", _VARIABLE, requested, reason)
 
 
 def lighten(env: Any) -> None:

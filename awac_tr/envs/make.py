@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, registry
 
 from awac_tr.envs import ENV_IDS
+from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.guard import Guarded
 from awac_tr.errors import EnvError
 
@@ -50,6 +51,7 @@ def make_env(
     if horizon is not None and horizon < 1:
         raise EnvError(f"a horizon of {horizon} steps for {env_id}", "It must be at least 1.")
     options = dict(kwargs or {}) | ({} if render_mode is None else {"render_mode": render_mode})
+    import_mujoco()
     try:
         env = gymnasium.make(spec.id, max_episode_steps=horizon, disable_env_checker=True, **options)
     # Environments of others raise what they like on arguments they do not like.

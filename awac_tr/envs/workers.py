@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+from awac_tr.envs.gl import import_mujoco
 from awac_tr.errors import EnvError
 
 __all__ = ["Workers"]
@@ -36,6 +37,7 @@ class Workers:
     """
 
     def __init__(self, count: int, prepare: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        import_mujoco()
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(count, context, _enter, (prepare, args, kwargs))
 

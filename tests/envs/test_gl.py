@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,3 +179,64 @@ def test_lightening_leaves_the_simulation_alone() -> None:
         env.reset(seed=3)
     for _ in range(5):
         assert (plain.step(plain.action_space.high)[0] == light.step(light.action_space.high)[0]).all()
+
+
+PLAY = """
+import logging, os, sys
+import numpy as np
+from awac_tr.envs import gl
+from awac_tr.envs.rollout import rollouts
+
+class Still:
+    def reset(self, seed):
+        pass
+
+    def act(self, observation):
+        return np.zeros(28, np.float32)
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    for workers in map(int, sys.argv[1:]):
+        episodes = list(rollouts("door-binary-v0", Still, range(2), horizon=3, workers=workers))
+        print(workers, len(episodes), os.environ["MUJOCO_GL"])
+    print(gl.choose_backend().explain())
+"""
+
+
+def play(tmp_path: Path, *workers: str, **environment: str) -> tuple[list[str], list[str]]:
+    """Lines on stdout, and notes on stderr, of a program that simulates with so many workers and draws nothing."""
+    script = tmp_path / "play.py"
+    script.write_text(PLAY, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), *workers],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    notes = [line for line in done.stderr.splitlines() if line.startswith("WARNING") and "MUJOCO_GL" in line]
+    return done.stdout.splitlines(), notes
+
+
+def test_a_name_that_is_no_backend_is_said_once_and_simulating_goes_on(tmp_path: Path) -> None:
+    lines, notes = play(tmp_path, "2", "1", MUJOCO_GL="nonsense")
+    assert lines == ["2 2 disable", "1 2 disable", "MUJOCO_GL=nonsense is not one of " + ", ".join(gl.BACKENDS) + "."]
+    (note,) = notes
+    assert "MUJOCO_GL=nonsense cannot be used: invalid value" in note
+
+
+@pytest.mark.parametrize("backend", [name for name in gl.BACKENDS if name != "glfw"])
+def test_a_backend_that_is_missing_is_said_once_and_simulating_goes_on(tmp_path: Path, backend: str) -> None:
+    """PyOpenGL's own variable, set to something else, makes mujoco refuse a backend whether it is there or not."""
+    lines, notes = play(tmp_path, "1", MUJOCO_GL=backend, PYOPENGL_PLATFORM="nothing")
+    assert lines[0] == "1 2 disable"
+    assert lines[1].startswith(f"{backend}: ")
+    (note,) = notes
+    assert note.startswith(f"WARNING MUJOCO_GL={backend} cannot be used: ")
+
+
+@pytest.mark.parametrize("word", ["egl", "osmesa", "glfw", "off"])
+def test_simulating_goes_on_whatever_is_there(tmp_path: Path, word: str) -> None:
+    lines, notes = play(tmp_path, "1", MUJOCO_GL=word)
+    assert lines[0] == f"1 2 {'disable' if notes else word}"
