@@ -218,10 +218,10 @@ _ENDS: Final = {
     ),
     "border-doubled": Kind(
         "error",
-        "{rows} with an end flag beside the true border, first row {first}",
+        "{rows} with an end flag beside another, where states run on, first row {first}",
         "One-step episodes that never were; as terminals they teach that the first state is worth one reward.",
-        "Clear the second flag.",
-        "the second flag is cleared",
+        "Clear the flag where states run on.",
+        "the flag is cleared where states run on",
     ),
     "unmarked-border": Kind(
         "warning",

@@ -114,15 +114,21 @@ def _kind_findings(name: str, array: h5py.Dataset, *, ours: bool) -> list[Findin
         return []
     if ours or array.dtype.kind not in _NUMBERS:
         remedy = f"Store it as {expected.name}."
-        return [Finding("error", "dtype", name, f"has type {array.dtype}, expected {expected.name}", remedy)]
+        message = f"has type {array.dtype}, expected {expected.name}"
+        return [Finding("error", "dtype", name, message, remedy, fixable=_convertible(name, array.dtype))]
     return [Finding("note", "dtype", name, f"has type {array.dtype}, is read as {expected.name}")]
+
+
+def _convertible(name: str, dtype: np.dtype[Any]) -> bool:
+    """Nothing is lost on the way to the format's type, and nothing was before: actions as integers lost fractions."""
+    return dtype.kind in ("fb" if name == "actions" else _NUMBERS)
 
 
 def _optional_findings(name: str, array: h5py.Dataset) -> list[Finding]:
     if array.dtype.kind in _NUMBERS and array.ndim:
         return []
     message = f"has type {array.dtype} and shape {array.shape}, expected rows of numbers or bools"
-    return [Finding("error", "dtype", name, message, "Leave it out.")]
+    return [Finding("error", "dtype", name, message, "Leave it out.", fixable=False)]
 
 
 def _row_findings(arrays: Arrays, *, ours: bool) -> list[Finding]:

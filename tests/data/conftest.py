@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode
+from awac_tr.envs.facts import env_facts
+from awac_tr.envs.rollout import Episode, episode_seeds, rollouts
+from awac_tr.envs.rules import env_rules
 
 MakeEpisode = Callable[..., Episode]
 
@@ -74,3 +77,52 @@ def three(tmp_path: Path, three_bytes: bytes) -> Path:
     path = tmp_path / "three.hdf5"
     path.write_bytes(three_bytes)
     return path
+
+
+def collect(path: Path, env_id: str, make: Callable[[], Any], *, horizon: int, n: int, **about: Any) -> Path:
+    """Episodes of a real environment, the last step of each at the horizon unless it ends before."""
+    facts, rules, kwargs = env_facts(env_id), env_rules(env_id), about.pop("kwargs", {})
+    meta = DatasetMeta(
+        env_id=facts.id,
+        source="random",
+        action_low=rules.action_low,
+        action_high=rules.action_high,
+        env_kwargs=kwargs,
+        horizon=horizon,
+        **about,
+    )
+    with DatasetWriter(path, meta) as writer:
+        for episode in rollouts(env_id, make, episode_seeds(4, n), kwargs=kwargs, horizon=horizon):
+            writer.append(episode)
+        writer.finish()
+    return path
+
+
+def random_actions(env_id: str) -> Any:
+    from awac_tr.policies.controllers import RandomController
+
+    rules = env_rules(env_id)
+    return RandomController(rules.action_low, rules.action_high)
+
+
+def demonstrator() -> Any:
+    from awac_tr import policies
+    from awac_tr.policies.controllers import NoisyController, load_controller
+
+    folder = Path(str(policies.__file__)).parent / "demonstrators"
+    return NoisyController(load_controller(folder / "door.pt"), 0.1)
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """Sound files: doors opened a little, and tasks of others with ends, dense rewards and bounded observations."""
+    folder = tmp_path_factory.mktemp("sound")
+    part = {name: partial(random_actions, name) for name in ("Hopper-v5", "HalfCheetah-v5", "Pendulum-v1")}
+    hinge = {"kwargs": {"hinge": 0.3}}
+    return {
+        "door": collect(folder / "door.hdf5", "door-binary-v0", demonstrator, horizon=60, n=9, **hinge),
+        "hopper": collect(folder / "hopper.hdf5", "Hopper-v5", part["Hopper-v5"], horizon=1000, n=30),
+        "short": collect(folder / "short.hdf5", "Hopper-v5", part["Hopper-v5"], horizon=8, n=30),
+        "cheetah": collect(folder / "cheetah.hdf5", "HalfCheetah-v5", part["HalfCheetah-v5"], horizon=100, n=6),
+        "pendulum": collect(folder / "pendulum.hdf5", "Pendulum-v1", part["Pendulum-v1"], horizon=50, n=6),
+    }

@@ -1,15 +1,19 @@
-"""``awac-tr data validate``: everything that is wrong with a dataset."""
+"""``awac-tr data validate``: everything that is wrong with datasets, and mended copies of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from awac_tr.cli.data.shared import file_argument, json_option
+from awac_tr.cli.data.shared import json_option
 from awac_tr.cli.support import echo_json, examples
+
+if TYPE_CHECKING:
+    from awac_tr.data.findings import Finding
+    from awac_tr.data.fix import FixReport
 
 __all__ = ["command"]
 
@@ -17,34 +21,133 @@ EXIT_FINDINGS: Final = 1
 _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-@click.command("validate", epilog=examples("awac-tr data validate door-bc", "awac-tr data validate other.hdf5 --json"))
-@file_argument
+@click.command(
+    "validate",
+    epilog=examples(
+        "awac-tr data validate door-bc",
+        "awac-tr data validate door-demos door-bc --json",
+        "awac-tr data validate hopper-medium.hdf5 --env Hopper-v5",
+        "awac-tr data validate rig.hdf5 --fix --out datasets/rig-mended.hdf5",
+    ),
+)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--env", "env_id", help="Hold the rows against this environment  [default: the one the file names].")
+@click.option("--strict", is_flag=True, help="Notes count as findings, too.")
+@click.option("--fix", "mend", is_flag=True, help="Write a copy with everything mended that can be with certainty.")
+@click.option(
+    "--out", help="The mended copy: a path, or a name in the folder of datasets  [default: FILE-mended.hdf5]."
+)
+@click.option("--force", is_flag=True, help="Replace --out if it exists.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, *, file: str, as_json: bool) -> None:
-    """Look for everything that is wrong with a dataset.
+def command(
+    ctx: click.Context,
+    *,
+    files: tuple[str, ...],
+    env_id: str | None,
+    strict: bool,
+    mend: bool,
+    out: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Look for everything that is wrong with datasets, of awac-tr or D4RL-flat ones of others.
 
-    Exit code 0: it is sound (there may be notes); 1: errors or warnings were found; 2: it cannot be read.
+    Ends in the wrong row, timeouts stored as terminals, states from after the reset, rewards of another task or of the
+    row before, raw or clipped actions, copies, NaN: for each, where, what it does to training, and how to mend it
+    (docs/validation.md). Several files are looked at together: episodes that lie in two of them are found.
+
+    --fix never changes FILE; it refuses what nobody can mend with certainty, by name. With it, the exit code is that of
+    the copy.
+
+    Exit code 0: sound (there may be notes); 1: errors or warnings were found; 2: a file cannot be read.
     """
     from awac_tr.data.paths import dataset_path
-    from awac_tr.data.validate import validate
+    from awac_tr.data.validate import validate_files
 
-    path = dataset_path(file)
-    findings = validate(path)
+    _check_options(files, mend=mend, out=out)
+    looked_at: list[tuple[Path, list[Finding]]] = []
+    for path, findings in validate_files([dataset_path(file) for file in files], env_id=env_id):
+        looked_at.append((path, findings))
+        if not as_json:
+            _show(path, findings)
+    report, refusal = _mend(looked_at[0], env_id, out, force=force) if mend else (None, "")
     if as_json:
-        echo_json({"path": path, "findings": [vars(finding) for finding in findings]})
-    else:
-        for finding in findings:
-            label = click.style(finding.severity, fg=_COLOURS[finding.severity])
-            click.echo(f"{label} {finding.code}: {finding.where}: {finding.message}")
-            if finding.remedy:
-                click.echo(f"  {finding.remedy}")
-        click.echo(_verdict(path, [finding.severity for finding in findings]))
-    if any(finding.severity != "note" for finding in findings):
+        echo_json(_plain(looked_at, report, refusal))
+    elif report is not None:
+        _show_report(report)
+    if refusal:
+        click.echo(f"not mended: {refusal}", err=True)
+    if _is_bad(looked_at, report, strict=strict):
         ctx.exit(EXIT_FINDINGS)
+
+
+def _check_options(files: Sequence[str], *, mend: bool, out: str | None) -> None:
+    if mend and len(files) > 1:
+        raise click.UsageError("--fix mends one FILE at a time")
+    if out and not mend:
+        raise click.UsageError("--out names the mended copy of --fix")
+
+
+def _show(path: Path, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        label = click.style(finding.severity, fg=_COLOURS[finding.severity])
+        click.echo(f"{label} {finding.code}: {finding.where}: {finding.message}")
+        if finding.steps:
+            more = ", ..." if finding.count > len(finding.steps) else ""
+            places = ", ".join(f"{episode}:{step}" for episode, step in finding.steps)
+            click.echo(f"  at (episode:step) {places}{more}")
+        if finding.severity != "note":
+            click.echo(f"  {finding.harm}".rstrip())
+            click.echo(f"  {finding.remedy}{' --fix can do it.' if finding.fixable else ''}")
+    click.echo(_verdict(path, [finding.severity for finding in findings]))
 
 
 def _verdict(path: Path, severities: Sequence[str]) -> str:
     counts = {word: severities.count(word) for word in ("error", "warning")}
     said = [f"{count} {word}{'s' if count > 1 else ''}" for word, count in counts.items() if count]
     return f"{path}: {', '.join(said) or 'sound'}"
+
+
+def _mend(
+    looked_at: tuple[Path, list[Finding]], env_id: str | None, out: str | None, *, force: bool
+) -> tuple[FixReport | None, str]:
+    """The report, or why the file is refused; trouble with writing the copy is an error like any other."""
+    from awac_tr.data.fix import fix
+    from awac_tr.data.paths import dataset_path
+    from awac_tr.data.plan import RefusalError
+
+    try:
+        return fix(looked_at[0], dataset_path(out) if out else None, env_id=env_id, overwrite=force), ""
+    except RefusalError as error:
+        return None, str(error)
+
+
+def _show_report(report: FixReport) -> None:
+    if report.path is None:
+        left = ", ".join(finding.code for finding in report.left)
+        click.echo("nothing to mend" + (f" with certainty ({left})" if left else "") + "; no copy was written")
+        return
+    for change in report.changes:
+        click.echo(f"  mended: {change}")
+    _show(report.path, report.left)
+    click.echo(f"  hash    {report.content_hash}\n  parent  {report.parent}")
+
+
+def _plain(
+    looked_at: Sequence[tuple[Path, Sequence[Finding]]], report: FixReport | None, refusal: str
+) -> dict[str, Any]:
+    """One file as it is, several under ``files``."""
+    files = [{"path": path, "findings": [one.as_dict() for one in findings]} for path, findings in looked_at]
+    plain: dict[str, Any] = files[0] if len(files) == 1 else {"files": files}
+    if report is not None:
+        plain["mended"] = {**vars(report), "left": [finding.as_dict() for finding in report.left]}
+    if refusal:
+        plain["refused"] = refusal
+    return plain
+
+
+def _is_bad(looked_at: Sequence[tuple[Path, Sequence[Finding]]], report: FixReport | None, *, strict: bool) -> bool:
+    if report is not None and report.path is not None:
+        return bool(report.left)
+    return any(strict or finding.severity != "note" for _, findings in looked_at for finding in findings)

@@ -70,8 +70,10 @@ class ActionsCheck:
         if self._rows < _ENOUGH or not len(self._low):
             return found
         constant = self._constant()
-        # What never varies is neither scaled nor saturated: one finding is enough.
-        return found + (constant or self._scale() or self._saturated())
+        # What never varies at all is neither scaled nor saturated: one finding is enough.
+        if any(finding.severity != "note" for finding in constant):
+            return found + constant
+        return found + constant + (self._scale() or self._saturated())
 
     def _constant(self) -> list[Finding]:
         fixed = np.flatnonzero(self._most == self._least)

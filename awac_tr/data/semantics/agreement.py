@@ -25,6 +25,7 @@ class Agreement:
         self.wrong = RowList()
         self.rows = 0
         self._late = self._early = self._pairs = 0
+        self._last = (False, 0)
 
     def feed(self, block: Block, recorded: Array, implied: Array) -> None:
         """Compare a block.
@@ -34,12 +35,21 @@ class Agreement:
             recorded: [n], with the block's leading row.
             implied: [n], likewise.
         """
-        self.wrong.add((np.abs(recorded - implied) > _TOLERANCE)[block.lead :], block.start)
-        inside = ~block.ends[:-1]
+        wrong, inside = np.abs(recorded - implied) > _TOLERANCE, ~block.ends[:-1]
+        # Where the next observation is of another episode, nothing follows from it: that is a fault of its own. The
+        # last row is known to be none only when the row after has been seen.
+        self.wrong.add(wrong[:-1] & ~(block.joined() & block.ends[:-1]), block.base)
+        self._last = (bool(wrong[-1]), block.base + len(wrong) - 1)
         self._late += int((np.abs(recorded[1:] - implied[:-1]) > _TOLERANCE)[inside].sum())
         self._early += int((np.abs(recorded[:-1] - implied[1:]) > _TOLERANCE)[inside].sum())
         self._pairs += int(inside.sum())
         self.rows += len(recorded) - block.lead
+
+    def finish(self) -> None:
+        """Count the last row of the file, too."""
+        wrong, row = self._last
+        self.wrong.add(np.array([wrong]), row)
+        self._last = (False, row)
 
     def shift(self) -> int:
         """-1 where each row has what the row before implies, 1 what the row after implies, 0 where neither.

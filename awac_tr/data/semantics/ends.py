@@ -58,9 +58,11 @@ class EndsCheck:
         states, following = block.arrays["observations"], block.arrays[_NEXT]
         self.copies.add((states == following).all(axis=1)[block.lead :], block.start)
         joined, inside = block.joined(), ~block.ends[:-1]
+        # NaN differs from itself: a fault of its own, and no gap.
+        finite = np.isfinite(following[:-1]).all(axis=1) & np.isfinite(states[1:]).all(axis=1)
         self._starts.learn(block)
         self._fit(block, joined & inside)
-        self._gaps(block, ~joined & inside)
+        self._gaps(block, ~joined & inside & finite)
         self._joins(block, joined & block.ends[:-1])
         self._starts.look(block, joined & inside, self._surprise)
 
@@ -133,18 +135,21 @@ class EndsCheck:
         rest = np.setdiff1d(joins, self.late)
         last = [self.rows - 1] if self.rows - 1 not in self.ends.rows[-1:] else []
         self.early = rest[np.isin(rest + 1, np.concatenate([np.setdiff1d(gaps, self.late - 1), last]))]
-        self.doubled = self._beside_true_ends(np.setdiff1d(rest, self.early))
+        self.doubled = self._beside_ends(np.setdiff1d(rest, self.early))
         kinds = {"border-late": self.late, "border-early": self.early, "border-doubled": self.doubled}
         return [finding_of_rows(code, self._flag_at(rows[0]), rows) for code, rows in kinds.items() if len(rows)]
 
-    def _beside_true_ends(self, rows: Array) -> Array:
-        """Of ends over which states run on: those next to a true end, with an ordinary step between."""
-        if self._surprise is None or not len(rows):
-            return rows[:0]
-        ordinary = self.joins.rows[self._scores() <= self._surprise.usual]
-        true_ends = np.setdiff1d(self.ends.rows, self.joins.rows)
-        beside = np.isin(rows - 1, true_ends) | np.isin(rows + 1, true_ends)
-        return rows[beside & np.isin(rows, ordinary)]
+    def _beside_ends(self, rows: Array) -> Array:
+        """Of ends over which states run on: those next to another end, where the steps over them are ordinary."""
+        ends = self.ends.rows
+        beside = rows[np.isin(rows - 1, ends) | np.isin(rows + 1, ends)]
+        return beside if len(beside) and self._ordinary(beside) else beside[:0]
+
+    def _ordinary(self, rows: Array) -> bool:
+        """Are steps over these ends like those within episodes: the median below what 99 of 100 of those stay below."""
+        if self._surprise is None:
+            return False
+        return bool(np.median(self._scores()[np.isin(self.joins.rows, rows)]) <= self._surprise.usual)
 
     def _scores(self) -> Array:
         """Surprise of the steps in ``joins.rows``; 0 for those met before there was a model."""
@@ -187,10 +192,8 @@ class EndsCheck:
         misplaced = np.concatenate([self.late, self.early, self.doubled])
         rows = np.setdiff1d(self.joins.rows, misplaced)
         none = np.zeros(0, dtype=np.int64)
-        if self._surprise is not None and len(rows):
-            scores = self._scores()[np.isin(self.joins.rows, rows)]
-            if np.median(scores) <= self._surprise.usual:
-                return none, none, rows
+        if len(rows) and self._ordinary(rows):
+            return none, none, rows
         terminal = np.isin(rows, self.terminals.rows)
         return rows[~terminal], rows[terminal], none
 

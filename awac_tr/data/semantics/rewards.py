@@ -36,7 +36,7 @@ class RewardsCheck:
         self._outside = RowList()
         self._rule: Agreement | None = None
         self._success: Agreement | None = None
-        self._success_rule = RowList()
+        self._success_rule: Agreement | None = None
         self._regression = RewardRegression()
         self._many, self._rows, self._successes = False, 0, 0
         self.values: set[float] = set()
@@ -77,7 +77,8 @@ class RewardsCheck:
         success = block.arrays[SUCCESS].astype(bool)
         if implied is not None and self._env is not None:
             goal = np.abs(implied - self._env.reward_range[1]) <= _TOLERANCE
-            self._success_rule.add((success != goal)[block.lead :], block.start)
+            self._success_rule = self._success_rule or Agreement()
+            self._success_rule.feed(block, success.astype(np.float32), goal.astype(np.float32))
         elif not self._many and len(self.values) == 2:  # noqa: PLR2004  (reached, and not; one alone says nothing)
             self._success = self._success or Agreement()
             reached = block.arrays["rewards"] >= max(self.values) - _TOLERANCE
@@ -86,6 +87,9 @@ class RewardsCheck:
 
     def findings(self) -> list[Finding]:
         """Everything found, once the last block was fed."""
+        for agreement in (self._rule, self._success, self._success_rule):
+            if agreement is not None:
+                agreement.finish()
         found = self._range_findings() or self._rule_findings()
         found += self._success_findings()
         if not found and self._rule is None and (self._many or len(self.values) > _DISTINCT):
@@ -114,9 +118,9 @@ class RewardsCheck:
         return [finding_of_rows("reward-rule", "rewards", self._rule.wrong.rows, count=self._rule.wrong.count)]
 
     def _success_findings(self) -> list[Finding]:
-        if self._success_rule.count:
-            rows, count = self._success_rule.rows, self._success_rule.count
-            return [finding_of_rows("success", SUCCESS, rows, count=count)]
+        if self._success_rule is not None:
+            wrong = self._success_rule.wrong
+            return [finding_of_rows("success", SUCCESS, wrong.rows, count=wrong.count)] if wrong.count else []
         if self._success is None or len(self.values) != 2:  # noqa: PLR2004
             return []
         wrong, total = self._success.wrong, self._success.rows

@@ -1,0 +1,207 @@
+"""``--fix``: a mended copy of a dataset, with its parent's hash and a list of everything that was changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from awac_tr.data.examine import Examination, examine
+from awac_tr.data.findings import Finding
+from awac_tr.data.format import ARRAYS, EPISODES, INFOS, SEEDS
+from awac_tr.data.mending import Mender
+from awac_tr.data.meta import DatasetMeta, Parent
+from awac_tr.data.plan import Plan, make_plan, sort_out
+from awac_tr.data.reader import Dataset
+from awac_tr.data.semantics.layout import episode_ends, without_last_states
+from awac_tr.data.writer import DatasetWriter
+from awac_tr.errors import DatasetError
+
+__all__ = ["FixReport", "default_copy", "fix"]
+
+_LOG = logging.getLogger(__name__)
+_PASSES: Final = 4
+"""One mend may bring another fault to light: rewards can be held against a rule only once rows are paired rightly."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class FixReport:
+    """What mending did.
+
+    Attributes:
+        path: the mended copy; None where there was nothing to mend.
+        content_hash: its content hash.
+        parent: content hash of the file it was made from.
+        changes: everything that was changed, in sentences.
+        left: findings above a note that the copy still has.
+    """
+
+    path: Path | None = None
+    content_hash: str = ""
+    parent: str = ""
+    changes: list[str] = field(default_factory=list)
+    left: list[Finding] = field(default_factory=list)
+
+
+def default_copy(path: Path) -> Path:
+    """Where the copy goes unless told otherwise.
+
+    Example:
+        >>> default_copy(Path("data/door.h5")).as_posix()
+        'data/door-mended.hdf5'
+    """
+    return path.with_name(f"{path.stem}-mended.hdf5")
+
+
+def fix(
+    path: str | Path, out: str | Path | None = None, *, env_id: str | None = None, overwrite: bool = False
+) -> FixReport:
+    """Write a copy of a dataset in which everything is mended that can be mended with certainty.
+
+    Args:
+        path: the file; never changed.
+        out: the copy; None: ``NAME-mended.hdf5`` beside it.
+        env_id: environment to hold the rows against; None: the one the file names.
+        overwrite: replace an existing copy.
+
+    Raises:
+        DatasetError: the file cannot be read, has faults that nobody can mend with certainty and our format does not
+            hold (named in the message), or the copy cannot be written. Nothing is left behind.
+        EnvError: ``env_id`` is unknown.
+    """
+    source = Path(path)
+    target = default_copy(source) if out is None else Path(out)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise DatasetError(f"{source} is not mended in place", "Name another file with --out.")
+    _refuse_existing(target, overwrite=overwrite)
+    found, report = examine(source, env_id=env_id), FixReport()
+    plan = make_plan(found)
+    if plan is None:
+        report.left = sort_out(found.findings)[1]
+        return report
+    return _in_passes(found, plan, report, target, overwrite=overwrite)
+
+
+def _in_passes(found: Examination, plan: Plan, report: FixReport, target: Path, *, overwrite: bool) -> FixReport:
+    """Mend, look again, and mend what came to light; only the last copy gets the name."""
+    source, meta, further = found.path, _meta(found, report), plan
+    copies = [target.with_name(f"{target.name}.pass{number}") for number in range(_PASSES)]
+    try:
+        for copy in copies:
+            _write_pass(found, further, meta, report, copy)
+            found = examine(copy)
+            again = make_plan(found, source)
+            if again is None:
+                break
+            further = again
+        _refuse_existing(target, overwrite=overwrite)
+        found.path.replace(target)
+    finally:
+        for copy in copies:
+            copy.unlink(missing_ok=True)
+    report.path = target
+    report.left = [finding for finding in found.findings if finding.severity != "note"]
+    for change in report.changes:
+        _LOG.info("%s: %s", source, change)
+    return report
+
+
+def _refuse_existing(target: Path, *, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise DatasetError(f"{target} exists already", "Choose another name, or replace it with --force.")
+
+
+def _write_pass(found: Examination, plan: Plan, meta: DatasetMeta, report: FixReport, copy: Path) -> None:
+    changes = list(report.changes)
+    with Dataset(found.path) as dataset:
+        ends = plan.ends if found.ends is not None else episode_ends(dataset)
+        changes += _flag_changes(found, plan, dataset)
+        # What is said in the file must be known before its rows are written, so rows are counted in a dry run.
+        for _ in _episodes(dataset, found, plan, ends, dry := Mender(plan.codes, found.context)):
+            pass
+        report.changes = changes + dry.changes() + _dropped_arrays(dataset, ends)
+        about = replace(meta, extra={**meta.extra, "mended": report.changes})
+        with DatasetWriter(copy, about, overwrite=True) as writer:
+            for arrays, once, seed in _episodes(dataset, found, plan, ends, Mender(plan.codes, found.context)):
+                writer.append(_episode(arrays, seed), per_episode=once)
+            report.content_hash = writer.finish()
+
+
+def _meta(found: Examination, report: FixReport) -> DatasetMeta:
+    """The copy's: its parent is the file as it is, whatever hash that notes of itself."""
+    with Dataset(found.path) as dataset:
+        report.parent = dataset.compute_hash()
+    meta = found.context.meta
+    parent = Parent(found.path.stem, report.parent, meta.source)
+    env_id = meta.env_id or (found.context.env.id if found.context.env is not None else "")
+    return replace(meta, env_id=env_id, parents=(parent,))
+
+
+def _episodes(
+    dataset: Dataset, found: Examination, plan: Plan, ends: Array, mender: Mender
+) -> Iterator[tuple[dict[str, Array], dict[str, Array], int]]:
+    """Mended episodes: (arrays, arrays of one row an episode, seed)."""
+    names = [*ARRAYS, *(name for name in dataset.array_names if name.startswith(INFOS + "/"))]
+    once = [name for name in dataset.array_names if name.startswith(EPISODES + "/") and _fits(dataset, name, ends)]
+    terminals, leaks = set(plan.terminals.tolist()), set(plan.leaks.tolist())
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        if number in plan.copies:
+            mender.counts["copies"] += 1
+            continue
+        arrays = {name: dataset.rows(name, start, end + 1).copy() for name in names if name != "observations"}
+        shift = number if found.ends is None else 0
+        arrays["observations"] = without_last_states(dataset, start, end + 1, shift).copy()
+        terminal = end in terminals if found.ends is not None else bool(arrays["terminals"][-1])
+        mended = mender.mend(arrays, terminal=terminal, leak=end in leaks)
+        if mended is not None:
+            rows = {name: dataset.rows(name, number, number + 1)[0] for name in once}
+            seed = int(rows.pop(SEEDS, -1))
+            yield mended, {name.removeprefix(EPISODES + "/"): row for name, row in rows.items()}, seed
+
+
+def _fits(dataset: Dataset, name: str, ends: Array) -> bool:
+    return dataset.shape(name)[:1] == (len(ends),)
+
+
+def _dropped_arrays(dataset: Dataset, ends: Array) -> list[str]:
+    names = [name for name in dataset.array_names if name.startswith(EPISODES + "/") and not _fits(dataset, name, ends)]
+    return [f"{name} left out: not one row an episode" for name in names]
+
+
+def _episode(arrays: dict[str, Array], seed: int) -> Any:
+    from awac_tr.envs.rollout import Episode
+
+    infos = {name.removeprefix(INFOS + "/"): rows for name, rows in arrays.items() if name.startswith(INFOS + "/")}
+    return Episode(**{name: arrays[name] for name in ARRAYS}, infos=infos, seed=seed)
+
+
+def _flag_changes(found: Examination, plan: Plan, dataset: Dataset) -> list[str]:
+    """What becomes of flags, types, hashes and counts."""
+    counts = {finding.code: finding.count for finding in found.findings if finding.code in plan.codes}
+    said = {
+        "border-late": "{:,} end flags moved to the row before",
+        "border-early": "{:,} end flags moved to the row after",
+        "border-doubled": "{:,} end flags beside another cleared, where states run on",
+        "gap": "{:,} ends set where a border was not marked",
+        "false-terminal": "{:,} terminals made timeouts: the environment does not end there",
+        "missed-terminal": "{:,} timeouts made terminals: the environment ends there",
+        "both-ends": "{:,} timeouts cleared where terminals is set too",
+        "extra-rows": "{:,} last observations dropped, one of each episode: they are next observations",
+        "open-end": "timeouts set in the last row",
+    }
+    changes = [text.format(counts[code]) for code, text in said.items() if code in counts]
+    changes += [
+        f"{name} made {np.dtype(kind).name}, was {dataset.dtype(name)}"
+        for name, kind in ARRAYS.items()
+        if "dtype" in plan.codes and dataset.dtype(name) != np.dtype(kind)
+    ]
+    if plan.codes & {"hash", "count"}:
+        changes.append("hashes and counts computed anew from the arrays as they are")
+    return changes
