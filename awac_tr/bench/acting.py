@@ -28,8 +28,8 @@ class Round:
     Attributes:
         steps: environment steps of one round.
         updates: updates of one round.
-        seconds: part -> seconds in each round: ``steps`` (simulator and policy), ``buffer`` (transitions put in),
-            ``updates`` (with sampling).
+        seconds: part -> seconds in each round: ``steps`` (simulator and policy; with ``collect.async`` only the
+            waiting for them), ``buffer`` (putting transitions in), ``updates`` (with sampling).
     """
 
     steps: int
@@ -77,7 +77,7 @@ def stepping(bench: Bench, subject: Subject, steps: int, blocks: int, tell: Call
     """
     section = bench.recipe.env
     with (
-        closing(OnlineCollector(section, subject.learner.policy, seed=bench.recipe.seed)) as collector,
+        closing(_collector(bench, subject)) as collector,
         closing(_Bare(section, bench.recipe.seed)) as bare,
     ):
         collector.collect(steps)
@@ -85,6 +85,11 @@ def stepping(bench: Bench, subject: Subject, steps: int, blocks: int, tell: Call
             {"bare": Task(bare.step, steps), "collector": Task(lambda: collector.collect(steps), 1)}, blocks, tell=tell
         )
     return rates["bare"], rates["collector"].scaled(steps)
+
+
+def _collector(bench: Bench, subject: Subject) -> OnlineCollector:
+    recipe = bench.recipe
+    return OnlineCollector(recipe.env, subject.learner.policy, seed=recipe.seed, how=recipe.collect)
 
 
 class _Bare:
@@ -119,11 +124,11 @@ def online_rounds(bench: Bench, subject: Subject, steps: int, rounds: int, tell:
     """
     updates = max(1, round(steps * bench.recipe.online.updates_per_step))
     seconds: dict[str, list[float]] = {"steps": [], "buffer": [], "updates": []}
-    with closing(OnlineCollector(bench.recipe.env, subject.learner.policy, seed=bench.recipe.seed)) as collector:
-        collector.collect(steps)
+    with closing(_collector(bench, subject)) as collector:
+        collector.collect(steps, then=steps)
         for number in range(rounds):
             clock = [time.perf_counter()]
-            transitions = collector.collect(steps)
+            transitions = collector.collect(steps, then=steps)
             clock.append(time.perf_counter())
             bench.buffer.extend(transitions)
             clock.append(time.perf_counter())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
 
 from awac_tr.training.threads import intra_op_threads
 
-__all__ = ["Rate", "Task", "in_turns", "ratio", "settle"]
+__all__ = ["Rate", "Task", "fitted", "in_turns", "ratio", "settle"]
 
 _DIGITS: Final = 5
 
@@ -129,6 +129,17 @@ def in_turns(
     }
 
 
+def fitted(task: Task, seconds: float, device: torch.device | str = "cpu") -> Task:
+    """The task with fewer units, at least one, where a block of it would take longer than so many seconds.
+
+    Example:
+        >>> fitted(Task(lambda: time.sleep(0.01), count=1000), seconds=0.05).count < 10
+        True
+    """
+    wall, _ = _timed(replace(task, count=1), torch.device(device))
+    return replace(task, count=max(1, min(task.count, round(seconds / wall))))
+
+
 def _timed(task: Task, device: torch.device) -> tuple[float, float]:
     """Wall and processor seconds of one block."""
     with intra_op_threads(task.threads):
@@ -142,5 +153,5 @@ def _timed(task: Task, device: torch.device) -> tuple[float, float]:
 
 def settle(device: torch.device) -> None:
     """Wait until the device has done all it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize()

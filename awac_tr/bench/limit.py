@@ -8,26 +8,9 @@ from typing import Final
 
 import torch
 
-from awac_tr.doctor import cpu_flags
-
-__all__ = ["Products", "bf16_unit"]
+__all__ = ["Products"]
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def bf16_unit(device: torch.device) -> str | None:
-    """What multiplies bfloat16 in hardware; None where it would be done in float32, slower than float32 itself.
-
-    Args:
-        device: of the update.
-
-    Returns:
-        ``AMX``, ``AVX512-BF16``, the name of the GPU, or None.
-    """
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device) if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    flags = cpu_flags()
-    return "AMX" if "amx_bf16" in flags else "AVX512-BF16" if "avx512_bf16" in flags else None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from awac_tr.errors import AwacError
 from awac_tr.keys import ACTION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 
 if TYPE_CHECKING:
-    from tensordict import TensorDict
+    from tensordict import TensorDictBase
 
     from awac_tr.recipes.schema import Recipe
 
@@ -57,7 +57,7 @@ def require_peer(name: str, recipe: Recipe) -> None:
         raise AwacError(f"{name} is not installed here", _HINT)
 
 
-def d3rlpy_tasks(recipe: Recipe, transitions: TensorDict, batch_size: int, device: torch.device) -> PeerTasks:
+def d3rlpy_tasks(recipe: Recipe, transitions: TensorDictBase, batch_size: int, device: torch.device) -> PeerTasks:
     """Build d3rlpy's AWAC with the recipe's sizes and rates, and give it the data.
 
     Raises:
@@ -106,7 +106,7 @@ def _import() -> Any:
     return d3rlpy
 
 
-def _dataset(d3rlpy: Any, transitions: TensorDict) -> Any:
+def _dataset(d3rlpy: Any, transitions: TensorDictBase) -> Any:
     columns = (OBSERVATION, ACTION, REWARD, TERMINATED, TRUNCATED)
     observations, actions, rewards, terminals, timeouts = (transitions.get(key).cpu().numpy() for key in columns)
     return d3rlpy.dataset.MDPDataset(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from tensordict import TensorDict
 
-from awac_tr.data.buffer import load_transitions
+from awac_tr.data.buffer import TransitionBuffer, build_buffer, load_buffer
 from awac_tr.data.paths import SUFFIXES, dataset_path
 from awac_tr.errors import RecipeError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 from awac_tr.recipes.cards import load_card
+from awac_tr.training.seeding import Seeds
 from awac_tr.training.setup import action_margin
 
 if TYPE_CHECKING:
@@ -28,51 +29,65 @@ _ANY: Final = 100_000
 
 @dataclass(frozen=True)
 class Rows:
-    """Transitions, and how long it took to load them.
+    """The recipe's buffer with its offline transitions, and how long it took to load them.
 
     Attributes:
-        transitions: as :func:`awac_tr.data.buffer.load_transitions` gives them.
+        buffer: on the device of the updates.
+        transitions: how many were put in.
         files: that were read; none where the rows are noise.
         missing: datasets that are not there, which is why they are.
-        seconds: of reading and validating all files; None for noise.
+        seconds: of reading and validating all files into the buffer; None for noise.
     """
 
-    transitions: TensorDict
+    buffer: TransitionBuffer
+    transitions: int
     files: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     seconds: float | None = None
 
     @property
     def bytes_per_row(self) -> int:
-        """What a transition takes in a buffer."""
-        leaves = self.transitions.values(include_nested=True, leaves_only=True)
-        return sum(leaf[0].numel() * leaf.element_size() for leaf in leaves)
+        """What a transition takes in the buffer."""
+        leaves = self.buffer[:1].values(include_nested=True, leaves_only=True)
+        return sum(leaf.numel() * leaf.element_size() for leaf in leaves)
 
     def to_json(self) -> dict[str, Any]:
         """Where the rows come from, in plain values."""
         return {
             "source": "files" if self.files else "noise",
-            "transitions": len(self.transitions),
+            "transitions": self.transitions,
             "files": list(self.files),
             "missing": list(self.missing),
             "load_seconds": self.seconds,
         }
 
 
-def rows_of(recipe: Recipe, env: EnvFacts) -> Rows:
-    """Load the recipe's datasets; where one is missing, make as many rows of noise instead.
+def rows_of(recipe: Recipe, env: EnvFacts, device: torch.device) -> Rows:
+    """Load the recipe's datasets into its buffer; where one is missing, as many rows of noise instead.
 
     Raises:
         DatasetError: a file is there and cannot be used.
     """
+    generator = torch.Generator(device).manual_seed(Seeds.of(recipe.seed).buffer)
+    capacity = recipe.buffer.capacity
     paths = [dataset_path(name) for name in recipe.data.datasets]
     missing = tuple(name for name, path in zip(recipe.data.datasets, paths, strict=True) if not path.is_file())
     if missing:
         rows = sum(_rows_of_card(name, env.horizon) for name in recipe.data.datasets)
-        return Rows(noise(rows, env), missing=missing)
+        buffer = build_buffer(noise(min(rows, capacity), env), capacity, device=device, generator=generator)
+        return Rows(buffer, len(buffer), missing=missing)
     before = time.perf_counter()
-    transitions = load_transitions(paths, env=env, action_margin=action_margin(recipe))
-    return Rows(transitions, files=tuple(map(str, paths)), seconds=time.perf_counter() - before)
+    buffer = load_buffer(
+        paths,
+        capacity,
+        env=env,
+        action_margin=action_margin(recipe),
+        storage=recipe.buffer.storage,
+        growth=recipe.online.steps,
+        device=device,
+        generator=generator,
+    )
+    return Rows(buffer, len(buffer), files=tuple(map(str, paths)), seconds=time.perf_counter() - before)
 
 
 def _rows_of_card(name: str, horizon: int) -> int:

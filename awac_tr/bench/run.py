@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from awac_tr.algorithms.hardware import bf16_units, cannot_compile
 from awac_tr.bench.acting import Round, online_rounds, stepping
 from awac_tr.bench.advice import Timed, advise
-from awac_tr.bench.clock import Rate, Task, in_turns, ratio
+from awac_tr.bench.clock import Rate, Task, fitted, in_turns, ratio
 from awac_tr.bench.flops import update_flops, widest_layer
-from awac_tr.bench.limit import Products, bf16_unit
+from awac_tr.bench.limit import Products
 from awac_tr.bench.memory import peak_bytes, resident_bytes
 from awac_tr.bench.peer import PeerTasks, d3rlpy_tasks, require_peer
 from awac_tr.bench.report import Limit, Memory, Peer, Report, Variant
@@ -35,6 +35,9 @@ Tell = Callable[[str, int, int], None]
 
 _ROUND_SECONDS: Final = 3.0
 """About how long a timed online round may take."""
+
+_BLOCK_SECONDS: Final = 3.0
+"""Longest block of updates: large networks, or a busy machine, get fewer updates a block."""
 
 _QUIET: Final = 0.9
 """Below this share of the processor time that the threads could have had, something else uses the machine."""
@@ -81,7 +84,6 @@ def bench(recipe: Recipe, options: Options | None = None, tell: Tell = lambda *_
     options = options or Options()
     if options.against is not None:
         require_peer(options.against, recipe)
-    logging.getLogger("torchrl").setLevel(logging.WARNING)  # TorchRL reports every storage on stdout
     with intra_op_threads(recipe.threads):
         return _Session(recipe, options, tell).report()
 
@@ -96,13 +98,13 @@ class _Session:
         self.stages = {"libraries": resident_bytes()}
         self.env, bounds = task_of(recipe.env)
         tell("loading data", 0, 1)
-        self.rows = rows_of(recipe, self.env)
+        self.rows = rows_of(recipe, self.env, self.device)
         self._note_rows(self.rows)
-        self.bench = Bench(recipe, self.env, bounds, self.rows.transitions, self.device)
+        self.bench = Bench(recipe, self.env, bounds, self.rows.buffer, self.device)
         self.stages["data"] = resident_bytes()
         self.flops = update_flops(recipe, self.env, self.bench.batch_size)
-        self.own = own_setting(recipe)
-        self.unit = bf16_unit(self.device)
+        self.own = own_setting(recipe, self.device)
+        self.unit = bf16_units(self.device)
 
     def report(self) -> Report:
         """Measure everything."""
@@ -144,14 +146,15 @@ class _Session:
         )
 
     def _settings(self) -> list[Setting]:
-        precisions = ["fp32"] if self.unit is None else ["fp32", "bf16"]
-        found = [Setting(name, flag) for name in precisions for flag in (False, True)[: 1 + self.options.compiled]]
-        if self.own not in found:
+        precisions = ("fp32",) if self.unit is None else ("fp32", "bf16")
+        obstacle = cannot_compile(self.device) if self.options.compiled else "--quick measures eagerly only"
+        if obstacle is not None:
+            self.notes.append(f"compiled learners were left out: {obstacle}")
+        found = [Setting(name, flag) for name in precisions for flag in ((False,) if obstacle else (False, True))]
+        if self.own not in found and not (self.own.compile and obstacle):
             found.append(self.own)
         if all(setting.precision == "fp32" for setting in found):
             self.notes.append("bf16 was left out: nothing here multiplies bfloat16 in hardware")
-        if not self.options.compiled:
-            self.notes.append("compiled learners were left out (--quick)")
         return found
 
     def _subjects(self, settings: list[Setting]) -> dict[Setting, Subject]:
@@ -165,7 +168,7 @@ class _Session:
         if self.options.against is None:
             return None
         self.tell(f"starting {self.options.against}", 0, 1)
-        peer = d3rlpy_tasks(self.recipe, self.rows.transitions, self.bench.batch_size, self.device)
+        peer = d3rlpy_tasks(self.recipe, self.rows.buffer[: self.rows.transitions], self.bench.batch_size, self.device)
         self.notes += peer.notes
         return peer
 
@@ -183,8 +186,6 @@ class _Session:
         tasks |= {setting.name: Task(subject.step, count) for setting, subject in subjects.items()}
         if peer is not None:
             tasks |= {"peer": Task(peer.step, count), "peer, update only": Task(peer.update, count)}
-        for task in tasks.values():
-            task.step()
         rates = self._in_turns("updates", tasks)
         limits = {
             precision: Limit(
@@ -223,6 +224,7 @@ class _Session:
     def _in_turns(self, what: str, tasks: dict[str, Task]) -> dict[str, Rate]:
         blocks = self.options.blocks
         self.tell(what, 0, blocks)
+        tasks = {name: fitted(task, _BLOCK_SECONDS, self.device) for name, task in tasks.items()}
         return in_turns(tasks, blocks, device=self.device, tell=lambda done: self.tell(what, done, blocks))
 
     def _planned(self) -> int:
@@ -271,7 +273,7 @@ class _Session:
     def _note_rows(self, rows: Rows) -> None:
         if rows.missing:
             names = ", ".join(rows.missing)
-            self.notes.append(f"measured with {len(rows.transitions):,} rows of noise: not here are {names}")
+            self.notes.append(f"measured with {rows.transitions:,} rows of noise: not here are {names}")
 
     def _note_company(self, limits: dict[str, Limit]) -> None:
         """Whether this process had the cores to itself."""

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from awac_tr.algorithms.base import Statistics
+from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
 from awac_tr.algorithms.registry import build_learner
 from awac_tr.bench.clock import settle
-from awac_tr.data.buffer import build_buffer, observation_statistics
+from awac_tr.data.buffer import observation_statistics
 from awac_tr.training.means import Means
 from awac_tr.training.seeding import Seeds, seed_everything
 
 if TYPE_CHECKING:
-    from tensordict import TensorDict
     from torch import Tensor
-    from torchrl.data import TensorDictReplayBuffer
 
     from awac_tr.algorithms.base import Learner
+    from awac_tr.data.buffer import TransitionBuffer
     from awac_tr.envs.facts import EnvFacts
     from awac_tr.recipes.schema import Recipe
 
@@ -75,7 +75,7 @@ class Bench:
         recipe: the experiment.
         env: facts of its environment.
         bounds: (low, high) of its actions, each [action_size].
-        transitions: the offline data.
+        buffer: holds the offline data.
         device: where updates happen.
     """
 
@@ -84,18 +84,14 @@ class Bench:
         recipe: Recipe,
         env: EnvFacts,
         bounds: tuple[Tensor, Tensor],
-        transitions: TensorDict,
+        buffer: TransitionBuffer,
         device: torch.device,
     ) -> None:
         self.recipe, self.env, self.bounds, self.device = recipe, env, bounds, device
         section = recipe.offline if recipe.offline.updates else recipe.online
         self.batch_size = section.batch_size
-        self.statistics = (
-            Statistics(*observation_statistics(transitions)) if recipe.data.normalize_observations else None
-        )
-        generator = torch.Generator(device).manual_seed(Seeds.of(recipe.seed).buffer)
-        capacity = max(recipe.buffer.capacity, len(transitions))
-        self.buffer: TensorDictReplayBuffer = build_buffer(transitions, capacity, device=device, generator=generator)
+        self.statistics = Statistics(*observation_statistics(buffer)) if recipe.data.normalize_observations else None
+        self.buffer = buffer
 
     def subject(self, setting: Setting) -> Subject:
         """Build the learner of a setting and run its first updates; always from the same initial weights."""
@@ -115,6 +111,10 @@ class Bench:
         return Subject(learner, step, time.perf_counter() - before)
 
 
-def own_setting(recipe: Recipe) -> Setting:
-    """What the recipe itself asks for."""
-    return Setting(recipe.precision, recipe.compile)
+def own_setting(recipe: Recipe, device: torch.device) -> Setting:
+    """What the recipe itself asks for, ``auto`` resolved for this machine.
+
+    Raises:
+        RecipeError: the recipe wants to be compiled where nothing can be.
+    """
+    return Setting(resolve_precision(recipe, device), resolve_compile(recipe, device))
