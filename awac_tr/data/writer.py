@@ -16,7 +16,7 @@ from awac_tr.data.columns import Columns
 from awac_tr.data.findings import errors_of
 from awac_tr.data.format import ARRAYS, EPISODES, INFOS, SEEDS
 from awac_tr.data.hashing import content_hash
-from awac_tr.data.hdf5 import write_attributes
+from awac_tr.data.hdf5 import CACHE_BYTES, write_attributes
 from awac_tr.data.meta import DatasetMeta, meta_to_attributes
 from awac_tr.data.sink import Sink
 from awac_tr.errors import DatasetError
@@ -92,7 +92,7 @@ class DatasetWriter:
         except OSError as error:
             raise DatasetError(f"{self.path} cannot be written: {error.strerror or error}") from error
         try:
-            self._file = h5py.File(self._sink, "w", libver=("v110", "v110"))
+            self._file = h5py.File(self._sink, "w", libver=("v110", "v110"), rdcc_nbytes=CACHE_BYTES)
             write_attributes(self._file, {**self._attributes, "complete": False})
             self._columns = Columns(self._file)
             self._check_disk()

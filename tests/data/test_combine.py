@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -337,3 +340,40 @@ def test_a_split_appears_whole_or_not_at_all(named: Any, tmp_path: Path, monkeyp
     with pytest.raises(DatasetError, match="two parts would have the same file"):
         split(a, {"x": 0.5, "y": 0.5}, out=str(tmp_path / "one.hdf5"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.hdf5"]
+
+
+LIMITED = """
+    import resource
+    from pathlib import Path
+    from awac_tr.data.filter import Choice, filter_dataset
+    from awac_tr.data.merge import merge
+    from awac_tr.data.split import split
+
+    filter_dataset("small.hdf5", "other.hdf5", Choice(where="length > 1"))
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    used = int(status["VmData"].split()[0]) * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (used + 48_000_000, used + 48_000_000))
+    assert filter_dataset("large.hdf5", "c.hdf5", Choice(where="episode % 2 == 0")).episodes == (100, 200)
+    Path("c.hdf5").unlink()
+    assert [part.episodes for part in split("large.hdf5", {"a": 0.3, "b": 0.7}).values()] == [60, 140]
+    Path("large.hdf5").unlink()
+    assert merge(["large-a.hdf5", "large-b.hdf5"], "d.hdf5").episodes == 200
+    try:
+        held = bytearray(60_000_000)
+    except MemoryError:
+        print("limited")
+"""
+
+
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, make_episode: Make, make_meta: Make, write_dataset: Make
+) -> None:
+    about = make_meta(action_low=[-1] * 28, action_high=[1] * 28)
+    write_dataset(tmp_path / "small.hdf5", [make_episode(0, 50, sizes=(39, 28))], about)
+    write_dataset(tmp_path / "large.hdf5", [make_episode(seed, 1000, sizes=(39, 28)) for seed in range(200)], about)
+    assert (tmp_path / "large.hdf5").stat().st_size > 85_000_000
+    command = [sys.executable, "-c", textwrap.dedent(LIMITED)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    for path in tmp_path.glob("*.hdf5"):
+        path.unlink()
+    assert (done.returncode, done.stdout) == (0, "limited\n"), done.stderr[-2000:]

@@ -256,3 +256,18 @@ def test_changed_data_is_refused(tiny: Tiny, tmp_path: Path, random_play: Path) 
     torch.save(payload, path)
     with pytest.raises(CheckpointError, match="datasets have changed"):
         train(load_recipe(run / "recipe.yaml"), resume=run, quiet=True)
+
+
+def test_a_mapped_buffer_makes_the_same_run_and_may_be_changed_on_resuming(tiny: Tiny, tmp_path: Path) -> None:
+    memory = train(tiny(), run_dir=tmp_path / "memory", quiet=True)
+    mapped = train(tiny("buffer.storage=memmap"), run_dir=tmp_path / "mapped", quiet=True, scratch=tmp_path)
+    assert strip(read_rows(memory)) == strip(read_rows(mapped))
+    first = load_recipe(mapped / "recipe.yaml", ["online.steps=60", "buffer.storage=memory"])
+    second = load_recipe(memory / "recipe.yaml", ["online.steps=60", "buffer.storage=memmap"])
+    train(first, resume=mapped, quiet=True)
+    train(second, resume=memory, quiet=True)
+    assert strip(read_rows(memory)) == strip(read_rows(mapped))
+    assert not list(tmp_path.rglob(".awac-tr-buffer*"))
+    with pytest.raises(AwacError, match="there is no folder nowhere for --scratch"):
+        train(tiny(), run_dir=tmp_path / "other", scratch="nowhere", quiet=True)
+    assert not (tmp_path / "other").exists()
