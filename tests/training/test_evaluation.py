@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +13,8 @@ import torch
 from awac_tr.envs.rollout import Episode
 from awac_tr.policies.build import build_policy
 from awac_tr.policies.controllers import RandomController
-from awac_tr.recipes.schema import PolicySection
-from awac_tr.training.evaluation import evaluate_policy
+from awac_tr.recipes.schema import EnvSection, EvalSection, PolicySection
+from awac_tr.training.evaluation import Evaluator, evaluate_policy
 
 POLICY = build_policy(PolicySection(hidden_sizes=(8,)), 39, 28)
 
@@ -48,3 +52,27 @@ def test_it_can_be_stopped_between_episodes() -> None:
     with pytest.raises(InterruptedError):
         evaluate(check=check)
     assert len(seen) == 2
+
+
+def test_the_number_of_workers_changes_nothing() -> None:
+    assert evaluate(workers=2, episodes=5) == evaluate(episodes=5)
+
+
+def test_places_stay_ready_and_a_policy_is_evaluated_as_it_stood() -> None:
+    env = EnvSection(id="Pendulum-v1", horizon=15)
+    section = EvalSection(episodes=3, seed=5, action="sample", workers=2, background=True)
+    module = build_policy(PolicySection(hidden_sizes=(8,)), 3, 1)
+    with closing(Evaluator(env, section)) as evaluator:
+        assert evaluator.done()
+        evaluator.begin(module)
+        expected = evaluate_policy(copy.deepcopy(module), env.id, horizon=15, episodes=3, seed=5, action="sample")
+        with torch.no_grad():
+            module[0].module.mlp.last.bias.add_(1.0)
+        assert evaluator.finish() == expected
+        places = {process.pid for process in multiprocessing.active_children()}
+        moved = evaluator.measure(module)
+        assert moved != expected
+        assert {process.pid for process in multiprocessing.active_children()} == places
+        assert places
+    assert moved == evaluate_policy(module, env.id, horizon=15, episodes=3, seed=5, action="sample")
+    assert not multiprocessing.active_children()
