@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,22 @@ from awac_tr.keys import ACTION, OBSERVATION
 from awac_tr.policies.networks import GaussianNet, Precision, QNet, Standardizer
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
-__all__ = ["Keyed", "build_policy", "build_qvalues", "set_observation_statistics"]
+__all__ = ["Keyed", "build_policy", "build_qvalues", "inner_margin", "set_observation_statistics"]
 
 _log = logging.getLogger(__name__)
+_SQUASHED_MARGIN: Final = 1e-3
+
+
+def inner_margin(spec: PolicySection) -> float:
+    """How far inside their bounds the actions of a dataset must lie for a policy to learn from them.
+
+    At the bounds a squashed Gaussian has no density.
+
+    Examples:
+        >>> inner_margin(PolicySection()), inner_margin(PolicySection(distribution="tanh_normal"))
+        (0.0, 0.001)
+    """
+    return _SQUASHED_MARGIN if spec.distribution == "tanh_normal" else 0.0
 
 
 class Keyed(TensorDictModuleBase):

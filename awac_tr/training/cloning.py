@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from awac_tr.algorithms.bc import BCLearner
 from awac_tr.data.buffer import load_transitions, observation_statistics
 from awac_tr.data.reader import open_dataset
 from awac_tr.keys import ACTION, DONE, OBSERVATION
-from awac_tr.policies.build import build_policy, set_observation_statistics
+from awac_tr.policies.build import build_policy, inner_margin, set_observation_statistics
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
 from awac_tr.training.threads import intra_op_threads
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from awac_tr.recipes.schema import BCSection, PolicySection
 
 __all__ = ["CloneProgress", "CloneReport", "clone", "clone_path"]
-
-_SQUASHED_MARGIN: Final = 1e-3
-"""How far inside the bounds actions are pulled for squashed Gaussians, whose density at the bounds is no use."""
 
 _log = logging.getLogger(__name__)
 
@@ -128,8 +125,7 @@ def clone(
         CheckpointError: the clone cannot be written.
     """
     start = time.perf_counter()
-    margin = _SQUASHED_MARGIN if spec.distribution == "tanh_normal" else 0.0
-    data = load_transitions(list(dataset_paths), env=env, action_margin=margin)
+    data = load_transitions(list(dataset_paths), env=env, action_margin=inner_margin(spec))
     low, high = _action_bounds(dataset_paths[0])
     # one thread: sums over several come out in another order, and a dataset's hash hangs on these weights
     with torch.random.fork_rng(devices=[]), intra_op_threads(1):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,6 +21,7 @@ from awac_tr.envs.episode import action_bounds
 from awac_tr.envs.facts import EnvFacts, env_facts
 from awac_tr.envs.make import make_env
 from awac_tr.errors import CheckpointError, RecipeError
+from awac_tr.policies.build import inner_margin
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.training.cloning import clone_path
 from awac_tr.training.collection import OnlineCollector
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Rig", "action_margin", "clone_path", "device_of", "prepare", "task_of"]
 
 _log = logging.getLogger(__name__)
-_SQUASHED_MARGIN: Final = 1e-3
 
 
 @dataclass
@@ -154,10 +154,8 @@ def task_of(section: EnvSection) -> tuple[EnvFacts, tuple[Tensor, Tensor]]:
 
 
 def action_margin(recipe: Recipe) -> float:
-    """How far actions are pulled inside their bounds; a squashed Gaussian has no density at them."""
-    if recipe.data.action_margin is not None:
-        return recipe.data.action_margin
-    return _SQUASHED_MARGIN if recipe.policy.distribution == "tanh_normal" else 0.0
+    """How far actions are pulled inside their bounds."""
+    return inner_margin(recipe.policy) if recipe.data.action_margin is None else recipe.data.action_margin
 
 
 def device_of(name: str) -> torch.device:
