@@ -119,7 +119,6 @@ def measure(recipe: Recipe, blocks: int, steps: int, rates: list[float]) -> dict
     def ratio(name: str, over: str, clock: int) -> float:
         return round(statistics.median(row[name][clock] / row[over][clock] for row in rows), 3)
 
-    clocks = ("wall", "cpu")
     medians = {
         name: {
             clock: statistics.median(row[name][index] for row in rows) for index, clock in enumerate(("wall", "cpu"))
