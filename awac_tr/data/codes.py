@@ -28,6 +28,12 @@ class Kind:
     remedy: str
     mends: str = ""
 
+    @property
+    def title(self) -> str:
+        """The meaning without counts."""
+        text = self.meaning.replace(" (first row {first})", "").replace(", first row {first}", "")
+        return text.format(rows="rows")
+
 
 _FILE: Final = {
     "missing-array": Kind(

@@ -13,7 +13,7 @@ import numpy as np
 from awac_tr.data.examine import Examination, examine
 from awac_tr.data.findings import Finding
 from awac_tr.data.format import ARRAYS, EPISODES, INFOS, SEEDS
-from awac_tr.data.mending import Mender
+from awac_tr.data.mending import Mender, counted
 from awac_tr.data.meta import DatasetMeta, Parent
 from awac_tr.data.plan import Plan, make_plan, sort_out
 from awac_tr.data.reader import Dataset
@@ -186,17 +186,18 @@ def _flag_changes(found: Examination, plan: Plan, dataset: Dataset) -> list[str]
     """What becomes of flags, types, hashes and counts."""
     counts = {finding.code: finding.count for finding in found.findings if finding.code in plan.codes}
     said = {
-        "border-late": "{:,} end flags moved to the row before",
-        "border-early": "{:,} end flags moved to the row after",
-        "border-doubled": "{:,} end flags beside another cleared, where states run on",
-        "gap": "{:,} ends set where a border was not marked",
-        "false-terminal": "{:,} terminals made timeouts: the environment does not end there",
-        "missed-terminal": "{:,} timeouts made terminals: the environment ends there",
-        "both-ends": "{:,} timeouts cleared where terminals is set too",
-        "extra-rows": "{:,} last observations dropped, one of each episode: they are next observations",
-        "open-end": "timeouts set in the last row",
+        "border-late": ("end flag", "moved to the row before"),
+        "border-early": ("end flag", "moved to the row after"),
+        "border-doubled": ("end flag", "beside another cleared, where states run on"),
+        "gap": ("end", "set where a border was not marked"),
+        "false-terminal": ("terminal", "made a timeout: the environment does not end there"),
+        "missed-terminal": ("timeout", "made a terminal: the environment ends there"),
+        "both-ends": ("timeout", "cleared where terminals is set, too"),
+        "extra-rows": ("observation", "dropped, the last of each episode: it is a next observation"),
     }
-    changes = [text.format(counts[code]) for code, text in said.items() if code in counts]
+    changes = [counted(counts[code], *words) for code, words in said.items() if code in counts]
+    if "open-end" in plan.codes:
+        changes.append("timeouts set in the last row")
     changes += [
         f"{name} made {np.dtype(kind).name}, was {dataset.dtype(name)}"
         for name, kind in ARRAYS.items()

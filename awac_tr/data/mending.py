@@ -9,7 +9,7 @@ import numpy as np
 
 from awac_tr.data.semantics.base import SUCCESS, Context
 
-__all__ = ["CHANGES", "Mender"]
+__all__ = ["CHANGES", "Mender", "counted"]
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
@@ -19,18 +19,28 @@ _ROUNDING: Final = 1e-5
 _FLOATS: Final = ("observations", "actions", "rewards", "next_observations")
 
 CHANGES: Final = {
-    "clipped": "{:,} entries of actions clipped to the bounds",
-    "relabelled": "{:,} rewards computed anew by the environment's rule",
-    "success": "{:,} rows of success computed anew by the environment's rule",
-    "flushed": "{:,} numbers below 1.2e-38 set to zero",
-    "rounded": "{:,} next observations set to the observation of the next row",
-    "leaked": "{:,} rows dropped: their next observation was the first state of the next episode",
-    "unfollowed": "{:,} rows dropped: the state after them was not recorded",
-    "infinite": "{:,} episodes dropped: NaN or infinite numbers",
-    "copies": "{:,} episodes dropped: copies of others",
-    "emptied": "{:,} episodes dropped: no row was left",
+    "clipped": ("number", "in actions clipped to the bounds"),
+    "relabelled": ("reward", "computed anew by the environment's rule"),
+    "success": ("row", "of success computed anew by the environment's rule"),
+    "flushed": ("number", "below 1.2e-38 set to zero"),
+    "rounded": ("next observation", "set to the observation of the next row"),
+    "leaked": ("row", "dropped: the next observation was the first state of the next episode"),
+    "unfollowed": ("row", "dropped: the state after it was not recorded"),
+    "infinite": ("episode", "dropped: NaN or infinite numbers"),
+    "copies": ("episode", "dropped: there already"),
+    "emptied": ("episode", "dropped: no row was left"),
 }
-"""Name of a count -> what is said of it."""
+"""Name of a count -> what is counted, and what is said of it."""
+
+
+def counted(count: int, noun: str, text: str) -> str:
+    """A sentence about so many of something.
+
+    Example:
+        >>> counted(1, "row", "dropped"), counted(2000, "row", "dropped")
+        ('1 row dropped', '2,000 rows dropped')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'} {text}"
 
 
 class Mender:
@@ -117,4 +127,4 @@ class Mender:
 
     def changes(self) -> list[str]:
         """What was changed, in sentences."""
-        return [text.format(self.counts[name]) for name, text in CHANGES.items() if self.counts[name]]
+        return [counted(self.counts[name], *words) for name, words in CHANGES.items() if self.counts[name]]

@@ -11,8 +11,6 @@ import pytest
 
 from awac_tr.data.format import ARRAYS
 
-CODE = re.compile(r'Finding\(\s*"\w+",\s*"([a-z-]+)"')
-
 
 @pytest.fixture(scope="session")
 def page(repository: Path) -> str:
@@ -34,13 +32,3 @@ def test_arrays_and_attributes_are_those_of_a_file(
     named = {name for row in rows for name in re.findall(r"`([a-z_/]+)`", row)}
     with h5py.File(tmp_path / "a.hdf5") as file:
         assert set(file.attrs) | set(ARRAYS) | {"episodes/seeds"} == named
-
-
-def test_codes_are_those_that_can_be_found(page: str, repository: Path) -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (repository / "awac_tr" / "data").glob("*.py")]
-    known = {code for source in sources for code in CODE.findall(source)}
-    checks = (repository / "awac_tr" / "data" / "checks.py").read_text(encoding="utf-8")
-    known |= set(re.findall(r'^    "([a-z-]+)": \(', checks, re.MULTILINE))
-    rows = [line for line in page.splitlines() if line.startswith(("| error", "| warning", "| note"))]
-    known.remove("early-end")  # of an episode that is to be written; in a file it is two episodes
-    assert {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)} == known
