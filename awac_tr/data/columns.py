@@ -19,7 +19,7 @@ Rows = np.ndarray[Any, Any]
 
 
 class Column:
-    """One array: hashed as its rows come, written chunk by chunk, past HDF5's cache.
+    """One array: hashed and written chunk by chunk, past HDF5's cache.
 
     Args:
         file: open for writing.
@@ -43,20 +43,24 @@ class Column:
         self._stage = np.zeros((self._chunk, *row_shape), dtype=kind)
         self._staged = self._written = 0
 
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return self._written + self._staged
+
     def append(self, rows: Rows) -> None:
         """Add rows [n, ...]; at most one chunk of them waits in memory for the next ones."""
-        rows = canonical(rows)
-        self.hash.update(rows)
-        start = 0
-        if self._staged:
-            start = min(self._chunk - self._staged, len(rows))
+        start = min(self._chunk - self._staged, len(rows)) if self._staged or len(rows) < self._chunk else 0
+        if start:
             self._keep(rows[:start])
             if self._staged == self._chunk:
-                self._write(self._stage)
                 self._staged = 0
+                self._write(self._stage)
         whole = start + (len(rows) - start) // self._chunk * self._chunk
-        self._write(rows[start:whole])
-        self._keep(rows[whole:])
+        if whole > start:
+            self._write(canonical(rows[start:whole]))
+        if len(rows) > whole:
+            self._keep(rows[whole:])
 
     def _keep(self, rows: Rows) -> None:
         self._stage[self._staged : self._staged + len(rows)] = rows
@@ -64,8 +68,8 @@ class Column:
 
     def _write(self, rows: Rows) -> None:
         """Whole chunks, straight into the file."""
-        if len(rows):
-            self._array.resize(self._written + len(rows), axis=0)
+        self.hash.update(rows)
+        self._array.resize(self._written + len(rows), axis=0)
         for start in range(0, len(rows), self._chunk):
             offset = (self._written + start, *(0 for _ in rows.shape[1:]))
             self._array.id.write_direct_chunk(offset, rows[start : start + self._chunk])
@@ -74,8 +78,10 @@ class Column:
     def finish(self) -> None:
         """Write what waits, and the hash of it all."""
         if self._staged:
-            self._array.resize(self._written + self._staged, axis=0)
-            self._array[self._written :] = self._stage[: self._staged]
+            rows = self._stage[: self._staged]
+            self.hash.update(rows)
+            self._array.resize(self.rows, axis=0)
+            self._array[self._written :] = rows
         write_attributes(self._array, {HASH_ATTRIBUTE: self.hash.hexdigest()})
 
 
@@ -109,10 +115,10 @@ class Columns:
 
     def rows(self) -> dict[str, int]:
         """Array name -> its rows so far."""
-        return {name: column.hash.rows for name, column in self._columns.items()}
+        return {name: column.rows for name, column in self._columns.items()}
 
     def lines(self) -> dict[str, str]:
-        """Array name -> its line of the content hash."""
+        """Array name -> its line of the content hash, once :meth:`finish` was called."""
         return {name: column.hash.line(name) for name, column in self._columns.items()}
 
     def finish(self) -> None:
