@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -40,14 +40,29 @@ class CommandLine(LazyGroup):
                 _leave_with_traceback(EXIT_USER)
             raise UserError.of(error) from error
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            sys.exit(EXIT_INTERRUPTED)
+            _leave_interrupted()
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
+            if _came_of_an_interrupt(error):
+                _leave_interrupted()
             if debug:
                 _leave_with_traceback(EXIT_FAULT)
             raise _fault(error) from error
+
+
+def _came_of_an_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: TensorDict's context managers answer every exception with one of their own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _leave_interrupted() -> NoReturn:
+    click.echo("interrupted", err=True)
+    sys.exit(EXIT_INTERRUPTED)
 
 
 def _leave_with_traceback(code: int) -> None:

@@ -9,7 +9,9 @@ import sys
 import time
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from tensordict import TensorDict
 
 from awac_tr.cli.main import main
 
@@ -64,6 +66,16 @@ def test_a_peer_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
         "Error: d3rlpy is not installed here",
         "nox -s bench makes an environment with it and runs this there (its requirements contradict ours).",
     ]
+
+
+def test_an_interrupt_that_tensordict_answers_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        with TensorDict({"weight": torch.zeros(1)}).to_module(torch.nn.Linear(1, 1, bias=False)):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("awac_tr.bench.bench", interrupted)
+    result = run("quickstart")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 def test_ctrl_c_ends_it_cleanly() -> None:
