@@ -128,18 +128,32 @@ class _Run:
             display.start()
             stack.callback(display.stop)
             try:
-                loop.run()
-            except StopRequested as request:
-                loop.save()
+                self._run(loop, stop)
+            # whatever ends a run, Ctrl-C included: its rows deserve their summary
+            except BaseException as error:
                 loop.clock()
-                self.conclude(notices, finished=False)
-                raise TrainingInterrupted(self.folder.path, stop.signum or 0) from request
+                self._conclude_early(notices, error)
+                raise
             loop.clock()
-        self.conclude(notices, finished=True)
+        self._conclude(notices)
 
-    def conclude(self, notices: NoticeKeeper, *, finished: bool) -> None:
-        """Write summary.json and record.json, and at the end of a run curve.png."""
-        progress = self.progress
+    def _run(self, loop: Loop, stop: Interruption) -> None:
+        try:
+            loop.run()
+        except StopRequested as request:
+            loop.save()
+            raise TrainingInterrupted(self.folder.path, stop.signum or 0) from request
+
+    def _conclude_early(self, notices: NoticeKeeper, error: BaseException) -> None:
+        """As :meth:`_conclude`, where nothing that goes wrong now may stand in for what went wrong before."""
+        try:
+            self._conclude(notices, ended_by=error)
+        except Exception as failure:  # noqa: BLE001
+            _log.warning("%s is without a summary: %s", self.folder.path, failure)
+
+    def _conclude(self, notices: NoticeKeeper, *, ended_by: BaseException | None = None) -> None:
+        """Write summary.json and record.json, and of a run that came to its end curve.png."""
+        progress, finished = self.progress, ended_by is None
         rows = read_rows(self.folder.path)
         summary = summarize(
             rows,
@@ -153,7 +167,8 @@ class _Run:
             from awac_tr.training.curves import plot_runs
 
             plot_runs([self.folder.path], self.folder.curve, measure=self.loaded.recipe.checkpoint.measure)
-        self.write_record(notices, ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        reason = None if ended_by is None else f"{type(ended_by).__name__}: {ended_by}"
+        self.write_record(notices, ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), ended_by=reason)
 
     def write_record(self, notices: NoticeKeeper, **more: Any) -> None:
         """Replace record.json, with the notices given so far."""

@@ -79,6 +79,7 @@ def _check_summary(run: Path, rows: list[dict[str, Any]]) -> None:
     assert found["best"] == max(returns)
     assert found["mean_last_5"] == pytest.approx(sum(returns[-5:]) / 5)
     assert summary["finished"] is True
+    assert json.loads((run / "record.json").read_text())["ended_by"] is None
     assert summary["points"]["clone"] is None
     assert summary["points"]["after_offline"]["update"] == 20
     assert summary["points"]["final"] | {"phase": 0} == {
@@ -154,14 +155,40 @@ def test_data_of_another_task_is_refused_before_anything_is_written(tiny: Tiny, 
 def test_divergence_ends_the_run(tiny: Tiny, tmp_path: Path, setting: str) -> None:
     with pytest.raises(AwacError, match="diverged"):
         train(tiny(setting), run_dir=tmp_path / "run", quiet=True)
-    assert read_rows(tmp_path / "run")
+    _check_unfinished(tmp_path / "run", "AwacError: training diverged")
 
 
-def test_a_full_disk_stops_the_run(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _check_unfinished(run: Path, ended_by: str) -> None:
+    """Rows, a summary that agrees with them, and the reason."""
+    rows, summary = read_rows(run), json.loads((run / "summary.json").read_text())
+    assert summary["finished"] is False
+    assert summary["counts"]["update"] == rows[-1]["update"]
+    assert summary["measures"]["return"]["last"] == [row["return"] for row in rows if row["event"] == "eval"][-1]
+    assert summary["points"]["final"] is None
+    assert json.loads((run / "record.json").read_text())["ended_by"].startswith(ended_by)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), KeyboardInterrupt("second"), MemoryError()])
+def test_a_run_that_dies_leaves_its_summary(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def die(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("awac_tr.training.engine.Loop._collect", die)
+    with pytest.raises(type(error)):
+        train(tiny(), run_dir=tmp_path / "run", quiet=True)
+    _check_unfinished(tmp_path / "run", type(error).__name__)
+
+
+def test_a_full_disk_stops_the_run(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Rows go to a device that is always full."""
     monkeypatch.setattr("awac_tr.training.metrics._fresh", _always_full)
     with pytest.raises(AwacError, match=r"No space left.*\n.*--resume"):
         train(tiny(), run_dir=tmp_path / "run", quiet=True)
+    assert "without a summary" in caplog.text
 
 
 def _always_full(_path: Path, _kept: list[dict[str, Any]]) -> IO[str]:
