@@ -16,28 +16,34 @@ if TYPE_CHECKING:
     from awac_tr.data.meta import Parent as Parent
     from awac_tr.data.reader import Dataset as Dataset
     from awac_tr.data.reader import open_dataset as open_dataset
+    from awac_tr.data.recorder import record as record
+    from awac_tr.data.torchrl_sink import DatasetSink as DatasetSink
     from awac_tr.data.writer import DatasetWriter as DatasetWriter
 
 _HOMES: Final = {
     "Dataset": "awac_tr.data.reader",
     "DatasetMeta": "awac_tr.data.meta",
+    "DatasetSink": "awac_tr.data.torchrl_sink",
     "DatasetWriter": "awac_tr.data.writer",
     "Parent": "awac_tr.data.meta",
     "build_buffer": "awac_tr.data.buffer",
     "load_buffer": "awac_tr.data.buffer",
     "load_transitions": "awac_tr.data.buffer",
     "open_dataset": "awac_tr.data.reader",
+    "record": "awac_tr.data.recorder",
 }
 
 __all__ = [
     "Dataset",
     "DatasetMeta",
+    "DatasetSink",
     "DatasetWriter",
     "Parent",
     "build_buffer",
     "load_buffer",
     "load_transitions",
     "open_dataset",
+    "record",
 ]
 
 
