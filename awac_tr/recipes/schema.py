@@ -132,7 +132,7 @@ class AWACSection(Section):
 
 
 class BCSection(Section):
-    """Behaviour cloning by maximum likelihood (or squared error), stopped on held-out likelihood."""
+    """Behaviour cloning by maximum likelihood, or squared error; ``collect --source bc`` stops on held-out episodes."""
 
     loss: Annotated[
         Literal["nll", "mse"], Field(description="negative log-likelihood, or squared error of the mean")

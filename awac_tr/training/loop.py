@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from awac_tr.errors import AwacError
+from awac_tr.recipes.idle import say_idle_keys
 from awac_tr.recipes.resolved import resolved_yaml
 from awac_tr.training import state
 from awac_tr.training.checkpoint import OnlineParts
@@ -70,6 +71,7 @@ def train(
     if run_dir is not None and resume is None:
         RunFolder.require_new(Path(run_dir))
     with NoticeKeeper() as notices, intra_op_threads(loaded.recipe.threads), ExitStack() as stack:
+        say_idle_keys(loaded)
         rig = prepare(loaded.recipe, scratch=scratch_folder(run_dir if resume is None else resume, scratch))
         stack.callback(rig.close)
         run = _Run.resumed(loaded, rig, Path(resume)) if resume is not None else _Run.begun(loaded, rig, run_dir)

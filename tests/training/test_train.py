@@ -101,8 +101,12 @@ def test_offline_only(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_cloning_as_an_algorithm(tiny: Tiny, tmp_path: Path) -> None:
-    run = train(tiny("algorithm=bc", "online.steps=0"), run_dir=tmp_path / "run", quiet=True)
+    run = train(tiny("algorithm=bc", "online.steps=0", "bc.patience=1"), run_dir=tmp_path / "run", quiet=True)
     assert "squared_error" in read_rows(run)[1]
+    assert read_rows(run)[-1]["update"] == 20
+    assert any(
+        "bc.patience has no effect" in notice for notice in json.loads((run / "record.json").read_text())["notices"]
+    )
 
 
 def test_same_seed_same_run(tiny: Tiny, tmp_path: Path) -> None:
