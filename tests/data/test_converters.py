@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from awac_tr.cli.data import export as export_command
-from awac_tr.cli.data import import_ as import_command
-from awac_tr.cli.main import main
 from awac_tr.data.converters.intake import ImportSettings, import_dataset
 from awac_tr.data.converters.outlet import export_dataset
 from awac_tr.data.converters.passport import RECORDED_WITH
-from awac_tr.data.converters.registry import EXPORTS, IMPORTS, detect
+from awac_tr.data.converters.registry import EXPORTS, detect
 from awac_tr.data.meta import DatasetMeta, Parent
 from awac_tr.data.reader import open_dataset
 from awac_tr.data.validate import validate
@@ -217,20 +208,6 @@ def test_what_is_no_recording(three: Path, tmp_path: Path) -> None:
         export_dataset(three, "x", format_name="hand_dapg")
 
 
-@pytest.mark.parametrize("link", [h5py.ExternalLink("three.hdf5", "/actions"), h5py.SoftLink("/observations")])
-@pytest.mark.parametrize("name", ["actions", "data/demo_0/actions", "episode_0/actions", "infos/x"])
-def test_links_out_of_a_file_are_refused(tmp_path: Path, link: Any, name: str) -> None:
-    source = tmp_path / "main_data.hdf5"
-    with h5py.File(source, "w") as file:
-        file["observations"] = np.zeros((3, 2))
-        file[name] = link
-    (tmp_path / "metadata.json").write_text("{}")
-    for format_name in ("auto", "d4rl", "robomimic", "minari"):
-        with pytest.raises(DatasetError, match="soft or external link"):
-            import_dataset(source, "out.hdf5", format_name=format_name)
-    assert not (tmp_path / "out.hdf5").exists()
-
-
 # --- the pipeline, on the simplest format ---------------------------------------------------------------------------
 
 
@@ -319,70 +296,3 @@ def test_a_pickle_needs_an_environment() -> None:
     Path("a.pickle").write_bytes(b"\x80\x04N.")
     with pytest.raises(DatasetError, match="do not say which environment"):
         import_dataset("a.pickle", "out.hdf5")
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": "x"}', '{"format": "awac-tr-dataset", "version": 2}'])
-def test_a_damaged_passport_is_refused(three: Path, text: str) -> None:
-    from awac_tr.data.converters.passport import write_text
-
-    export_dataset(three, "flat.hdf5", format_name="d4rl")
-    with h5py.File("flat.hdf5", "r+") as file:
-        del file["metadata/awac_tr"]
-        write_text(file, "metadata/awac_tr", text)
-    with pytest.raises(DatasetError, match="cannot be understood"):
-        import_dataset("flat.hdf5", "out.hdf5")
-
-
-# --- as typed -------------------------------------------------------------------------------------------------------
-
-
-def run(*arguments: object) -> Any:
-    return CliRunner().invoke(main, ["data", *map(str, arguments)])
-
-
-def test_the_commands_know_the_formats() -> None:
-    assert set(import_command.FORMATS) == {"auto", *IMPORTS}
-    assert set(export_command.FORMATS) == set(EXPORTS)
-
-
-@pytest.mark.parametrize("format_name", EXPORTS)
-def test_there_and_back_as_typed(three: Path, tmp_path: Path, format_name: str) -> None:
-    done = run("export", three, "--format", format_name, "--out", OUT[format_name])
-    assert (done.exit_code, done.stdout) == (0, f"{OUT[format_name]}: 3 episodes, 13 transitions, as {format_name}\n")
-    done = run("import", OUT[format_name], "--out", "back")
-    assert done.exit_code == 0, done.stderr
-    assert f"read as {format_name}" in done.stderr
-    assert done.stdout.startswith(f"{tmp_path / 'datasets' / 'back.hdf5'}: 3 episodes, 13 transitions, sha256:")
-    assert_same(three, tmp_path / "datasets" / "back.hdf5")
-    assert run("import", OUT[format_name], "--out", "back").exit_code == 2
-    as_json = run("import", OUT[format_name], "--out", "back", "--force", "--json")
-    assert json.loads(as_json.stdout)["transitions"] == 13
-    assert json.loads(run("export", three, "--format", "d4rl", "--out", "f.hdf5", "--json").stdout)["episodes"] == 3
-
-
-def test_mistakes_as_typed(three: Path) -> None:
-    for arguments in (
-        ("import", "absent.hdf5", "--out", "x"),
-        ("import", three, "--out", "x"),
-        ("export", "absent", "--format", "d4rl", "--out", "x.hdf5"),
-        ("export", three, "--format", "minari", "--out", "../x-v0"),
-        ("export", three, "--format", "lerobot", "--out", "x"),
-    ):
-        done = run(*arguments)
-        assert done.exit_code == 2, arguments
-        assert "Traceback" not in done.output
-
-
-def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    rows = 20_000
-    states = np.arange(rows + 1, dtype=np.float32)[:, None]
-    flat(observations=states[:-1], next_observations=states[1:], rows=rows, sizes=(1, 1), timeouts=np.ones(rows, bool))
-    command = [sys.executable, "-m", "awac_tr", "data", "import", "flat.hdf5", "--out", str(tmp_path / "out.hdf5")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, env=os.environ)
-    part = tmp_path / "out.hdf5.part"
-    while process.poll() is None and not (part.exists() and part.stat().st_size > 50_000):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.hdf5"]

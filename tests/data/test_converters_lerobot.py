@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def save(data: Columns, *, files: list[int] | None = None, fixed: bool = True, *
     """A dataset folder; ``files`` gives the rows at which a new Parquet file starts."""
     rows, folder = len(data["action"]), Path("robot")
     edges = [0, *(files or []), rows]
-    for number, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (start, stop) in enumerate(pairwise(edges)):
         path = folder / "data" / f"chunk-{number // 2:03d}" / f"file-{number % 2:03d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         table = pa.table({name: arrow(column[start:stop], fixed=fixed) for name, column in data.items()})

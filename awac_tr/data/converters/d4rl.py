@@ -94,13 +94,15 @@ class D4RLRecording:
         group = self._file.get(name)
         names = list(group) if isinstance(group, h5py.Group) else []
         found = {one: array_of(self.path, self._file, f"{name}/{one}") for one in names}
-        return {one: array for one, array in found.items() if array is not None and array.dtype.kind in "fiub"}
+        # an array without rows has the shape () or, where it has no data at all, None
+        return {one: array for one, array in found.items() if array is not None and array.shape and _is_number(array)}
 
     def _check_rows(self) -> None:
         arrays = dict(self._arrays) | ({} if self._next is None else {"next_observations": self._next})
         for name, array in arrays.items():
-            if len(array) != self._rows:
-                raise DatasetError(f"{self.path}: {name} has {len(array)} rows, observations has {self._rows}")
+            rows = (array.shape or (0,))[0]
+            if rows != self._rows:
+                raise DatasetError(f"{self.path}: {name} has {rows} rows, observations has {self._rows}")
         if not self._rows:
             raise DatasetError(f"{self.path} holds no transition")
         if self._next is not None and self._next.shape != self._arrays["observations"].shape:
@@ -209,6 +211,10 @@ class D4RLRecording:
                 block = np.asarray(array[start : max(stop, start + BLOCK_ROWS)])
             self._blocks[array.name] = (first, block)
         return block[start - first : stop - first]
+
+
+def _is_number(array: h5py.Dataset) -> bool:
+    return array.dtype.kind in "fiub"
 
 
 def cut_by_horizon(terminals: Array, horizon: int) -> Array:

@@ -185,7 +185,10 @@ class _Shaper:
                 raise DatasetError(f"{one.where} has no rewards", hint)
             self.counts.rewarded += rows
             return np.full(rows, self.settings.reward, np.float32), {}
-        rewards = np.asarray(one.rewards, np.float32).reshape(-1)[:rows]
+        if one.rewards.size != len(one.actions) or one.rewards.dtype.kind not in "fiub":
+            shape = f"shape {one.rewards.shape} and type {one.rewards.dtype}"
+            raise DatasetError(f"{one.where} has rewards of {shape} for {len(one.actions)} actions")
+        rewards = one.rewards.reshape(-1)[:rows].astype(np.float32)
         check_rewards(one, self.target, rewards)
         return rewards, {}
 

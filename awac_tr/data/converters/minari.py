@@ -86,7 +86,9 @@ class MinariRecording:
         facts = ours if isinstance(ours, dict) else {}
         passport = read_passport(str(path), str(facts.get("passport", "")))
         self._ours = passport is not None
-        self._before = set(facts.get("before", ())) if self._ours else BEFORE
+        before = facts.get("before")
+        listed = [str(name) for name in before] if isinstance(before, list) else []
+        self._before = set(listed) if self._ours else BEFORE
         self.origin = origin_of("minari", self._name, passport, **_said(metadata))
         self._episodes = in_order(name for name in file if name.startswith("episode_"))
         self._check_count(metadata.get("total_episodes"))
@@ -216,16 +218,24 @@ def _refuse_spaces(name: str, metadata: Mapping[str, Any]) -> None:
 def _said(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What the metadata of others say; an environment is named, never made, from what is in there."""
     spec, actions = _space(metadata, "env_spec"), _space(metadata, "action_space")
-    low, high = actions.get("low"), actions.get("high")
+    low, high = _bound(actions.get("low")), _bound(actions.get("high"))
     steps, kwargs = spec.get("max_episode_steps"), spec.get("kwargs")
     kept = ("author", "code_permalink", "minari_version", "requirements")
     return {
         "env_id": str(spec.get("id") or ""),
         "env_kwargs": kwargs if isinstance(kwargs, dict) else {},
-        "horizon": steps if isinstance(steps, int) else None,
-        "action_low": None if low is None else np.asarray(low, np.float64).reshape(-1),
-        "action_high": None if high is None else np.asarray(high, np.float64).reshape(-1),
+        "horizon": steps if type(steps) is int and steps > 0 else None,
+        "action_low": low,
+        "action_high": high,
         "policy": str(metadata.get("algorithm_name") or ""),
         "description": str(metadata.get("description") or ""),
         "extra": {key: metadata[key] for key in kept if key in metadata},
     }
+
+
+def _bound(written: Any) -> Array | None:
+    """Bounds as the metadata have them, [a]; None where they are no numbers."""
+    try:
+        return None if written is None else np.asarray(written, np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        return None

@@ -192,7 +192,9 @@ class RobomimicRecording:
         """Whether the task ended with the last row, and what is worth keeping beside it."""
         if self._ours:
             terminals = self._array(demo, "terminals")
-            return bool(terminals is not None and terminals[-1]), {}
+            if terminals is None or terminals.size != rows or not rows:
+                raise DatasetError(f"{self.path}, {demo}: terminals is not one flag a row, as awac-tr wrote it")
+            return bool(terminals.reshape(-1)[-1]), {}
         states, dones = self._array(demo, "states"), self._array(demo, "dones")
         infos = {"states": states} if states is not None and len(states) == rows and states.dtype.kind in "fiub" else {}
         if dones is None or dones.size != rows:
