@@ -1,4 +1,4 @@
-"""Files of strangers: links, damaged passports, arrays and metadata of another kind, each refused as the file's fault."""
+"""Files of strangers: links, damaged passports, arrays and metadata of another kind; refused as the file's fault."""
 
 from __future__ import annotations
 
