@@ -1,83 +1,86 @@
 """What our layers cost: sampling and updating as the loop does it, against a bare torch loop of the same arithmetic.
 
 Both run in one process, in alternating blocks, so that whatever else the machine does hits both alike; medians over the
-blocks are compared. Not collected by pytest::
+blocks are compared. The bare loop is compiled where ours is, in the same way. Not collected by pytest::
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/loop_overhead.py door --blocks 20 --updates 10
+    python tests/benchmarks/loop_overhead.py door precision=fp32 compile=false --threads 1
+    python tests/benchmarks/loop_overhead.py door precision=bf16 compile=true --out overhead.json
+
+The result is printed as JSON: updates a second of both, with every block, and by how much ours is slower, in wall time
+and in processor time.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import logging
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
+from torch.nn import functional
 
+from awac_tr.algorithms import compilation
 from awac_tr.algorithms.awac import value_bounds
-from awac_tr.algorithms.base import Statistics
-from awac_tr.algorithms.registry import build_learner
+from awac_tr.bench.clock import Task, in_turns, ratio
+from awac_tr.bench.rows import noise
+from awac_tr.bench.subject import Bench, Setting, own_setting
 from awac_tr.data.buffer import build_buffer
-from awac_tr.envs.facts import env_facts
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import Recipe
-from awac_tr.training.means import Means
+from awac_tr.training.run_folder import surroundings, write_atomically
+from awac_tr.training.setup import task_of
 
 ROWS = 100_000
+"""As many as a recipe's datasets have."""
 
 
-def transitions(observation_size: int, action_size: int) -> TensorDict:
-    """As many rows as a recipe's datasets have, of noise."""
-    generator = torch.Generator().manual_seed(0)
-    done = torch.zeros(ROWS, 1, dtype=torch.bool)
-    return TensorDict(
-        {
-            "observation": torch.randn(ROWS, observation_size, generator=generator),
-            "action": torch.rand(ROWS, action_size, generator=generator) * 2 - 1,
-            "next": {
-                "observation": torch.randn(ROWS, observation_size, generator=generator),
-                "reward": -(torch.rand(ROWS, 1, generator=generator) > 0.05).float(),
-                "terminated": done,
-                "truncated": done.clone(),
-                "done": done.clone(),
-            },
-        },
-        batch_size=[ROWS],
-    )
+class Half(nn.Linear):
+    """A layer that multiplies in bfloat16, with float32 weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x.bfloat16(), self.weight.bfloat16(), self.bias.bfloat16())
 
 
-def network(sizes: list[int]) -> nn.Sequential:
-    """Linear layers with ReLU between."""
-    layers: list[nn.Module] = []
-    for inner, outer in pairwise(sizes):
-        layers += [nn.Linear(inner, outer), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+class Network(nn.Module):
+    """Linear layers with ReLU between; the last in float32."""
+
+    def __init__(self, sizes: list[int], *, half: bool) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList((Half if half else nn.Linear)(n, m) for n, m in pairwise(sizes[:-1]))
+        self.last = nn.Linear(*sizes[-2:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.hidden:
+            x = functional.relu(layer(x))
+        return self.last(x.float())
 
 
 class Bare:
     """AWAC as one would write it by hand for one recipe: no TensorDict, no loss module, no buffer class."""
 
-    def __init__(self, recipe: Recipe, data: TensorDict, mean: Tensor, std: Tensor, batch_size: int) -> None:
-        self.section, self.batch_size = recipe.awac, batch_size
+    def __init__(self, recipe: Recipe, setting: Setting, data: TensorDict) -> None:
+        self.section, self.batch_size = recipe.awac, recipe.offline.batch_size
         self.data = [data[key] for key in ("observation", "action", ("next", "reward"), ("next", "observation"))]
-        self.not_done = (~data["next", "terminated"]).float()
-        self.mean, self.std = mean, std
+        self.data.append((~data["next", "terminated"]).float())
+        self.mean, self.std = self.data[0].mean(0), self.data[0].std(0)
+        half = setting.precision == "bf16"
         observation_size, action_size = self.data[0].shape[1], self.data[1].shape[1]
-        self.policy = network([observation_size, *recipe.policy.hidden_sizes, action_size])
+        self.policy = Network([observation_size, *recipe.policy.hidden_sizes, action_size], half=half)
         self.spread = nn.Parameter(torch.zeros(action_size))
         sizes = [observation_size + action_size, *recipe.qvalue.hidden_sizes, 1]
-        self.critics = [network(sizes) for _ in range(recipe.qvalue.count)]
-        self.targets = [network(sizes).requires_grad_(False) for _ in self.critics]
+        self.critics = [Network(sizes, half=half) for _ in range(recipe.qvalue.count)]
+        self.targets = [Network(sizes, half=half).requires_grad_(False) for _ in self.critics]
         actor = [*self.policy.parameters(), self.spread]
         self.ours = [p for critic in self.critics for p in critic.parameters()]
         self.theirs = [p for critic in self.targets for p in critic.parameters()]
+        self.parameters = [*actor, *self.ours]
         self.optimizer = torch.optim.Adam(
             [
                 {"params": actor, "lr": self.section.policy_lr, "weight_decay": self.section.policy_weight_decay},
@@ -88,99 +91,113 @@ class Bare:
         low, high = value_bounds((-1.0, 0.0), self.section.gamma)
         wanted = self.section.value_bounds
         self.low, self.high = (low, high) if wanted == "reward_range" else wanted
+        self.evaluate = compiled(self.gradients) if setting.compile else self.gradients
 
     def clamp(self, value: Tensor) -> Tensor:
         return value if self.low is None and self.high is None else value.clamp(self.low, self.high)
 
-    def minimum(self, critics: list[nn.Sequential], inputs: Tensor) -> Tensor:
+    def minimum(self, critics: list[Network], inputs: Tensor) -> Tensor:
         return self.clamp(torch.stack([critic(inputs) for critic in critics]).min(0)[0])
 
-    def update(self) -> None:
-        rows = torch.randint(ROWS, (self.batch_size,))
-        observation, action, reward, following = (tensor[rows] for tensor in self.data)
-        not_done = self.not_done[rows]
+    def gradients(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Of both losses by every parameter."""
+        observation, action, reward, following, not_done = batch
         observation, following = (observation - self.mean) / self.std, (following - self.mean) / self.std
         std = torch.exp(-6.0 + 6.0 * torch.sigmoid(self.spread))
         mu = torch.tanh(self.policy(observation))
-        policy = torch.distributions.Independent(
-            torch.distributions.Normal(mu, std, validate_args=False), 1, validate_args=False
-        )
+        normal = torch.distributions.Normal(mu, std, validate_args=False)
         with torch.no_grad():
-            noise = torch.randn_like(action)
-            ahead = torch.tanh(self.policy(following)) + std * noise
-            target = reward + self.section.gamma * not_done * self.minimum(
-                self.targets, torch.cat([following, ahead], 1)
-            )
+            ahead = torch.tanh(self.policy(following)) + std * torch.randn_like(action)
+            value = self.minimum(self.targets, torch.cat([following, ahead], 1))
+            target = reward + self.section.gamma * not_done * value
         inputs = torch.cat([observation, action], 1)
         qvalues = torch.stack([critic(inputs) for critic in self.critics])
         loss_qvalue = (qvalues - target).square().sum(0).mean()
         with torch.no_grad():
-            chosen = mu if self.section.value_estimate == "mean" else mu + std * torch.randn_like(mu)
-            value = self.minimum(self.critics, torch.cat([observation, chosen], 1))
-            advantage = self.clamp(qvalues.min(0)[0]) - value
-            if self.section.advantage_max is not None:
-                advantage = advantage.clamp(max=self.section.advantage_max)
-            scaled = advantage.squeeze(-1) / self.section.lmbda
-            weights = scaled.exp() if self.section.weighting == "exp" else torch.softmax(scaled, 0) * len(scaled)
-        loss_actor = -(weights * policy.log_prob(action)).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss_actor + loss_qvalue).backward()
+            weights = self.weights(observation, mu, std, qvalues)
+        loss_actor = -(weights * normal.log_prob(action).sum(-1)).mean()
+        found = torch.autograd.grad(loss_actor + loss_qvalue, self.parameters)
+        return tuple(gradient.contiguous() for gradient in found)
+
+    def weights(self, observation: Tensor, mu: Tensor, std: Tensor, qvalues: Tensor) -> Tensor:
+        chosen = mu if self.section.value_estimate == "mean" else mu + std * torch.randn_like(mu)
+        value = self.minimum(self.critics, torch.cat([observation, chosen], 1))
+        advantage = self.clamp(qvalues.min(0)[0]) - value
+        if self.section.advantage_max is not None:
+            advantage = advantage.clamp(max=self.section.advantage_max)
+        scaled = advantage.squeeze(-1) / self.section.lmbda
+        if self.section.weighting == "softmax":
+            return torch.softmax(scaled, 0) * len(scaled)
+        return scaled.exp() if self.section.weight_max is None else scaled.exp().clamp(max=self.section.weight_max)
+
+    def update(self) -> None:
+        rows = torch.randint(ROWS, (self.batch_size,))
+        gradients = self.evaluate(tuple(tensor[rows] for tensor in self.data))
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
         self.optimizer.step()
         torch._foreach_lerp_(self.theirs, self.ours, self.section.tau)
 
 
-def ours(recipe: Recipe, data: TensorDict, statistics: Statistics, batch_size: int) -> Callable[[], None]:
-    """The loop's hot path."""
-    learner = build_learner(recipe, env_facts(recipe.env.id), statistics, "cpu")
-    buffer = build_buffer(data, recipe.buffer.capacity, batch_size, generator=torch.Generator().manual_seed(0))
-    means = Means()
-    return lambda: means.add(learner.update(buffer.sample(batch_size)))
-
-
-def seconds(step: Callable[[], None], updates: int) -> tuple[float, float]:
-    """Wall and processor time of an update; the second is the fairer one where other processes are busy."""
-    wall, processor = time.perf_counter(), time.process_time()
-    for _ in range(updates):
-        step()
-    return (time.perf_counter() - wall) / updates, (time.process_time() - processor) / updates
-
-
-def compare(recipe: Recipe, blocks: int, updates: int) -> dict[str, float]:
-    """Updates a second of both, and the ratio of the times."""
-    facts = env_facts(recipe.env.id)
-    data = transitions(facts.observation_size, facts.action_size)
-    mean, std = torch.zeros(facts.observation_size), torch.ones(facts.observation_size)
-    batch_size = recipe.offline.batch_size
-    layered, bare = (
-        ours(recipe, data, Statistics(mean, std), batch_size),
-        Bare(recipe, data, mean, std, batch_size).update,
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As ``awac_tr.algorithms.compilation.Compiled`` does it, without its TensorDict."""
+    graph: Any = torch.compile(
+        function, fullgraph=True, dynamic=False, isolate_recompiles=True, options=compilation._OPTIONS
     )
-    for step in (layered, bare):
-        seconds(step, 5)
-    pairs = [(seconds(layered, updates), seconds(bare, updates)) for _ in range(blocks)]
+    tracing: Any = compilation._tracing
+
+    def call(batch: tuple[Tensor, ...]) -> Any:
+        nonlocal tracing
+        with tracing():
+            out = graph(batch)
+        tracing = contextlib.nullcontext
+        return out
+
+    return call
+
+
+def compare(recipe: Recipe, blocks: int, updates: int) -> dict[str, Any]:
+    """Time both loops in turns."""
+    device = torch.device("cpu")
+    setting = own_setting(recipe, device)
+    env, bounds = task_of(recipe.env)
+    data = noise(ROWS, env)
+    subject = Bench(recipe, env, bounds, build_buffer(data, recipe.buffer.capacity), device).subject(setting)
+    bare = Bare(recipe, setting, data)
+    for _ in range(3):
+        bare.update()
+    rates = in_turns({"ours": Task(subject.step, updates), "bare": Task(bare.update, updates)}, blocks)
+    ours, theirs = rates["ours"], rates["bare"]
     return {
-        "batch_size": batch_size,
-        "ours_updates_per_s": 1 / statistics.median(mine[0] for mine, _ in pairs),
-        "bare_updates_per_s": 1 / statistics.median(theirs[0] for _, theirs in pairs),
-        "wall_ratio": statistics.median(mine[0] / theirs[0] for mine, theirs in pairs),
-        "processor_ratio": statistics.median(mine[1] / theirs[1] for mine, theirs in pairs),
+        "recipe": recipe.name,
+        "setting": setting.name,
+        "batch_size": recipe.offline.batch_size,
+        "threads": torch.get_num_threads(),
+        "machine": surroundings()["machine"],
+        "ours_updates_per_s": ours.to_json(),
+        "bare_updates_per_s": theirs.to_json(),
+        "wall_ratio": round(ratio(theirs, ours), 4),
+        "processor_ratio": round(ours.busy / ours.median / (theirs.busy / theirs.median), 4),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", nargs="?", default="door")
-    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--updates", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    logging.getLogger("torchrl").setLevel(logging.WARNING)
+    parser.add_argument("--threads", type=int, help="intra-op threads [default: the recipe's, or torch's choice]")
+    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    arguments = parser.parse_intermixed_args()
     recipe = load_recipe(arguments.recipe, arguments.overrides).recipe
-    result = compare(recipe, arguments.blocks, arguments.updates)
-    numbers = {name: round(value, 3) for name, value in result.items()}
-    sys.stdout.write(json.dumps({"recipe": recipe.name, "threads": arguments.threads, **numbers}) + "\n")
+    threads = arguments.threads or recipe.threads
+    if threads is not None:
+        torch.set_num_threads(threads)
+    text = json.dumps(compare(recipe, arguments.blocks, arguments.updates), indent=2) + "\n"
+    if arguments.out is not None:
+        write_atomically(arguments.out, text)
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":
