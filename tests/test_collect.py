@@ -76,10 +76,14 @@ def test_a_collected_file_is_valid_and_says_what_it_is(source: str) -> None:
     assert [path.name for path in Path().iterdir() if path.suffix != ".pt"] == ["a.hdf5"]
 
 
-def test_the_content_does_not_depend_on_the_number_of_workers() -> None:
-    one, two = (collect(short("ou", out=Path(f"{workers}.hdf5"), n=3), workers=workers) for workers in (1, 2))
-    assert one.content_hash == two.content_hash
-    assert collect(short("ou", out=Path("other.hdf5"), seed=6)).content_hash != one.content_hash
+@pytest.mark.parametrize("source", ["ou", "policy"])
+def test_the_content_does_not_depend_on_the_number_of_workers(source: str) -> None:
+    settings = {"policy": save_policy(Path("p.pt")), "mode": "sample"} if source == "policy" else {}
+    wanted = [short(source, out=Path(f"{workers}.hdf5"), **settings) for workers in (1, 2)]
+    made = [collect(each, workers=workers) for workers, each in enumerate(wanted, start=1)]
+    assert len({report.content_hash for report in made}) == 1
+    other = collect(short(source, out=Path("other.hdf5"), **{**settings, "seed": 6}))
+    assert other.content_hash != made[0].content_hash
 
 
 def test_a_clone_is_kept_beside_the_dataset_it_makes(random_play: Path) -> None:

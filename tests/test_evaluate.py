@@ -35,6 +35,13 @@ def test_rows_follow_the_seeds_and_hold_every_measure(door_checkpoint: Path) -> 
     assert (result.horizon, result.env_kwargs, result.goal_steps) == (6, {"hinge": -1.0}, 25)
 
 
+def test_the_number_of_workers_changes_nothing(pendulum: Path) -> None:
+    one, two = (evaluate(pendulum, episodes=4, env_id="Pendulum-v1", workers=workers) for workers in (1, 2))
+    assert one.episodes == two.episodes
+    assert len({row["return"] for row in one.episodes}) == 4
+    assert one.measures == two.measures
+
+
 def test_a_worker_gets_the_same_controller(door_checkpoint: Path) -> None:
     here = _Task.of(door_checkpoint, None, "sample").make_controller
     there = pickle.loads(pickle.dumps(here))  # noqa: S301  (our own)
