@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -134,6 +135,12 @@ def test_not_a_number_is_null_in_json_and_counted(varied: Path, capsys: pytest.C
     assert info["rewards"]["max"] == 0.5
     echo_json(info)
     assert json.loads(capsys.readouterr().out)["dims"]["observations"]["min"][0] is None
+
+
+def test_the_page_documents_every_key(varied: Path, repository: Path) -> None:
+    page = (repository / "docs" / "looking-at-data.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.partition("## For programs")[2].splitlines() if line.startswith("| `")]
+    assert {key for row in rows for key in re.findall(r"`(\w+)`", row)} == set(dataset_info(varied))
 
 
 def test_many_rewards_have_a_range(varied: Path) -> None:

@@ -18,6 +18,7 @@ MODULES: Final = {
         ("info", "info"),
         ("validate", "validate"),
         ("plot", "plot"),
+        ("report", "report"),
         ("replay", "replay"),
         ("import", "import_"),
         ("export", "export"),

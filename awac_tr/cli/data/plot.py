@@ -48,8 +48,8 @@ def command(
     Returns and lengths of the episodes, success over the file, a map of the states, rewards of sample episodes, how
     actions are spread between their bounds. Several FILEs share one map.
 
-    Coverage, with --against: the share of one dataset's states that lie no further from the nearest state of the other
-    than 95 % of the other's own states lie from its other episodes.
+    Coverage, with --against: the share of one dataset's states to which the other comes as close as 95 % of them lie to
+    their own dataset's other episodes.
     """
     from awac_tr.data.paths import dataset_path
     from awac_tr.data.plots.plot import plot_datasets

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TYPICAL", "Comparison", "Coverage", "compare", "coverage", "draw_coverage", "nearest"]
 
 TYPICAL: Final = 0.95
-"""Share of a dataset's own states that lie within its typical distance."""
+"""Share of a dataset's states that lie within its typical distance of its own other episodes."""
 
 _BLOCK: Final = 512
 _FAR: Final = 3.0
@@ -32,7 +32,7 @@ class Coverage:
 
     Args:
         share: of the states that are covered, 0 to 1.
-        typical: the typical distance, in standard deviations of the covering dataset's states.
+        typical: the typical distance, in standard deviations of the states that are to be covered.
         distances: [n] from each state to the nearest of the covering dataset, divided by the typical distance.
     """
 
@@ -45,34 +45,35 @@ def coverage(known: Sample, other: Sample) -> Coverage:
     r"""Share of the states of ``other`` that lie where ``known`` has been.
 
     With A the states drawn from ``known`` and B those from ``other``, every entry divided by its standard deviation
-    over A (constant entries of A by 1), and d the Euclidean distance:
+    over B (constant entries of B by 1), and d the Euclidean distance:
 
-    1. the *typical distance* r of A is the 95 % quantile, over a in A, of d(a, nearest state of A of another episode).
-       Other episodes are asked for since the rows before and after a state are always near it. Where A holds one
+    1. the *typical distance* r of B is the 95 % quantile, over b in B, of d(b, nearest state of B of another episode).
+       Other episodes are asked for since the rows before and after a state are always near it. Where B holds one
        episode only, other rows are taken;
-    2. a state b of B is *covered* where d(b, nearest state of A) <= r;
+    2. a state b is *covered* where d(b, nearest state of A) <= r: A comes as close to it as B's own episodes do to each
+       other;
     3. the coverage is the share of B that is covered.
 
-    So fresh episodes of what made A are covered to about 95 %, by construction, and 0 % means that B has been nowhere
-    that A knows. It is not symmetric: little data can lie well inside of much. It is an estimate from two samples of
-    at most :data:`~awac_tr.data.plots.sample.STATES` states each, the same in every call; that many leave it
-    uncertain by about one percent.
+    So another lot of episodes, as many and of the same source, covers B to about 95 %, and 0 % means that A has been
+    nowhere near. The yardstick is B's alone: of several A, those with more episodes of a kind never cover less. It is
+    not symmetric: little data can lie well inside of much. It is an estimate from at most
+    :data:`~awac_tr.data.plots.sample.STATES` states of each, the same in every call; that many leave it uncertain by
+    about one percent.
 
     Args:
         known: the covering dataset, A.
         other: the one whose states are looked for, B.
 
     Returns:
-        Share NaN where either has no finite state, or A only one.
+        Share NaN where either has no finite state, or B only one.
     """
-    if len(known.states) < 2 or not len(other.states):  # noqa: PLR2004  (a state has no distance to itself)
+    if not len(known.states) or len(other.states) < 2:  # noqa: PLR2004  (a state has no distance to itself)
         return Coverage(float("nan"), float("nan"), np.empty(0))
-    scale = known.states.std(0, dtype=np.float64)
+    mean, scale = other.states.mean(0, dtype=np.float64), other.states.std(0, dtype=np.float64)
     scale[scale == 0] = 1.0
-    mean = known.states.mean(0, dtype=np.float64)
     mine, theirs = (known.states - mean) / scale, (other.states - mean) / scale
-    groups = known.episodes if len(np.unique(known.episodes)) > 1 else np.arange(len(mine))
-    typical = float(np.quantile(nearest(mine, mine, apart=groups), TYPICAL))
+    groups = other.episodes if len(np.unique(other.episodes)) > 1 else np.arange(len(theirs))
+    typical = float(np.quantile(nearest(theirs, theirs, apart=groups), TYPICAL))
     distances = nearest(theirs, mine)
     # without spread there is no scale to divide by: a state is either one of A's or not
     relative = distances / typical if typical > 0 else np.where(distances > 0, np.inf, 0.0)

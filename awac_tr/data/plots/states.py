@@ -83,9 +83,11 @@ def draw_states_panel(axis: Axes, samples: Sequence[Sample], theme: Theme) -> No
 
 def _by_progress(axis: Axes, points: Any, progress: Any, theme: Theme, how: dict[str, Any]) -> None:
     from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
 
-    # one end of the map would vanish in the paper
-    ramp = colormaps["viridis"] if theme.name == "dark" else colormaps["viridis_r"]
+    # the end of the map that would vanish in the paper is left out
+    ends = (0.22, 1.0) if theme.name == "dark" else (0.92, 0.0)
+    ramp = ListedColormap(colormaps["viridis"](np.linspace(*ends, 256)))
     drawn = axis.scatter(points[:, 0], points[:, 1], c=progress, cmap=ramp, vmin=0, vmax=1, **how)
     bar = axis.figure.colorbar(drawn, ax=axis, fraction=0.04, pad=0.02)
     bar.set_ticks([0, 1], labels=["first step", "last step"])

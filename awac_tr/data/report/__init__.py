@@ -1,0 +1,1 @@
+"""One page of HTML about datasets, with everything in it: numbers, lineage, findings, pictures."""
