@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
 from awac_tr.envs.episode import Episode
-from awac_tr.envs.state import has_pose, set_pose
+from awac_tr.envs.state import has_pose, pose_of, set_pose
 from awac_tr.errors import EnvError
 from awac_tr.replay.start import StartKind, begin
 
@@ -50,7 +50,10 @@ class EpisodeReplay:
         success_replayed: the same in the simulator; None where it does not say.
         success_departures: steps at which the two disagree.
         end: "as recorded", "simulator ends the episode at step N", "simulator does not end the episode".
-        rows_checked: rows replayed each from its own recorded state; 0 where no states are recorded.
+        pose_error: largest difference of a recorded simulator state (``infos/qpos`` ...) from the simulator's.
+        first_pose_departure: first step before which that is more than the tolerance.
+        rows_checked: rows replayed each from its own recorded state; 0 where no states are recorded, or where the
+            episode came out as recorded anyway.
         row_departures: those whose next observation, reward or success then differ by more than the tolerance, or
             whose observation is not where the row before led.
         row_error: largest difference of an observation or a reward in any of them.
@@ -79,6 +82,8 @@ class EpisodeReplay:
     success_replayed: bool | None = None
     success_departures: int = 0
     end: str = "as recorded"
+    pose_error: float = 0.0
+    first_pose_departure: int | None = None
     rows_checked: int = 0
     row_departures: list[int] = field(default_factory=list)
     row_error: float = 0.0
@@ -92,18 +97,20 @@ class EpisodeReplay:
     @property
     def exact(self) -> bool:
         """Every state, reward and success came out the same to the last bit."""
-        return self.agrees and self.follows and self.first_difference is None and self.reward_error == 0
+        differences = (self.first_difference or 0, self.reward_error, self.pose_error)
+        return self.agrees and self.follows and self.first_difference is None and not any(differences)
 
     @property
     def agrees(self) -> bool:
         """Start and end, and states, rewards and success came out as recorded, played through or row by row."""
         sound = self.possible and not self.problem and self.end == "as recorded" and not self.seed_departs
-        return sound and not self.row_departures and (self.follows or self.rows_checked > 0)
+        return sound and (self.follows or (self.rows_checked > 0 and not self.row_departures))
 
     @property
     def follows(self) -> bool:
         """Played through from the start, states, rewards and success stay within the tolerance."""
-        return self.first_departure is None and not self.reward_departures and not self.success_departures
+        states = self.first_departure is None and self.first_pose_departure is None
+        return states and not self.reward_departures and not self.success_departures
 
     @property
     def seed_departs(self) -> bool:
@@ -113,11 +120,16 @@ class EpisodeReplay:
 
 @dataclass
 class Played:
-    """What the simulator gave: states [n + 1, o] with the start, rewards [n] float32, success [n] or empty."""
+    """What the simulator gave.
+
+    States [n + 1, o] with the start, rewards [n] float32, success [n] or empty, differences of recorded simulator
+    states [n], zero where there are none.
+    """
 
     states: Array
     rewards: Array
     success: Array
+    poses: Array
     terminated: bool = False
     problem: str = ""
 
@@ -140,7 +152,7 @@ def replay_episode(
         episode: what was recorded.
         noted: the episode's imported initial state, if any.
         tolerance: difference beyond which the replay departs.
-        row_by_row: where states are recorded, also play every action from its own recorded state.
+        row_by_row: where it departs and states are recorded, also play every action from its own recorded state.
         on_step: called after the start and each step, for films.
     """
     start = begin(env, episode, noted, tolerance)
@@ -149,19 +161,23 @@ def replay_episode(
     if start.kind == "none":
         return EpisodeReplay(**about, played=0, problem=start.problem)
     played = play(env, episode, start.observation, on_step)
-    rows = _rows(env, episode, tolerance) if row_by_row and "qpos" in episode.infos and has_pose(env) else {}
     found = _states(episode, played, tolerance) | _rewards(episode, played, tolerance) | _success(episode, played)
-    end = _end(episode, played)
-    return EpisodeReplay(**about, played=len(played.rewards), **found, **rows, end=end, problem=played.problem)
+    found |= {"end": _end(episode, played), "problem": played.problem, "played": len(played.rewards)}
+    through = EpisodeReplay(**about, **found)
+    if through.follows or not (row_by_row and "qpos" in episode.infos and has_pose(env)):
+        return through
+    return replace(through, **_rows(env, episode, tolerance))
 
 
 def play(env: Any, episode: Episode, first: Array, on_step: OnStep | None) -> Played:
     """Play the actions from where the simulator stands; stops where it fails or ends the episode."""
-    states, rewards, success = [first], [], []
+    states, rewards, success, poses = [first], [], [], []
+    posed = "qpos" in episode.infos and has_pose(env)
     terminated, problem = False, ""
     if on_step is not None:
         on_step(0, float("nan"), None, _differences(first[np.newaxis], episode.observations[:1])[0])
     for step, action in enumerate(episode.actions):
+        poses.append(_apart_in_pose(env, episode, step) if posed else 0.0)
         try:
             state, reward, terminated, _, info = env.step(action)
         except EnvError as error:
@@ -176,7 +192,21 @@ def play(env: Any, episode: Episode, first: Array, on_step: OnStep | None) -> Pl
         if terminated:
             break
     told = success if success and None not in success else []
-    return Played(np.stack(states), np.array(rewards, np.float32), np.array(told, bool), terminated, problem)
+    apart = np.array(poses[: len(rewards)])
+    return Played(np.stack(states), np.array(rewards, np.float32), np.array(told, bool), apart, terminated, problem)
+
+
+def _apart_in_pose(env: Any, episode: Episode, step: int) -> float:
+    """Largest difference between the simulator's state and the one recorded before a step."""
+    worst = 0.0
+    for name, value in pose_of(env).items():
+        noted = episode.infos.get(name)
+        if noted is not None:
+            same = noted.shape[1:] == value.shape
+            worst = max(
+                worst, float(_differences(value.reshape(1, -1), noted[step].reshape(1, -1))[0]) if same else np.inf
+            )
+    return worst
 
 
 def _states(episode: Episode, played: Played, tolerance: float) -> dict[str, Any]:
@@ -194,6 +224,8 @@ def _states(episode: Episode, played: Played, tolerance: float) -> dict[str, Any
         "first_departure": _first(~(errors <= tolerance)),
         "state_error": float(errors.max()),
         "error_growth": np.maximum.accumulate(errors)[marks].tolist(),
+        "pose_error": float(played.poses.max(initial=0.0)),
+        "first_pose_departure": _first(~(played.poses <= tolerance)),
     }
 
 

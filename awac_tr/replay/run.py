@@ -129,8 +129,8 @@ def replay(
         episodes: numbers of those to replay; None: all.
         env_id: simulator to replay in; None: the one the file names.
         tolerance: difference beyond which a replay departs.
-        row_by_row: where states are recorded, also play every action from its own recorded state, which tells the very
-            rows that are wrong.
+        row_by_row: where an episode departs and states are recorded, also play every action from its own recorded
+            state, which tells the very rows that are wrong from a sum that drifts.
         on_episode: called after each episode.
         films: folder for films of the episodes, made if missing; None: none are made.
 

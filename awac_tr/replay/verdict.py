@@ -10,6 +10,10 @@ from awac_tr.replay.start import START_WORDS
 
 __all__ = ["remarks", "verdict"]
 
+_OTHER_PHYSICS: Final = (
+    "other dynamics or rewards (simulator version, model, arguments), or observations of contact forces, which "
+    "need more than the recorded state"
+)
 _MANY: Final = 0.1
 """Share of rows that depart each from its own state, above which the simulator and not the rows are suspected."""
 _NAMED: Final = 5
@@ -77,7 +81,7 @@ def remarks(episodes: Sequence[EpisodeReplay], recorded: Mapping[str, str], inst
         if name in recorded and recorded[name] != installed.get(name)
     ]
     if changed:
-        found.append(f"versions differ: {', '.join(changed)}")
+        found.append(f"versions differ: {', '.join(changed)}; physics differs between versions of a simulator")
     return found
 
 
@@ -125,13 +129,22 @@ def _rows(episodes: Sequence[EpisodeReplay]) -> str:
     bad = [(one.index, row) for one in episodes for row in one.row_departures]
     if not bad:
         return ""
-    if len(bad) > _MANY * checked:
-        cause = "other dynamics or rewards: another simulator version, model, or arguments of the environment"
-    else:
-        cause = "something in those rows was changed, or badly recorded"
+    few = len(bad) <= _MANY * checked
+    cause = "something in those rows was changed, or contacts are solved otherwise" if few else _OTHER_PHYSICS
     named = ", ".join(f"episode {index} row {row}" for index, row in bad[:_NAMED])
     more = ", ..." if len(bad) > _NAMED else ""
     return f"{len(bad):,} of {checked:,} rows do not follow from their own recorded state ({named}{more}): {cause}"
+
+
+def _poses(episodes: Sequence[EpisodeReplay]) -> str:
+    other = [one for one in episodes if one.first_pose_departure is not None and one.first_departure is None]
+    if not other:
+        return ""
+    first, error = other[0], max(one.pose_error for one in other)
+    return (
+        f"recorded simulator states of {_count(other, 'episode')} ({_which(other)}) are not those of the rows, "
+        f"by up to {error:.3g}, first before step {first.first_pose_departure}"
+    )
 
 
 def _rewards(episodes: Sequence[EpisodeReplay]) -> str:
@@ -156,7 +169,7 @@ def _ends(episodes: Sequence[EpisodeReplay]) -> str:
 
 
 _LOOKS: Final[tuple[Callable[[Sequence[EpisodeReplay]], str], ...]] = (
-    _rebuilt, _not_possible, _failed, _seeds, _rows, _rewards, _ends,
+    _rebuilt, _not_possible, _failed, _seeds, _poses, _rows, _rewards, _ends,
 )  # fmt: skip
 
 

@@ -39,7 +39,9 @@ _SHOWN: Final = 20
     help="Largest difference of an observation or a reward that still agrees.",
 )
 @click.option(
-    "--rows/--no-rows", default=True, help="Also play each action from its own recorded state  [default: yes]."
+    "--rows/--no-rows",
+    default=True,
+    help="Where it departs, play each action from its own recorded state too  [default: yes].",
 )
 @click.option("--video", "films", type=click.Path(path_type=Path), metavar="DIR", help="Film the replays into DIR.")
 @json_option
@@ -58,7 +60,8 @@ def command(
     """Play the recorded actions in the installed simulator: does FILE belong to it?
 
     An episode begins with its seed, else in its recorded state, else in what its import kept of one. Then states,
-    rewards, success and ends are compared with the record, and where states were recorded, every row by itself too.
+    rewards, success and ends are compared with the record. Where they depart and the simulator's states were recorded,
+    every row is played by itself too: that tells the rows that are wrong from a sum that drifts.
 
     Exit code 0: it agrees; 1: it departs; 2: it cannot be read or replayed.
     """
