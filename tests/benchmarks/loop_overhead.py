@@ -30,7 +30,7 @@ from awac_tr.algorithms import compilation
 from awac_tr.algorithms.awac import value_bounds
 from awac_tr.bench.clock import Task, in_turns, ratio
 from awac_tr.bench.rows import noise
-from awac_tr.bench.subject import Bench, Setting, own_setting
+from awac_tr.bench.subject import WARM_UP, Bench, Setting, own_setting
 from awac_tr.data.buffer import build_buffer
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import Recipe
@@ -136,7 +136,8 @@ class Bare:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
-        torch._foreach_lerp_(self.theirs, self.ours, self.section.tau)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.theirs, self.ours, self.section.tau)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,7 +151,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal tracing
         with tracing():
             out = graph(batch)
-        tracing = contextlib.nullcontext
+        tracing = contextlib.nullcontext  # every later call finds its graph: another compilation would be an error
         return out
 
     return call
@@ -164,7 +165,7 @@ def compare(recipe: Recipe, blocks: int, updates: int) -> dict[str, Any]:
     data = noise(ROWS, env)
     subject = Bench(recipe, env, bounds, build_buffer(data, recipe.buffer.capacity), device).subject(setting)
     bare = Bare(recipe, setting, data)
-    for _ in range(3):
+    for _ in range(WARM_UP):
         bare.update()
     rates = in_turns({"ours": Task(subject.step, updates), "bare": Task(bare.update, updates)}, blocks)
     ours, theirs = rates["ours"], rates["bare"]

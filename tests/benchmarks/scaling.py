@@ -269,6 +269,7 @@ def _updates(axes: Any, rows: list[dict[str, Any]], over: str) -> None:
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set(xscale="log", yscale="log", xlabel=over, ylabel="updates a second")
     ticks = sorted({row[over] for row in rows})
+    _plain_ticks(axes.yaxis)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
@@ -281,8 +282,17 @@ def _sizes(axes: Any, rows: list[dict[str, Any]], name: str, unit: float, label:
     for point in zip(x, y, strict=True):
         axes.annotate(f"{point[1]:.3g} {label}", point, textcoords="offset points", xytext=(4, 6), fontsize=8)
     axes.set(xscale="log", yscale="log", xlabel="transitions", ylabel=label, title=title)
-    axes.margins(x=0.15, y=0.15)
+    axes.margins(x=0.2, y=0.15)
+    _plain_ticks(axes.yaxis)
     axes.grid(alpha=0.3)
+
+
+def _plain_ticks(axis: Any) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def say(what: str) -> None:
