@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from awac_tr.data.hdf5 import open_hdf5, read_attributes
+from awac_tr.data.hdf5 import clear_errors, open_hdf5, read_attributes
 from awac_tr.data.meta import DatasetMeta, Parent, meta_from_attributes
 from awac_tr.data.paths import SUFFIXES
 from awac_tr.errors import DatasetError
@@ -98,22 +98,29 @@ class _About:
 
 
 class _Search:
-    """Looks for parents in a folder; its files are read once, when the first parent is asked for."""
+    """Looks for parents in a folder; hashes of its files are read once, when the first parent is asked for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, _About] | None = None
+        self._files: dict[str, Path] | None = None
         self._seen: set[str] = set()
 
     @property
-    def _by_hash(self) -> dict[str, _About]:
+    def _by_hash(self) -> dict[str, Path]:
         if self._files is None:
             self._files = {}
             for path in sorted(self._folder.iterdir()):
-                about = _readable(path)
-                if about is not None and about.hash:
-                    self._files.setdefault(about.hash, about)
+                noted = _noted_hash(path) if path.suffix in SUFFIXES else ""
+                if noted:
+                    self._files.setdefault(noted, path)
         return self._files
+
+    def _with_hash(self, digest: str) -> _About | None:
+        path = self._by_hash.get(digest)
+        try:
+            return None if path is None else _About.read(path)
+        except DatasetError:
+            return None
 
     def dataset(self, about: _About, state: State, above: tuple[str, ...]) -> Ancestor:
         """A file and all above it; ``above`` are the hashes between it and the file that was asked about."""
@@ -143,7 +150,7 @@ class _Search:
             return replace(noted, state="seen", detail="itself: no file can be made from its own rows")
         if len(above) >= _MAX_DEPTH:
             return replace(noted, detail=f"not followed beyond {_MAX_DEPTH} generations")
-        about = self._by_hash.get(noted.hash)
+        about = self._with_hash(noted.hash)
         if about is None:
             return self._why_missing(noted)
         if noted.hash in self._seen:
@@ -152,8 +159,8 @@ class _Search:
 
     def _why_missing(self, noted: Ancestor) -> Ancestor:
         stem = Path(noted.name).name.removesuffix(".hdf5").removesuffix(".h5")
-        alike = [about for about in self._by_hash.values() if about.path.stem == stem]
-        return replace(noted, state="changed", path=str(alike[0].path)) if alike else noted
+        alike = [path for path in self._by_hash.values() if path.stem == stem]
+        return replace(noted, state="changed", path=str(alike[0])) if alike else noted
 
     def _actor(self, meta: DatasetMeta, *, learnt: bool) -> Ancestor | None:
         """The policy, or the origin of rows that no policy of ours made; None where the parents say it all."""
@@ -183,14 +190,20 @@ class _Search:
         return replace(policy, state="found" if same else "changed", path=str(path))
 
 
-def _readable(path: Path) -> _About | None:
-    """A dataset of the folder; None for other files and broken ones, which ``awac-tr data list`` shows."""
-    if path.suffix not in SUFFIXES:
-        return None
+def _noted_hash(path: Path) -> str:
+    """The content hash in a file; empty where there is none, and for broken files, which ``data list`` shows.
+
+    Nothing else is read, and this only where it has the fixed length that we write: the HDF5 library can run in circles
+    over damaged text of variable length, and a bad neighbour must not keep a good file from being looked at.
+    """
     try:
-        return _About.read(path)
-    except (DatasetError, OSError):
-        return None
+        with open_hdf5(path) as file, clear_errors(path):
+            if "content_hash" not in file.attrs or file.attrs.get_id("content_hash").get_type().is_variable_str():
+                return ""
+            found = file.attrs["content_hash"]
+    except (DatasetError, OSError, AttributeError):  # the last: it is no text
+        return ""
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else ""
 
 
 def _deed(extra: Mapping[str, Any]) -> str:

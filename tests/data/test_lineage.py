@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
+from awac_tr.data.hdf5 import read_attributes
 from awac_tr.data.lineage import Ancestor, lineage
 from awac_tr.data.meta import Parent
 
@@ -108,7 +110,30 @@ def test_broken_files_beside_it_are_passed_over(tmp_path: Path, make: Make) -> N
     make("child", parents=(parent,))
     (tmp_path / "a.hdf5").write_text("no")
     (tmp_path / "b.hdf5").symlink_to(tmp_path / "gone")
+    for name, value in (("c", 3), ("d", "sha256:of variable length"), ("e", np.zeros(3))):
+        with h5py.File(tmp_path / f"{name}.hdf5", "w") as file:
+            file.attrs["content_hash"] = value
     assert lineage(tmp_path / "child.hdf5").parents[0].state == "found"
+
+
+def test_of_its_neighbours_only_text_of_fixed_length_is_read(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over damaged text of variable length the HDF5 library can run in circles."""
+    parent = make("parent")
+    make("child", parents=(parent,))
+    make("stranger")
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file.attrs["content_hash"] = parent.hash
+    read: list[str] = []
+
+    def noting(path: Path, file: h5py.File) -> dict[str, Any]:
+        read.append(path.name)
+        return read_attributes(path, file)
+
+    monkeypatch.setattr("awac_tr.data.lineage.read_attributes", noting)
+    assert lineage(tmp_path / "child.hdf5").parents[0].name == "parent.hdf5"
+    assert read == ["child.hdf5", "parent.hdf5"]
 
 
 def test_a_file_of_others(three: Path) -> None:
