@@ -208,7 +208,8 @@ class EvalSection(Section):
     seed: Annotated[Seed, Field(description="evaluation episodes use seeds seed, seed+1, ...")] = 1_000_000
     action: Literal["mean", "sample"] = "mean"
     clone: Annotated[
-        bool, Field(description="also measure the clone that made the recipe's bc dataset, once, before training")
+        bool,
+        Field(description="also measure the clone that made the recipe's bc dataset, once, with the second evaluation"),
     ] = True
     workers: Annotated[
         PositiveCount, Field(description="processes to spread the episodes over; the numbers do not depend on it")

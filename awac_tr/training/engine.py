@@ -70,7 +70,6 @@ class Loop:
             AwacError: the losses are no numbers any more, or something cannot be written.
         """
         say_where_a_core_is_missing(self.recipe, self.rig.generator.device)
-        self._evaluate_clone()
         try:
             self._go_on()
         except AwacError:
@@ -86,6 +85,8 @@ class Loop:
             if later and self._checkpoint_due():
                 self.save()  # first: a checkpoint waits for the evaluation under way
             if self._evaluation_due():
+                if self.progress.evaluated is not None:  # the clone can wait, the first update should not
+                    self._evaluate_clone()
                 self._evaluate(later=later)
             if self._checkpoint_due():
                 self.save()
@@ -240,15 +241,11 @@ class Loop:
             save_checkpoint(self.folder.best, content)
 
     def _evaluate_clone(self) -> None:
-        """The clone that made the data, once, as the line that the run has to beat."""
+        """The clone that made the data, once, as the line that the run has to beat; every run has two evaluations."""
         clone = self.rig.clone
-        if (
-            self.progress.evaluated is not None
-            or self.progress.clone_evaluated
-            or not self.recipe.eval.clone
-            or clone is None
-        ):
+        if self.progress.clone_evaluated or not self.recipe.eval.clone or clone is None:
             return
+        self._settle()
         values = self._measured(load_controller(clone, self.recipe.eval.action, env=self.rig.facts))
         self.progress.clone_evaluated = True
         self._row("eval", values, phase="clone")

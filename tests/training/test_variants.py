@@ -13,9 +13,11 @@ import torch
 from awac_tr.envs.facts import env_facts
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.checkpoint import load_policy
+from awac_tr.policies.controllers import load_controller
 from awac_tr.recipes.loader import LoadedRecipe
 from awac_tr.recipes.schema import BCSection, PolicySection
 from awac_tr.training.cloning import clone, clone_path
+from awac_tr.training.evaluation import evaluate_policy
 from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
 from awac_tr.training.setup import prepare
@@ -69,13 +71,32 @@ def cloned(random_play: Path, tmp_path: Path) -> Path:
     return dataset
 
 
-def test_the_clone_is_measured_first(tiny: Tiny, tmp_path: Path, cloned: Path) -> None:
-    run = train(tiny(*SHORT, f"data.datasets=[{cloned}]"), run_dir=tmp_path / "run", quiet=True)
+@pytest.mark.parametrize(
+    ("settings", "phases"),
+    [
+        (["eval.every=10"], ["offline", "clone", "offline", "offline"]),
+        (["eval.every=10", "eval.background=true"], ["offline", "clone", "offline", "offline"]),
+        (["offline.updates=1", "eval.every=0"], ["offline", "clone", "offline"]),
+    ],
+)
+def test_the_clone_is_measured_once_and_the_first_update_need_not_wait(
+    tiny: Tiny, tmp_path: Path, cloned: Path, settings: list[str], phases: list[str]
+) -> None:
+    recipe = tiny("online.steps=0", "offline.updates=20", f"data.datasets=[{cloned}]", *settings)
+    run = train(recipe, run_dir=tmp_path / "run", quiet=True)
     rows = read_rows(run)
-    assert [row["phase"] for row in rows if row["event"] == "eval"][:2] == ["clone", "offline"]
+    evaluated = [row for row in rows if row["event"] == "eval"]
+    assert [row["phase"] for row in evaluated] == phases
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["points"]["clone"]["return"] == rows[0]["return"]
+    assert summary["points"]["clone"]["return"] == evaluated[1]["return"]
     assert summary["points"]["start"]["update"] == 0
+    policy = load_controller(clone_path(cloned), "mean", env=env_facts("door-binary-v0"))
+    section = recipe.recipe.eval
+    alone = evaluate_policy(policy, "door-binary-v0", horizon=25, episodes=section.episodes, seed=section.seed)
+    assert {name: evaluated[1][name] for name in alone} == alone
+
+
+def test_without_a_clone_none_is_measured(tiny: Tiny, tmp_path: Path, cloned: Path) -> None:
     without = train(
         tiny(*SHORT, f"data.datasets=[{cloned}]", "eval.clone=false"), run_dir=tmp_path / "other", quiet=True
     )
