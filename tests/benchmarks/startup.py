@@ -60,7 +60,8 @@ def first_update(recipe: str, overrides: list[str]) -> Seconds:
 def _until_an_update(process: subprocess.Popen[bytes], folder: Path) -> list[dict[str, Any]]:
     metrics, deadline = folder / "run" / "metrics.jsonl", time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        ended = process.poll() is not None
+        # seen, not waited for: waiting would lose the processor time
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.is_file() else []
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
         if any(row["event"] == "train" for row in rows):
