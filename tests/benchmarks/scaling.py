@@ -65,7 +65,7 @@ class Plan:
     @classmethod
     def quick(cls) -> Plan:
         """Two small sizes of everything."""
-        return cls((64, 128), (32, 64), (1000, 10_000), (2, 10), blocks=5, seconds=20.0)
+        return cls((64, 128), (32, 64), (1000, 10_000), (2, 10), blocks=5, seconds=60.0)
 
 
 class Sizes:
