@@ -37,6 +37,8 @@ Known = dict[bytes, tuple[str, int]]
 """Hash of an episode -> the file and the episode it was first met in."""
 
 _NUMBERS: Final = "fiub"
+_AFTER_BORDERS: Final = ("false-terminal", "missed-terminal", "terminal-at-horizon", "no-terminals", "reward-shift")
+"""What cannot be told before flags stand in the right rows; mending looks again when they do."""
 
 
 @dataclass
@@ -149,7 +151,9 @@ def _look(dataset: Dataset, found: Examination, known: Known | None) -> None:
     if context.env is not None:
         sizes = {name: dataset.shape(name)[1] for name in ("observations", "actions")}
         found.findings += size_findings(sizes, context.env)
-    found.findings += light.findings() + [finding for family in families for finding in family.findings()]
+    seen = [finding for family in families for finding in family.findings()]
+    found.findings += light.findings()
+    found.findings += [one for one in seen if not (found.ends.misplaced and one.code in _AFTER_BORDERS)]
     found.findings += flag_findings(dataset) + metadata_findings(context)
     found.findings += _record_findings(dataset, hashes, found.ends)
     found.findings = place(found.findings, found.ends.ends.rows)

@@ -25,6 +25,7 @@ from awac_tr.data.validate import validate
 
 Arrays = dict[str, Any]
 STEPS = 60
+NEXT = "next_observations"
 
 
 def read(path: Path) -> Arrays:
@@ -68,27 +69,24 @@ def ends_of(arrays: Arrays) -> np.ndarray[Any, Any]:
 
 
 def at_ends(arrays: Arrays, name: str) -> Arrays:
-    """Something done to the borders of episodes."""
-    ends, rows = ends_of(arrays), len(arrays["rewards"])
+    """Something done to the borders of episodes; the last row of the file stays an end unless flags move early."""
+    ends, last = ends_of(arrays), len(arrays["rewards"]) - 1
     inner = ends[:-1]
-    flags = np.zeros(rows, bool)
-    if name == "late":
-        flags[[*(inner + 1), rows - 1]] = True
-        return arrays | {"timeouts": flags}
-    if name == "early":
-        flags[ends - 1] = True
-        return arrays | {"timeouts": flags}
-    if name == "doubled":
-        flags[[*ends, *(inner + 1)]] = True
-        return arrays | {"timeouts": flags}
-    following = arrays["next_observations"].copy()
-    if name in ("leak", "leak-unmarked"):
+    following = arrays[NEXT].copy()
+    if name.startswith("leak"):
         following[inner] = arrays["observations"][inner + 1]
-    arrays = arrays | {"next_observations": following}
-    if name in ("unmarked", "leak-unmarked"):
-        flags[np.delete(ends, 3)] = True
-        return arrays | {"timeouts": flags}
-    return arrays
+    changed = arrays | {NEXT: following}
+    for flag in ("terminals", "timeouts"):
+        own, rows = ends[arrays[flag][ends]], np.zeros(last + 1, bool)
+        places = {
+            "late": np.minimum(own + 1, last),
+            "early": own - 1,
+            "doubled": np.concatenate([own, np.minimum(own + 1, last)]),
+            "leak": own,
+        }
+        rows[places.get(name, np.setdiff1d(own, ends[3]))] = True
+        changed[flag] = rows
+    return changed
 
 
 def change(arrays: Arrays, name: str, rows: Any, value: Any) -> Arrays:
@@ -144,9 +142,6 @@ def one_long(arrays: Arrays) -> Arrays:
     return joined | moved | {"rewards": door.astype(np.float32) - 1, "infos/success": door}
 
 
-NEXT = "next_observations"
-
-
 @dataclass(frozen=True)
 class Defect:
     """A way to break a file.
@@ -186,6 +181,13 @@ DEFECTS = {
     "border a row late": d("border-late", partial(at_ends, name="late"), "length"),
     "border a row early": d("border-early", partial(at_ends, name="early"), "open-end"),
     "border marked twice": d("border-doubled", partial(at_ends, name="doubled"), "one-step", "count"),
+    "border a row late, of falls": d("border-late", partial(at_ends, name="late"), file="hopper"),
+    "border a row early, of falls": d("border-early", partial(at_ends, name="early"), "open-end", file="hopper"),
+    "falls marked twice": d("border-doubled", partial(at_ends, name="doubled"), file="hopper"),
+    "a fall not marked": d("gap", partial(at_ends, name="unmarked"), file="hopper"),
+    "falls that hold the state after the reset": d(
+        "leak-terminal", partial(at_ends, name="leak"), file="hopper", mended=False
+    ),
     "border not marked": d("gap", partial(at_ends, name="unmarked"), "length"),
     "next observation from after the reset": d("leak", partial(at_ends, name="leak")),
     "and the border not marked": d(

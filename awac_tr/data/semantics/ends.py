@@ -17,6 +17,7 @@ _ROUNDING: Final = 1e-5
 _MOST: Final = 0.5
 _ENOUGH: Final = 10
 _FEW: Final = 5
+_FEW_BORDERS: Final = 3
 _OFTEN: Final = 0.1
 _NEXT: Final = "next_observations"
 
@@ -110,10 +111,15 @@ class EndsCheck:
             rows = self.copies.rows
             return [finding_of_rows("next-is-current", _NEXT, rows, count=self.copies.count)]
         found = self._borders()
-        found += self._gap_findings() + self._join_findings()
-        if len(self._starts.unmarked):
+        # Misplaced flags also mislead about where episodes begin.
+        if len(self._starts.unmarked) and not found:
             found.append(finding_of_rows("unmarked-border", _NEXT, self._starts.unmarked))
-        return found + self._one_step()
+        return found + self._gap_findings() + self._join_findings() + self._one_step()
+
+    @property
+    def misplaced(self) -> bool:
+        """Flags stand in wrong rows, or are missing where an episode certainly ends."""
+        return bool(len(self.late) or len(self.early) or len(self.doubled) or len(self.fresh_gaps()))
 
     def _inverted(self) -> list[Finding]:
         """Flags set in most rows although states run on there."""
@@ -142,6 +148,11 @@ class EndsCheck:
     def _beside_ends(self, rows: Array) -> Array:
         """Of ends over which states run on: those next to another end, where the steps over them are ordinary."""
         ends = self.ends.rows
+        true_ends = np.setdiff1d(ends, self.joins.rows)
+        proven = rows[np.isin(rows - 1, true_ends) | np.isin(rows + 1, true_ends)]
+        # A recorder that stored states from after the reset would have done so at the true ends beside them, too.
+        if len(proven) >= _FEW_BORDERS and len(proven) == len(rows):
+            return proven
         beside = rows[np.isin(rows - 1, ends) | np.isin(rows + 1, ends)]
         return beside if len(beside) and self._ordinary(beside) else beside[:0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -31,6 +32,7 @@ class TerminationsCheck:
         self.false, self.missed, self.missed_ends = RowList(), RowList(), RowList()
         self._ends, self._terminals = RowList(), RowList()
         self._rows = 0
+        self._last: tuple[int, Mapping[str, Array], Array, Array] | None = None
 
     def feed(self, block: Block) -> None:
         """Look at the next block."""
@@ -44,13 +46,33 @@ class TerminationsCheck:
         if rules.terminates is False:
             self.false.add(terminals, block.start)
         elif rules.termination is not None:
-            ended, going = rules.termination(states)
-            self.false.add(terminals & going, block.start)
-            self.missed.add(~terminals & ended, block.start)
-            self.missed_ends.add(~terminals & ended & block.new("timeouts"), block.start)
+            self._by_rule(block, *rules.termination(block.arrays["next_observations"]))
+
+    def _by_rule(self, block: Block, ended: Array, going: Array) -> None:
+        """Flags against the rule, but where the next observation is the start of the next episode: it tells nothing.
+
+        The last row of a block waits for the row after it, which is in the next block.
+        """
+        flags = {name: block.arrays[name] for name in ("terminals", "timeouts")}
+        self._add(block.base, {name: rows[:-1] for name, rows in flags.items()}, ended[:-1], going[:-1], block.joined())
+        self._last = (
+            block.base + len(ended) - 1,
+            {name: rows[-1:].copy() for name, rows in flags.items()},
+            ended[-1:],
+            going[-1:],
+        )
+
+    def _add(self, base: int, flags: Mapping[str, Array], ended: Array, going: Array, joined: Array) -> None:
+        known = ~(joined & (flags["terminals"] | flags["timeouts"]))
+        self.false.add(flags["terminals"] & going & known, base)
+        self.missed.add(~flags["terminals"] & ended & known, base)
+        self.missed_ends.add(~flags["terminals"] & ended & known & flags["timeouts"], base)
 
     def findings(self) -> list[Finding]:
         """Everything found, once the last block was fed."""
+        if self._last is not None:
+            self._add(*self._last, joined=np.zeros(1, dtype=bool))
+            self._last = None
         found = []
         if self.false.count:
             rows, count = self.false.rows, self.false.count
