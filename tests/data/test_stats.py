@@ -195,6 +195,39 @@ def test_the_environment_of_a_file_is_not_imported(
     assert "success_steps" not in dataset_info(varied)["measures"]
 
 
+def edited(path: Path) -> None:
+    """Text as h5py writes it, of variable length."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["description"] = "edited"
+
+
+def test_a_file_that_reading_would_never_end_of_does_not_hide_the_others(
+    varied: Path, three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited(three)
+    damaged = three.with_name("damaged.hdf5")
+    raw = bytearray(three.read_bytes())
+    place = raw.index(b"GCOL") + 16
+    while number := int.from_bytes(raw[place : place + 2], "little"):  # the heap's texts, up to its free space, 0
+        assert number < 99
+        place += 16 + -(-int.from_bytes(raw[place + 8 : place + 16], "little") // 8) * 8
+    raw[place + 8 : place + 16] = bytes(8)
+    damaged.write_bytes(raw)
+    monkeypatch.setattr("awac_tr.data.listing.PATIENCE", 5.0)
+    found = {entry["name"]: entry for entry in list_datasets(varied.parent)}
+    assert "its text is damaged" in found["damaged"]["problem"]
+    assert found["damaged"]["bytes"] == len(raw)
+    assert (found["three"]["problem"], found["three"]["transitions"]) == ("", 13)
+    assert found["varied"]["problem"] == ""
+
+
+def test_an_edited_file_of_a_newer_version(three: Path) -> None:
+    edited(three)
+    with h5py.File(three, "r+") as file:
+        file.attrs["format_version"] = 9
+    assert "format version 9" in list_datasets(three.parent)[0]["problem"]
+
+
 def test_a_folder_is_listed_with_what_is_wrong(varied: Path, three: Path) -> None:
     folder = varied.parent
     (folder / "cut.hdf5").write_bytes(three.read_bytes()[:-500])
