@@ -48,7 +48,10 @@ def overview_part(files: Sequence[tuple[str, Mapping[str, Any] | None, Sequence[
 
 def _overview(name: str, info: Mapping[str, Any] | None, findings: Sequence[Finding]) -> tuple[Node, ...]:
     counts = Counter(finding.severity for finding in findings)
-    badges = [element("span", f"{count} {word}", class_=f"badge {word}") for word, count in counts.items()]
+    badges = [
+        joined(element("span", f"{count} {word}{'s' if count > 1 else ''}", class_=f"badge {word}"), " ")
+        for word, count in counts.items()
+    ]
     said = joined(*badges) if badges else element("span", "sound", class_="badge good")
     if info is None:
         return (name, "cannot be loaded", "", "", "", "", "", said)

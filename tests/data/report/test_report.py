@@ -139,6 +139,7 @@ def test_several_side_by_side(make: Any, tmp_path: Path) -> None:
     assert set(page.values("href")) == {"#file-0", "#file-1"} == {f"#{value}" for value in page.values("id")}
     assert page.tags["picture"] == 3 + 1 + 2 * 3
     assert "Side by side" in page.text
+    assert re.search(r"second\s+unknown\s+bc\s+3\s+36\s+100%\s+-11\s+sound", page.text)
     assert re.search(r"covers\s+first\s+second\s+first\s+\d+%\s+second\s+\d+%", page.text)
     tree = re.search(r'<ul class="tree">.*?second\.hdf5.*?</ul>', page.source)
     assert tree
