@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torchrl.objectives import ValueEstimators
 
-from awac_tr.algorithms.base import adam, load_adam
+from awac_tr.algorithms.adam import AdamSteps, adam, load_adam
 from awac_tr.algorithms.compilation import Compiled
 from awac_tr.algorithms.graphs import Captured
 from awac_tr.algorithms.targets import ForeachSoftUpdate
@@ -96,6 +96,7 @@ class AWACLearner:
             (_trained(self.loss.qvalue_network_params), section.qvalue_lr, section.qvalue_weight_decay),
         )
         self.targets = ForeachSoftUpdate(self.loss, tau=section.tau)
+        self._step_adam = AdamSteps(self.optimizer)
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self._evaluate = Compiled(self._losses_and_gradients) if compile_update else self._losses_and_gradients
         captured = compile_update and self._parameters[0].is_cuda
@@ -115,9 +116,7 @@ class AWACLearner:
 
     def _step_on(self, batch: TensorDictBase) -> TensorDictBase:
         losses, gradients = self._evaluate(batch)
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
+        self._step_adam(gradients)
         self.targets.step()
         return losses
 
@@ -136,6 +135,7 @@ class AWACLearner:
         """Take up what :meth:`state_dict` gave."""
         self.loss.load_state_dict(state["loss"])
         load_adam(self.optimizer, state["optimizer"])
+        self._step_adam.forget()
 
 
 def _build_loss(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from awac_tr.algorithms.base import adam, load_adam
+from awac_tr.algorithms.adam import adam, load_adam
 from awac_tr.objectives.bc import BCLoss
 
 if TYPE_CHECKING:
