@@ -1,7 +1,8 @@
 """How cost grows: updates a second over batch size and width, memory over buffer size, loading time over dataset size.
 
 Writes ``scaling.json`` and ``scaling.png`` into a folder; ``docs/speed.md`` shows them. Eager updates are measured at
-every size, compiled ones as long as the time given lasts, smallest sizes first; what was left out is named in the JSON.
+every size, compiled ones as long as the time given lasts, smallest and largest first; what was left out is named in the JSON.
+Torch keeps what it compiled: a second run gets further, and the same numbers without the neighbours' compiling.
 Not collected by pytest::
 
     python tests/benchmarks/scaling.py door --out docs/speed --seconds 270
@@ -65,7 +66,7 @@ class Plan:
     @classmethod
     def quick(cls) -> Plan:
         """Two small sizes of everything."""
-        return cls((64, 128), (32, 64), (1000, 10_000), (2, 10), blocks=5, seconds=60.0)
+        return cls((64, 128), (32, 64), (1000, 10_000), (2, 10), blocks=5, seconds=150.0)
 
 
 class Sizes:
@@ -91,9 +92,19 @@ class Sizes:
         if obstacle is not None:
             self.left_out.append(f"compiled updates: {obstacle}")
             return found
-        for size in sizes:
+        corners = [
+            (batch, width),
+            *((batch, w) for w in self.ends("widths")),
+            *((b, width) for b in self.ends("batches")),
+        ]
+        for size in dict.fromkeys([*(size for size in corners if size in sizes), *sizes]):
             found += self.measured(*size, compiled=True)
         return found
+
+    def ends(self, what: str) -> tuple[int, int]:
+        """Smallest and largest of the plan's sizes: between them a line can be drawn, whatever time is left."""
+        sizes: tuple[int, ...] = getattr(self.plan, what)
+        return min(sizes), max(sizes)
 
     def measured(self, batch: int, width: int, *, compiled: bool) -> list[dict[str, Any]]:
         """One size, in every precision."""
