@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Any, Final, NoReturn
@@ -26,6 +27,10 @@ __all__ = ["main"]
 COMMANDS: Final = ("collect", "data", "train", "eval", "plot", "bench", "recipes", "doctor")
 """In the order of the help text; ``awac_tr/cli/NAME.py`` holds the command as ``command``."""
 
+_SIMULATING: Final = frozenset({"collect", "data", "train", "eval", "bench"})
+_HELP: Final = ("-h", "--help")
+_ASKED: Final = "awac_tr.arguments"
+
 
 class CommandLine(LazyGroup):
     """Turns exceptions of its commands into messages and exit codes."""
@@ -33,6 +38,7 @@ class CommandLine(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the package's exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted."""
         debug = bool(ctx.params.get("debug"))
+        ctx.meta[_ASKED] = tuple(ctx.args)
         try:
             return super().invoke(ctx)
         except AwacError as error:
@@ -81,7 +87,7 @@ def _fault(error: Exception) -> click.ClickException:
 @click.group(
     cls=CommandLine,
     modules={name: f"awac_tr.cli.{name}" for name in COMMANDS},
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": list(_HELP), "max_content_width": 100},
     epilog=examples(
         "awac-tr train recipes/quickstart.yaml",
         "awac-tr collect --source bc --n 500",
@@ -100,3 +106,7 @@ def main(ctx: click.Context, *, debug: bool, verbose: bool) -> None:  # noqa: AR
     """
     ctx.with_resource(notes_on_stderr(verbose=verbose))
     ctx.with_resource(orderly_termination())
+    if os.environ.get("MUJOCO_GL") and ctx.invoked_subcommand in _SIMULATING and not {*_HELP} & {*ctx.meta[_ASKED]}:
+        from awac_tr.envs.gl import import_mujoco
+
+        import_mujoco()  # now, since TorchRL imports mujoco too

@@ -182,3 +182,27 @@ def test_json_holds_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
     numpy = pytest.importorskip("numpy")
     echo_json({"a": float("nan"), "b": (1.5, numpy.float32("inf")), "c": numpy.arange(2), "d": Path("x")})
     assert "".join(capsys.readouterr().out.split()) == '{"a":null,"b":[1.5,null],"c":[0,1],"d":"x"}'
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "egl"])
+def test_a_drawing_backend_that_is_missing_keeps_nobody_from_simulating(tmp_path: Path, backend: str) -> None:
+    """PyOpenGL's own variable, set to something else, makes mujoco refuse a backend whether it is there or not."""
+    environment = os.environ | {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": "nothing"}
+    arguments = ["collect", "--source", "random", "--n", "2", "--horizon", "3", "--out", "a.hdf5"]
+    command = [sys.executable, "-m", "awac_tr", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.hdf5").is_file()
+    assert done.stderr.count(f"MUJOCO_GL={backend} cannot be used: ") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train", "--help"], ["data", "-h"], ["data", "info", "--help"], ["recipes", "list"]]
+)
+def test_mujoco_is_imported_for_simulating_only(arguments: list[str]) -> None:
+    code = (
+        f"import sys; from awac_tr.cli.main import main; main({arguments}, standalone_mode=False); print(*sys.modules)"
+    )
+    environment = os.environ | {"MUJOCO_GL": "nonsense"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert {"mujoco", "gymnasium"} & set(done.stdout.splitlines()[-1].split()) == set()
