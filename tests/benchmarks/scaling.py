@@ -1,9 +1,8 @@
 """How cost grows: updates a second over batch size and width, memory over buffer size, loading time over dataset size.
 
 Writes ``scaling.json`` and ``scaling.png`` into a folder; ``docs/speed.md`` shows them. Eager updates are measured at
-every size, compiled ones as long as the time given lasts, smallest and largest first; what was left out is named in the JSON.
-Torch keeps what it compiled: a second run gets further, and the same numbers without the neighbours' compiling.
-Not collected by pytest::
+every size, compiled ones as long as the time given lasts, smallest and largest first; what was left out is named in
+the JSON. Torch keeps what it compiled, so that a second run gets further. Not collected by pytest::
 
     python tests/benchmarks/scaling.py door --out docs/speed --seconds 270
     python tests/benchmarks/scaling.py door --out /tmp/speed --quick
@@ -92,11 +91,8 @@ class Sizes:
         if obstacle is not None:
             self.left_out.append(f"compiled updates: {obstacle}")
             return found
-        corners = [
-            (batch, width),
-            *((batch, w) for w in self.ends("widths")),
-            *((b, width) for b in self.ends("batches")),
-        ]
+        corners = [(batch, width)]
+        corners += [(batch, end) for end in self.ends("widths")] + [(end, width) for end in self.ends("batches")]
         for size in dict.fromkeys([*(size for size in corners if size in sizes), *sizes]):
             found += self.measured(*size, compiled=True)
         return found
