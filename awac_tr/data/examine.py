@@ -120,6 +120,9 @@ def _environment(dataset: Dataset, env_id: str | None) -> tuple[EnvFacts | None,
     name = env_id or dataset.meta.env_id
     if not name:
         return None, None, []
+    if not env_id and ":" in name:
+        message = f"{name!r} names a module, which a file cannot have imported: nothing was checked against it"
+        return None, None, [Finding("note", "unknown-env", "env_id", message, "If you trust it, name it with --env.")]
     from awac_tr.envs.facts import env_facts
     from awac_tr.envs.rules import env_rules
 

@@ -167,3 +167,16 @@ def test_use_in_another_environment_is_said(
     write_dataset(path, [make_episode()], make_meta(env_id="there-v0"))
     load_transitions([path], env=facts())
     assert "made in there-v0, used for here-v0" in caplog.text
+
+
+def test_a_module_that_a_file_names_is_not_imported(
+    three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stranger.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with h5py.File(three, "r+") as file:
+        file.attrs["env_id"] = "stranger:door-binary-v0"
+    found = [finding for finding in validate(three) if finding.code == "unknown-env"]
+    assert [finding.severity for finding in found] == ["note"]
+    with pytest.raises(SystemExit, match="imported"):  # asked for by name, it is: the test would notice an import
+        validate(three, env_id="stranger:door-binary-v0")
