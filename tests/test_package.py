@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import awac_tr
+from awac_tr.bench.peer import PEERS
 
 BY_NAME_ONLY = {"gymnasium-robotics", "tensorboard"}
 """Dependencies that our code reaches through another package: environments by id, torch.utils.tensorboard."""
@@ -77,7 +78,7 @@ def test_citation_has_the_version(repository: Path) -> None:
 
 def test_changelog_has_the_version(repository: Path) -> None:
     heads = re.findall(r"^## \[([^\]]+)\]", (repository / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert heads[0] == awac_tr.__version__
+    assert next(head for head in heads if head != "Unreleased") == awac_tr.__version__
 
 
 def pins(repository: Path) -> dict[str, str]:
@@ -123,7 +124,7 @@ def test_dependencies_are_those_that_are_imported(repository: Path) -> None:
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 imported.add(node.module.split(".")[0])
-    strangers = imported - set(sys.stdlib_module_names) - {"awac_tr"}
+    strangers = imported - set(sys.stdlib_module_names) - {"awac_tr", *PEERS}  # a peer is the user's to install
     homes = packages_distributions()
     found = {canonicalize_name(homes[name][0]) for name in strangers}
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
