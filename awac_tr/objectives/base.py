@@ -15,6 +15,7 @@ from torchrl.objectives.utils import dispatch_value_estimator
 from torchrl.objectives.value import TD0Estimator
 
 from awac_tr.objectives.batch import BatchError
+from awac_tr.objectives.ensemble import parameters_in
 
 __all__ = ["ActorLoss", "check_choice", "check_rules", "deterministic_action", "log_prob", "set_td0"]
 
@@ -56,7 +57,7 @@ class ActorLoss(LossModule):
         """pi(. | s) for each of these states, which are not written to; gradient flows through the first only."""
         network = self.actor_network
         reads = [each.select(*network.in_keys) for each in states]
-        with self.actor_network_params.to_module(network, preserve_module_state=False):
+        with parameters_in(network, self.actor_network_params):
             first = network.get_dist(reads[0])
             with torch.no_grad():
                 return (first, *(network.get_dist(each) for each in reads[1:]))

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from tensordict import NestedKey, TensorDict, TensorDictBase
 from tensordict.nn import TensorDictModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from awac_tr.objectives.batch import BatchError
 
-__all__ = ["critic_list", "ensemble_values"]
+__all__ = ["critic_list", "ensemble_values", "parameters_in"]
 
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def parameters_in(network: nn.Module, params: TensorDictBase) -> Iterator[None]:
+    """Run a network with these parameters in the block; its own are there again after it.
+
+    TensorDict's ``to_module`` does it, but as a context manager it puts an error of its own in the place of whatever is
+    raised in the block.
+    """
+    swapped = params.to_module(network, preserve_module_state=False)
+    swapped.__enter__()
+    try:
+        yield
+    finally:
+        swapped.__exit__(None, None, None)
 
 
 def critic_list(
@@ -68,7 +84,7 @@ def ensemble_values(
 
     def one_critic(own: TensorDictBase) -> tuple[Tensor, ...]:
         # parameters are swapped in once for all inputs: a swap costs as much as a small forward pass
-        with own.to_module(network, preserve_module_state=False):
+        with parameters_in(network, own):
             first = network(inputs[0].copy()).get(key)
             with torch.no_grad():
                 return (first, *(network(other.copy()).get(key) for other in inputs[1:]))

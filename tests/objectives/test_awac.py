@@ -293,3 +293,22 @@ class TestOptions:
         assert torch.isfinite(loss(batch)["loss_qvalue"])
         loss.set_vmap_randomness("same")
         assert torch.isfinite(loss(batch)["loss_qvalue"])
+
+    @pytest.mark.parametrize("vmap", [True, False])
+    @pytest.mark.parametrize("where", ["actor", "critics"])
+    def test_an_error_in_a_network_is_that_error(
+        self, where: str, vmap: bool, make_loss: Any, batch: TensorDict, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loss = make_loss(deactivate_vmap=not vmap)
+        before = {name: value.clone() for name, value in loss.state_dict().items()}
+        network = loss.actor_network if where == "actor" else loss.qvalue_network
+
+        def broken(*_: Any, **__: Any) -> None:
+            raise ZeroDivisionError("mine")
+
+        monkeypatch.setattr(next(part for part in network.modules() if hasattr(part, "standardize")), "forward", broken)
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            loss(batch)
+        monkeypatch.undo()
+        assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
+        loss(batch)
