@@ -28,6 +28,7 @@ online: {{steps: 1000000, batch_size: 16, steps_per_round: 20, updates_per_step:
 collect: {{async: true}}
 eval: {{every: 5, episodes: 4, workers: 2, background: true}}
 log: {{every: 5, csv: false}}
+compile: false
 """
 
 
