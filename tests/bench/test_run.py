@@ -134,8 +134,10 @@ class Whole(Layout):
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
-    return bench(load_recipe("quickstart", [*TINY, "device=cpu"]).recipe, OPTIONS)
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    with pytest.MonkeyPatch.context() as patch:  # made before the test has an empty folder of its own
+        patch.setenv("AWAC_TR_DATA", str(tmp_path_factory.mktemp("datasets")))
+        return bench(load_recipe("quickstart", [*TINY, "device=cpu"]).recipe, OPTIONS)
 
 
 def test_the_layout_of_the_json(report: Report) -> None:
