@@ -16,7 +16,7 @@ from awac_tr.errors import RecipeError
 from awac_tr.objectives.awac import AWACLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tensordict import TensorDictBase
     from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
@@ -99,8 +99,8 @@ class AWACLearner:
         self._step_adam = AdamSteps(self.optimizer)
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self._evaluate = Compiled(self._losses_and_gradients) if compile_update else self._losses_and_gradients
-        captured = compile_update and self._parameters[0].is_cuda
-        self._step = Captured(self._step_on) if captured else self._step_on
+        self._capture = compile_update and self._parameters[0].is_cuda
+        self._step = self._fresh_step()
 
     def update(self, batch: TensorDictBase) -> TensorDictBase:
         """One step of Adam on both losses, then one of the targets.
@@ -113,6 +113,10 @@ class AWACLearner:
             write over them.
         """
         return self._step(batch)
+
+    def _fresh_step(self) -> Callable[[TensorDictBase], TensorDictBase]:
+        """The update; on a GPU without recordings yet, which hold on to the optimiser's tensors."""
+        return Captured(self._step_on) if self._capture else self._step_on
 
     def _step_on(self, batch: TensorDictBase) -> TensorDictBase:
         losses, gradients = self._evaluate(batch)
@@ -136,6 +140,7 @@ class AWACLearner:
         self.loss.load_state_dict(state["loss"])
         load_adam(self.optimizer, state["optimizer"])
         self._step_adam.forget()
+        self._step = self._fresh_step()
 
 
 def _build_loss(

@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 import shutil
+import sys
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -92,6 +93,5 @@ def cannot_compile(device: torch.device) -> str | None:
         return f"torch {torch.__version__} cannot compile losses together with their gradients"
     if device.type == "cuda":
         return None if importlib.util.find_spec("triton") else "triton is not installed"
-    compiler = os.environ.get("CXX", "g++")
-    found = any(shutil.which(name) for name in (compiler, "clang++"))
-    return None if found else f"there is no C++ compiler ({compiler})"
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as torch chooses
+    return None if shutil.which(compiler) else f"there is no C++ compiler ({compiler})"

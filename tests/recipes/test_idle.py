@@ -41,6 +41,7 @@ def test_what_bc_looks_at_is_not_named() -> None:
         ("", (*BC, "bc.patience=10"), logging.WARNING, "bc.patience has no effect in awac-tr train"),
         ("awac: {lmbda: 1, tau: 0.1}", BC, logging.INFO, "awac.lmbda, awac.tau have no effect with algorithm: bc."),
         ("", (*BC, "qvalue.count=3"), logging.WARNING, "qvalue.count has no effect with algorithm: bc."),
+        ("", (*BC, "compile=true"), logging.WARNING, "compile has no effect with algorithm: bc."),
         ("bc: {lr: 0.1}", (), logging.INFO, "bc.lr has no effect with algorithm: awac."),
     ],
 )
