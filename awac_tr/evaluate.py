@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import CheckpointError
-from awac_tr.recipes.schema import EvalSection
+from awac_tr.recipes.schema import EnvSection, EvalSection
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -88,9 +88,7 @@ class Evaluation:
 
     Attributes:
         checkpoint: the policy's file.
-        env_id: Gymnasium id.
-        env_kwargs: keyword arguments of the environment.
-        horizon: steps before an episode was cut.
+        env: the environment, with its horizon.
         action: ``mean`` or ``sample``.
         seed: of the first episode; the others follow by one.
         goal_steps: ``success_steps`` asks for more goal steps than this; None where the task has no such measure.
@@ -101,9 +99,7 @@ class Evaluation:
     """
 
     checkpoint: Path
-    env_id: str
-    env_kwargs: Mapping[str, Any]
-    horizon: int
+    env: EnvSection
     action: Literal["mean", "sample"]
     seed: int
     goal_steps: int | None
@@ -113,9 +109,15 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, with the method of the intervals and the versions that decide what was simulated."""
+        env = self.env
         return {
-            **asdict(self),
             "checkpoint": str(self.checkpoint),
+            "env_id": env.id,
+            "env_kwargs": env.kwargs,
+            "env_options": env.options,
+            "horizon": env.horizon,
+            **{name: getattr(self, name) for name in ("action", "seed", "goal_steps", "seconds")},
+            "measures": {name: asdict(one) for name, one in self.measures.items()},
             "episodes": len(self.episodes),
             "intervals": METHOD,
             "rows": [dict(row) for row in self.episodes],
@@ -132,7 +134,7 @@ def evaluate(
     seed: int = DEFAULT_SEED,
     action: Literal["mean", "sample"] = "mean",
     workers: int = 1,
-    env_id: str | None = None,
+    env: str | EnvSection | None = None,
     on_episode: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Evaluation:
     """Roll out a policy from fixed seeds and measure it.
@@ -143,7 +145,7 @@ def evaluate(
         seed: of the first episode. The same seed gives the same episodes, whatever the number of workers.
         action: the policy's mean action, or one drawn from it.
         workers: processes to spread the episodes over.
-        env_id: the environment, for files that do not name theirs (``.npz``); a checkpoint of another task is refused.
+        env: the environment, for files that do not name theirs (``.npz``); a checkpoint of another task is refused.
         on_episode: called with each episode's row as it comes.
 
     Raises:
@@ -155,12 +157,10 @@ def evaluate(
 
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    task = _Task.of(Path(checkpoint), env_id, action)
+    task = _Task.of(Path(checkpoint), env, action)
     begin, rows = time.perf_counter(), []
     seeds = range(seed, seed + episodes)
-    for episode in rollouts(
-        task.facts.id, task.make_controller, seeds, kwargs=task.kwargs, horizon=task.horizon, workers=workers
-    ):
+    for episode in rollouts(task.env, task.make_controller, seeds, workers=workers):
         rows.append(_row(episode, measure([episode], task.facts.goal_steps)))
         if on_episode is not None:
             on_episode(rows[-1])
@@ -168,9 +168,7 @@ def evaluate(
     table = np.array([[float(row[name]) for name in names] for row in rows])
     return Evaluation(
         checkpoint=task.path,
-        env_id=task.facts.id,
-        env_kwargs=task.kwargs,
-        horizon=task.horizon or task.facts.horizon,
+        env=task.facts.env,
         action=action,
         seed=seed,
         goal_steps=task.facts.goal_steps,
@@ -185,32 +183,31 @@ class _Task:
     """A policy file and the environment it acts in, checked against each other."""
 
     path: Path
+    env: EnvSection
     facts: EnvFacts
-    kwargs: dict[str, Any]
-    horizon: int | None
     make_controller: Callable[[], Controller]
 
     @classmethod
-    def of(cls, path: Path, env_id: str | None, action: Literal["mean", "sample"]) -> _Task:
+    def of(cls, path: Path, wanted: str | EnvSection | None, action: Literal["mean", "sample"]) -> _Task:
         from awac_tr.envs.facts import env_facts
         from awac_tr.policies.checkpoint import load_policy
         from awac_tr.policies.controllers import load_controller
 
-        kwargs: dict[str, Any] = {}
-        horizon = None
+        env = None if wanted is None else EnvSection.of(wanted)
         if path.suffix != ".npz":
-            policy = load_policy(path)
-            env_id = env_id or policy.env_id
-            if env_id.rpartition(":")[2] == policy.env_id:  # a module may stand before the id
-                kwargs, horizon = policy.env_kwargs, policy.horizon
-        elif env_id is None:
+            trained = load_policy(path).env
+            if env is None:
+                env = trained
+            elif env == EnvSection(id=env.id) and env.id.rpartition(":")[2] == trained.id:
+                env = trained.model_copy(update={"id": env.id})  # a module may stand before the id
+        if env is None:
             raise CheckpointError(
                 f"{path} does not say which environment it is for",
                 "name it with --env, for example --env door-binary-v0.",
             )
-        facts = env_facts(env_id, kwargs)
+        facts = env_facts(env)
         load_controller(path, action, env=facts)
-        return cls(path, facts, kwargs, horizon, partial(load_controller, path, action))
+        return cls(path, env, facts, partial(load_controller, path, action))
 
 
 def _row(episode: Episode, measured: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

@@ -21,14 +21,15 @@ from awac_tr.errors import CheckpointError, DatasetError, EnvError, RecipeError
 from awac_tr.policies.build import build_policy
 from awac_tr.policies.checkpoint import load_policy, policy_entry, save_checkpoint
 from awac_tr.policies.controllers import load_controller
-from awac_tr.recipes.schema import PolicySection
+from awac_tr.recipes.schema import EnvSection, PolicySection
 from awac_tr.training.cloning import CloneProgress
 
 CLONE = {"policy": {"hidden_sizes": [8]}, "max_updates": 20, "bc": {"check_every": 10, "validation_fraction": 0.5}}
 
 
 def short(source: Any, **changes: Any) -> Plan:
-    return plan(source, **{"n": 3, "seed": 5, "horizon": 12, "out": Path("a.hdf5"), **changes})
+    env = EnvSection(id=changes.pop("env", "door-binary-v0"), horizon=changes.pop("horizon", 12))
+    return plan(source, **{"env": env, "n": 3, "seed": 5, "out": Path("a.hdf5"), **changes})
 
 
 def save_policy(path: Path, env_id: str = "door-binary-v0") -> Path:
@@ -92,7 +93,7 @@ def test_a_clone_is_kept_beside_the_dataset_it_makes(random_play: Path) -> None:
     report = collect(wanted)
     assert report.clone == Path("a.clone.pt")
     clone = load_policy(report.clone)
-    assert (clone.env_id, clone.spec.hidden_sizes) == ("door-binary-v0", (8,))
+    assert (clone.env.id, clone.spec.hidden_sizes) == ("door-binary-v0", (8,))
     with open_dataset(report.path) as dataset, open_dataset(random_play) as parent:
         meta = dataset.meta
         assert [(p.name, p.hash, p.source) for p in meta.parents] == [("play", parent.content_hash, "random")]
@@ -211,15 +212,15 @@ def test_the_task_must_be_the_policys(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is a policy for pen-binary-v0"):
         collect(short("policy", policy=save_policy(tmp_path / "pen.pt", "pen-binary-v0")))
     with pytest.raises(EnvError, match=r"no demonstrator is packaged for Pendulum-v1(.|\n)*--policy FILE"):
-        collect(short("demos", env_id="Pendulum-v1"))
+        collect(short("demos", env="Pendulum-v1"))
     with pytest.raises(EnvError, match="unknown environment"):
-        collect(short("random", env_id="dor-binary-v0"))
+        collect(short("random", env="dor-binary-v0"))
     assert not Path("a.hdf5").exists()
 
 
 def test_an_environment_without_a_simulator_state_is_collected_without(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "awac_tr"):
-        report = collect(short("random", env_id="Pendulum-v1"))
+        report = collect(short("random", env="Pendulum-v1"))
     with open_dataset(report.path) as dataset:
         assert not [name for name in dataset.array_names if name.startswith("infos/")]
         assert dataset.meta.action_high == (2.0,)
@@ -228,10 +229,10 @@ def test_an_environment_without_a_simulator_state_is_collected_without(caplog: p
 
 def test_what_is_not_said_comes_from_the_shipped_card() -> None:
     door = plan("bc")
-    assert (door.env_id, door.n, door.seed, door.mode) == ("door-binary-v0", 500, 1, "sample")
+    assert (door.env.id, door.n, door.seed, door.mode) == ("door-binary-v0", 500, 1, "sample")
     assert (door.out.name, door.dataset and door.dataset.name) == ("door-bc.hdf5", "door-demos.hdf5")
     assert plan("demos").n == 25
-    ant = plan("ou", env_id="Ant-v5", options={"sigma": 0.5})
+    ant = plan("ou", env="Ant-v5", options={"sigma": 0.5})
     assert (ant.n, ant.seed, ant.out.name) == (100, 0, "ant-ou.hdf5")
     assert ant.settings.model_dump() == {"theta": 0.15, "sigma": 0.5}
     with pytest.raises(RecipeError, match="max_updates"):
@@ -305,7 +306,7 @@ def test_what_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 def test_the_dataset_to_clone_is_collected_first_if_it_has_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     card("play", source="random", n=3)
-    report: CollectReport = collect(short("bc", env_id="Pendulum-v1", dataset="play", options=CLONE))
+    report: CollectReport = collect(short("bc", env="Pendulum-v1", dataset="play", options=CLONE))
     assert (Path(os.environ["AWAC_TR_DATA"]) / "play.hdf5").is_file()
     with pytest.raises(DatasetError, match="observation"):
         collect(replace(short("bc", dataset="play", options=CLONE, out=Path("b.hdf5"))))

@@ -32,11 +32,11 @@ def test_rows_follow_the_seeds_and_hold_every_measure(door_checkpoint: Path) -> 
     always = {"return": 0.0, "length": 6, "success_any": True, "success_last": True, "success_share": 1.0}
     assert dict(result.episodes[0]) == {"seed": 5, **always, "success_steps": False, "goal_count": 6}
     assert {name: item.mean for name, item in result.measures.items()} == {**always, "success_steps": 0.0}
-    assert (result.horizon, result.env_kwargs, result.goal_steps) == (6, {"hinge": -1.0}, 25)
+    assert (result.env.horizon, result.env.kwargs, result.goal_steps) == (6, {"hinge": -1.0}, 25)
 
 
 def test_the_number_of_workers_changes_nothing(pendulum: Path) -> None:
-    one, two = (evaluate(pendulum, episodes=4, env_id="Pendulum-v1", workers=workers) for workers in (1, 2))
+    one, two = (evaluate(pendulum, episodes=4, env="Pendulum-v1", workers=workers) for workers in (1, 2))
     assert one.episodes == two.episodes
     assert len({row["return"] for row in one.episodes}) == 4
     assert one.measures == two.measures
@@ -55,14 +55,14 @@ def test_a_worker_gets_the_same_controller(door_checkpoint: Path) -> None:
 
 def test_agrees_with_the_evaluation_during_training(shared_data: Path) -> None:
     expert = shared_data / "experts" / "dapg_pen.npz"
-    result = evaluate(expert, episodes=6, env_id="pen-binary-v0")
+    result = evaluate(expert, episodes=6, env="pen-binary-v0")
     means = evaluate_policy(load_controller(expert), "pen-binary-v0", episodes=6, seed=DEFAULT_SEED)
     assert {name: item.mean for name, item in result.measures.items()} == pytest.approx(means)
     assert 0 < result.measures["success_share"].mean < 1
 
 
 def test_expert_opens_the_door(shared_data: Path) -> None:
-    result = evaluate(shared_data / "experts" / "dapg_door.npz", episodes=3, env_id="door-binary-v0")
+    result = evaluate(shared_data / "experts" / "dapg_door.npz", episodes=3, env="door-binary-v0")
     assert result.measures["success_steps"].mean == 1
     assert result.measures["success_steps"].wilson == pytest.approx((0.4385, 1), abs=1e-4)
     assert result.measures["return"].mean > -100
@@ -71,14 +71,14 @@ def test_expert_opens_the_door(shared_data: Path) -> None:
 def test_sampling_is_another_thing_than_the_mean_and_repeats(shared_data: Path) -> None:
     def returns(action: Any) -> list[float]:
         path = shared_data / "experts" / "dapg_door.npz"
-        return [row["return"] for row in evaluate(path, episodes=3, action=action, env_id="door-binary-v0").episodes]
+        return [row["return"] for row in evaluate(path, episodes=3, action=action, env="door-binary-v0").episodes]
 
     assert returns("mean") != returns("sample")
     assert returns("sample") == returns("sample")
 
 
 def test_environment_without_success_has_return_and_length_only(pendulum: Path) -> None:
-    result = evaluate(pendulum, episodes=2, env_id="Pendulum-v1")
+    result = evaluate(pendulum, episodes=2, env="Pendulum-v1")
     assert list(result.measures) == ["return", "length"]
     assert list(result.episodes[0]) == ["seed", "return", "length"]
     assert result.measures["return"].mean < -100
@@ -97,12 +97,12 @@ def test_json_is_plain_and_names_method_and_versions(door_checkpoint: Path) -> N
 @pytest.mark.parametrize("other", ["pen-binary-v0", "relocate-binary-v0", "AdroitHandDoorSparse-v1"])
 def test_checkpoint_of_another_task_is_refused(door_checkpoint: Path, other: str) -> None:
     with pytest.raises(CheckpointError, match="door-binary-v0"):
-        evaluate(door_checkpoint, env_id=other)
+        evaluate(door_checkpoint, env=other)
 
 
 def test_expert_of_another_task_is_refused(pendulum: Path) -> None:
     with pytest.raises(CheckpointError, match="3 observations"):
-        evaluate(pendulum, env_id="door-binary-v0")
+        evaluate(pendulum, env="door-binary-v0")
 
 
 def test_expert_without_environment_is_refused(pendulum: Path) -> None:
@@ -112,7 +112,7 @@ def test_expert_without_environment_is_refused(pendulum: Path) -> None:
 
 def test_unknown_environment(pendulum: Path) -> None:
     with pytest.raises(EnvError, match="door-binary-v0"):
-        evaluate(pendulum, env_id="door-binary-v7")
+        evaluate(pendulum, env="door-binary-v7")
 
 
 def test_no_episodes_is_a_mistake_of_the_caller(door_checkpoint: Path) -> None:

@@ -25,6 +25,7 @@ from awac_tr.envs.make import make_env
 from awac_tr.envs.rollout import rollouts
 from awac_tr.errors import AwacError, DatasetError
 from awac_tr.policies.noise import OUController
+from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay import replay
 
 HORIZON = 40
@@ -38,7 +39,9 @@ def record(path: Path, env_id: str, *, n: int = 2, states: bool = True, **about:
     """A file of noise, as ``awac-tr collect`` makes it."""
     size = env_facts(env_id).action_size
     kwargs = about.get("env_kwargs", {})
-    episodes = rollouts(env_id, acting(size), range(5, 5 + n), kwargs=kwargs, horizon=HORIZON, record_state=states)
+    episodes = rollouts(
+        EnvSection(id=env_id, kwargs=kwargs, horizon=HORIZON), acting(size), range(5, 5 + n), record_state=states
+    )
     return write(path, env_id, list(episodes), **about)
 
 
@@ -83,9 +86,11 @@ def test_what_was_collected_here_comes_out_the_same_to_the_last_bit(tmp_path: Pa
 
 
 def test_an_environment_without_simulator_and_with_real_ends(tmp_path: Path) -> None:
-    pendulum = list(rollouts("Pendulum-v1", partial(OUController, -2 * np.ones(1), 2 * np.ones(1)), [3], horizon=20))
+    pendulum = list(
+        rollouts(EnvSection(id="Pendulum-v1", horizon=20), partial(OUController, -2 * np.ones(1), 2 * np.ones(1)), [3])
+    )
     assert replay(write(tmp_path / "p.hdf5", "Pendulum-v1", pendulum, low=[-2.0])).totals["exact"] == 1
-    hopper = list(rollouts("Hopper-v5", acting(3), [3, 4], horizon=200))
+    hopper = list(rollouts(EnvSection(id="Hopper-v5", horizon=200), acting(3), [3, 4]))
     assert hopper[0].terminals[-1]
     assert replay(write(tmp_path / "h.hdf5", "Hopper-v5", hopper)).totals["exact"] == 2
     longer = changed(hopper[0], terminals=hopper[0].terminals & False, timeouts=hopper[0].terminals)
@@ -124,7 +129,7 @@ class Fully:
 
 
 def test_with_the_whole_state_the_middle_is_exact_too(tmp_path: Path) -> None:
-    env = make_env("door-binary-v0", horizon=HORIZON)
+    env = make_env(EnvSection(id="door-binary-v0", horizon=HORIZON))
     controller = Fully(env)
     episode = rollout(env, controller, 5)
     names = controller.states[0]
@@ -186,7 +191,7 @@ def test_changed_simulator_states_are_found(door: Path) -> None:
 
 def test_contact_forces_are_no_false_alarm(tmp_path: Path) -> None:
     """They are observed, and depend on more than the recorded state; played through they come out the same."""
-    episodes = list(rollouts("Ant-v5", acting(8), range(5, 7), horizon=60, record_state=True))
+    episodes = list(rollouts(EnvSection(id="Ant-v5", horizon=60), acting(8), range(5, 7), record_state=True))
     assert replay(write(tmp_path / "a.hdf5", "Ant-v5", episodes)).totals["exact"] == 2
 
 
@@ -326,7 +331,7 @@ def test_films_show_the_record_beside_the_replay(tmp_path: Path) -> None:
     choice = choose_backend()
     if choice.backend is None:
         pytest.skip(f"nothing here can draw: {choice.explain()}")
-    (episode,) = rollouts("door-binary-v0", acting(28), [5], horizon=8, record_state=True)
+    (episode,) = rollouts(EnvSection(id="door-binary-v0", horizon=8), acting(28), [5], record_state=True)
     path = write(tmp_path / "door.hdf5", "door-binary-v0", [changed(episode, actions=-episode.actions)])
     report = replay(path, films=tmp_path / "films", row_by_row=False)
     assert report.films == (tmp_path / "films" / "episode-0.mp4",)

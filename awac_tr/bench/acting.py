@@ -96,7 +96,7 @@ class _Bare:
     """The environment with uniformly random actions, drawn beforehand, reset where an episode ends."""
 
     def __init__(self, section: EnvSection, seed: int) -> None:
-        self._env = make_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
+        self._env = make_env(section)
         self._env.action_space.seed(seed)
         self._actions = [self._env.action_space.sample() for _ in range(64)]
         self._env.reset(seed=seed)

@@ -13,6 +13,7 @@ from awac_tr.cli.support import echo_json, examples
 
 if TYPE_CHECKING:
     from awac_tr.collect import CollectReport, Plan
+    from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["command"]
 
@@ -146,29 +147,33 @@ def _plan(
     source: Any, *, env_id: str | None, policy: Path | None, sample: bool | None, settings: tuple[str, ...], **rest: Any
 ) -> Plan:
     from awac_tr.collect import plan
+    from awac_tr.recipes.schema import EnvSection
 
     noise = {name: rest.pop(name) for name in ("theta", "sigma", "action_noise", "label")}
     state, horizon = rest.pop("record_state"), rest.pop("horizon")
-    env = _env_of(policy) if env_id is None else {"env_id": env_id}
+    env = _env_of(policy) if env_id is None else EnvSection(id=env_id)
+    if horizon is not None:
+        env = env.model_copy(update={"horizon": horizon})
     return plan(
         source,
+        env=env,
         policy=policy,
         mode=None if sample is None else "sample" if sample else "mean",
         options={**_nested(settings), **{name: value for name, value in noise.items() if value is not None}},
         record_state=True if state is None else state,
-        **{**env, **({} if horizon is None else {"horizon": horizon})},
         **rest,
     )
 
 
-def _env_of(policy: Path | None) -> dict[str, Any]:
+def _env_of(policy: Path | None) -> EnvSection:
     """Where a checkpoint belongs; arrays do not know."""
-    if policy is None or policy.suffix == ".npz":
-        return {"env_id": "door-binary-v0"}
-    from awac_tr.policies.checkpoint import read_checkpoint
+    from awac_tr.recipes.schema import EnvSection
 
-    env = read_checkpoint(policy)["env"]
-    return {"env_id": env["id"], "env_kwargs": env["kwargs"], "horizon": env["horizon"]}
+    if policy is None or policy.suffix == ".npz":
+        return EnvSection(id="door-binary-v0")
+    from awac_tr.policies.checkpoint import load_policy
+
+    return load_policy(policy).env
 
 
 def _nested(settings: Sequence[str]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def command(
             seed=DEFAULT_SEED if seed is None else seed,
             action="sample" if sample else "mean",
             workers=workers,
-            env_id=env_id,
+            env=env_id,
             on_episode=advance,
         )
     # The numbers come first: filming takes longer and may fail.
@@ -171,7 +171,7 @@ def _print(evaluation: Evaluation) -> None:
     count = len(evaluation.episodes)
     console.print(f"{evaluation.checkpoint}", soft_wrap=True, markup=False)
     console.print(
-        f"{evaluation.env_id}, {count} episode{'s' if count > 1 else ''}, {evaluation.action} action, "
+        f"{evaluation.env.id}, {count} episode{'s' if count > 1 else ''}, {evaluation.action} action, "
         f"seeds {evaluation.seed}..{evaluation.seed + count - 1}, {evaluation.seconds:.1f} s\n",
         soft_wrap=True,
     )

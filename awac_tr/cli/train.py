@@ -91,7 +91,7 @@ def _train(
     if run_dir is not None:
         RunFolder.require_new(run_dir)
     # an unknown task is said before datasets are made for it
-    env_facts(loaded.recipe.env.id, loaded.recipe.env.kwargs)
+    env_facts(loaded.recipe.env)
     with CollectDisplay(quiet=quiet) as display:
         ensure_datasets(loaded.recipe.data.datasets, on_episode=display.on_episode, on_check=display.on_check)
     try:

@@ -14,6 +14,7 @@ from awac_tr.data.reader import open_dataset
 from awac_tr.errors import DatasetError
 from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.library import cards
+from awac_tr.recipes.schema import EnvSection
 from awac_tr.training.cloning import CloneProgress
 
 __all__ = ["collect", "ensure_datasets", "plan_of_card"]
@@ -107,8 +108,7 @@ def plan_of_card(card: DatasetCard, out: Path) -> Plan:
         raise _import_first(card, out)
     return Plan(
         source=card.source,
-        env_id=card.env,
-        env_kwargs=dict(card.env_kwargs),
+        env=EnvSection(id=card.env, kwargs=card.env_kwargs),
         n=card.n,
         seed=card.seed,
         out=out,

@@ -14,7 +14,7 @@ from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.library import cards
 from awac_tr.recipes.options import OPTIONS, NoOptions
 from awac_tr.recipes.problems import problems_error
-from awac_tr.recipes.schema import Section
+from awac_tr.recipes.schema import EnvSection, Section
 
 __all__ = ["SOURCES", "Kind", "Mode", "Plan", "default_name", "plan"]
 
@@ -31,12 +31,10 @@ class Plan:
 
     Attributes:
         source: who acts.
-        env_id: Gymnasium id.
+        env: the environment.
         n: episodes.
         seed: of the whole collection, the clone's training included.
         out: the file.
-        env_kwargs: keyword arguments of the environment.
-        horizon: steps before an episode is cut; None: as registered.
         mode: mean or sampled actions, of sources that are policies.
         policy: the file of source ``policy``.
         dataset: what source ``bc`` clones.
@@ -47,12 +45,10 @@ class Plan:
     """
 
     source: Kind
-    env_id: str
+    env: EnvSection
     n: int
     seed: int
     out: Path
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
-    horizon: int | None = None
     mode: Mode = "mean"
     policy: Path | None = None
     dataset: Path | None = None
@@ -65,7 +61,7 @@ class Plan:
 def plan(
     source: Kind,
     *,
-    env_id: str = "door-binary-v0",
+    env: str | EnvSection = "door-binary-v0",
     n: int | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
@@ -78,7 +74,7 @@ def plan(
 
     Args:
         source: who acts.
-        env_id: Gymnasium id.
+        env: a Gymnasium id, or the whole description; what it does not say is the card's.
         n: episodes; None: the card's, else 25 demos, 500 of a clone, 100 otherwise.
         seed: None: the card's, else 0.
         out: None: ``datasets/ENV-SOURCE.hdf5``.
@@ -93,13 +89,16 @@ def plan(
     >>> plan("bc", options={"bc": {"lr": 3e-4}}).settings.policy.hidden_sizes
     (256, 256)
     """
-    name = default_name(env_id, source)
-    card = _card_of(name, env_id, source)
+    described = EnvSection.of(env)
+    name = default_name(described.id, source)
+    card = _card_of(name, described.id, source)
+    if card is not None and not described.kwargs:
+        described = described.model_copy(update={"kwargs": card.env_kwargs})
     if dataset is None and source == "bc":
-        dataset = (card.parent if card else None) or default_name(env_id, "demos")
+        dataset = (card.parent if card else None) or default_name(described.id, "demos")
     return Plan(
         source=source,
-        env_id=env_id,
+        env=described,
         n=n if n is not None else (card.n if card and card.n else _EPISODES[source]),
         seed=seed if seed is not None else (card.seed if card else 0),
         out=Path(out) if out is not None else dataset_path(name),

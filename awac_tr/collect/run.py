@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -130,15 +131,14 @@ class _Stage:
 
     @classmethod
     def of(cls, plan: Plan) -> _Stage:
-        facts = env_facts(plan.env_id, plan.env_kwargs)
-        facts = replace(facts, horizon=plan.horizon or facts.horizon)
-        env = make_env(plan.env_id, kwargs=plan.env_kwargs, horizon=plan.horizon)
+        facts, env = env_facts(plan.env), make_env(plan.env)
         try:
-            space, simulator = env.action_space, getattr(env.unwrapped, "data", None)
+            space: Any = env.action_space
+            simulator = getattr(env.unwrapped, "data", None)
             has_state = plan.record_state and hasattr(simulator, "qpos")
             if plan.record_state and not has_state:
                 _log.info("%s has no MuJoCo state, so none is recorded.", facts.id)
-            return cls(facts, space.low.astype(np.float32), space.high.astype(np.float32), has_state)  # type: ignore[attr-defined]
+            return cls(facts, space.low.astype(np.float32), space.high.astype(np.float32), has_state)
         finally:
             env.close()
 
@@ -164,7 +164,6 @@ def _source(plan: Plan, stage: _Stage, on_check: Callable[[CloneProgress], None]
             settings,
             plan.mode,
             seed=plan.seed,
-            env_kwargs=plan.env_kwargs,
             on_check=on_check,
         )
     if isinstance(settings, PolicyOptions):
@@ -183,11 +182,9 @@ def _named(path: Path | None, option: str) -> Path:
 def _write(plan: Plan, stage: _Stage, source: Source, tally: _Tally, workers: int, *, overwrite: bool) -> str:
     seeds = episode_seeds(plan.seed, plan.n)
     episodes = rollouts(
-        plan.env_id,
+        plan.env,
         source.make_controller,
         seeds,
-        kwargs=plan.env_kwargs,
-        horizon=plan.horizon,
         workers=workers,
         record_state=stage.has_state,
     )
@@ -215,7 +212,8 @@ class _Relabel:
 def _meta(plan: Plan, stage: _Stage, source: Source) -> DatasetMeta:
     return DatasetMeta(
         env_id=stage.facts.id,
-        env_kwargs=plan.env_kwargs,
+        env_kwargs=plan.env.kwargs,
+        env_options=plan.env.options,
         horizon=stage.facts.horizon,
         source=plan.source,
         policy=source.policy,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -102,7 +102,6 @@ def clone_source(
     mode: Mode,
     *,
     seed: int,
-    env_kwargs: Mapping[str, Any],
     on_check: Callable[[CloneProgress], None] | None,
 ) -> Source:
     """Clone a dataset into the checkpoint ``out``, and act by the clone.
@@ -123,7 +122,6 @@ def clone_source(
         batch_size=settings.batch_size,
         out=out,
         observation_noise=settings.observation_noise,
-        env_kwargs=dict(env_kwargs),
         on_check=on_check,
     )
     made = {

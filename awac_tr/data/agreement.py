@@ -67,6 +67,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     return {
         "environment": meta.env_id.rpartition(":")[2],
         "environment arguments": meta.env_kwargs,
+        "environment options": meta.env_options,
         "horizon": meta.horizon,
         "action_low": meta.action_low,
         "action_high": meta.action_high,
@@ -121,6 +122,7 @@ def common_meta(datasets: Sequence[Dataset], *, description: str, extra: Mapping
     return {
         "env_id": first.env_id,
         "env_kwargs": first.env_kwargs,
+        "env_options": first.env_options,
         "horizon": first.horizon,
         "action_low": first.action_low,
         "action_high": first.action_high,

@@ -25,6 +25,7 @@ from awac_tr.data.semantics.numbers import NumbersCheck
 from awac_tr.data.semantics.rewards import RewardsCheck
 from awac_tr.data.semantics.terminations import TerminationsCheck
 from awac_tr.errors import AwacError
+from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -120,15 +121,16 @@ def _environment(dataset: Dataset, env_id: str | None) -> tuple[EnvFacts | None,
     name = env_id or dataset.meta.env_id
     if not name:
         return None, None, []
-    if not env_id and ":" in name:
-        message = f"{name!r} names a module, which a file cannot have imported: nothing was checked against it"
+    same = env_id in (None, dataset.meta.env_id)
+    env = dataset.meta.env.model_copy(update={"horizon": None}) if same else EnvSection(id=name)
+    if not env_id and env.code:
+        message = f"{env.code[0]!r} names a module, which a file cannot have imported: nothing was checked against it"
         return None, None, [Finding("note", "unknown-env", "env_id", message, "If you trust it, name it with --env.")]
     from awac_tr.envs.facts import env_facts
     from awac_tr.envs.rules import env_rules
 
-    kwargs = {} if env_id and env_id != dataset.meta.env_id else dataset.meta.env_kwargs
     try:
-        return env_facts(name, kwargs), env_rules(name, kwargs), []
+        return env_facts(env), env_rules(env), []
     except AwacError as error:
         if env_id:
             raise

@@ -12,6 +12,7 @@ import numpy as np
 
 from awac_tr.data.format import FORMAT, VERSION
 from awac_tr.errors import DatasetError
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["DatasetMeta", "Parent", "meta_from_attributes", "meta_to_attributes", "versions"]
 
@@ -52,6 +53,7 @@ class DatasetMeta:
         action_low: lower bound of each action entry, [a].
         action_high: upper bound of each action entry, [a].
         env_kwargs: keyword arguments of ``gymnasium.make``.
+        env_options: wrappers, reward and rescaled actions, see :attr:`awac_tr.recipes.schema.EnvSection.options`.
         horizon: steps before an episode was cut; None where unknown.
         policy: what acted, in words (a packaged demonstrator's name, a checkpoint, a person).
         seed: seed of the whole collection; None where there was none.
@@ -66,6 +68,7 @@ class DatasetMeta:
     action_low: Bounds
     action_high: Bounds
     env_kwargs: dict[str, Any] = field(default_factory=dict)
+    env_options: dict[str, Any] = field(default_factory=dict)
     horizon: int | None = None
     policy: str = ""
     seed: int | None = None
@@ -80,6 +83,19 @@ class DatasetMeta:
             object.__setattr__(self, name, tuple(float(value) for value in values))
         if len(self.action_low) != len(self.action_high):
             raise DatasetError(f"action_low has {len(self.action_low)} entries, action_high {len(self.action_high)}")
+
+    @property
+    def env(self) -> EnvSection:
+        """The environment in one piece; a file of a stranger may name code in it, see :attr:`EnvSection.code`.
+
+        Raises:
+            DatasetError: the file names none, or says of it what cannot be.
+        """
+        said = {"id": self.env_id, "kwargs": self.env_kwargs, "horizon": self.horizon, **self.env_options}
+        try:
+            return EnvSection.from_plain(said)
+        except ValueError as error:
+            raise DatasetError(f"the environment {self.env_id!r} is described wrongly: {error}") from error
 
 
 def versions() -> dict[str, str]:
@@ -98,6 +114,7 @@ def meta_to_attributes(meta: DatasetMeta) -> dict[str, Any]:
     try:
         nested = {
             "env_kwargs": json.dumps(meta.env_kwargs),
+            **({"env_options": json.dumps(meta.env_options)} if meta.env_options else {}),
             "env_spec": json.dumps({"id": meta.env_id, "max_episode_steps": meta.horizon, "kwargs": meta.env_kwargs}),
             "parents": json.dumps([vars(parent) for parent in meta.parents]),
             "extra": json.dumps(meta.extra),
@@ -137,6 +154,7 @@ def meta_from_attributes(attributes: Mapping[str, Any]) -> DatasetMeta:
             action_low=attributes["action_low"],
             action_high=attributes["action_high"],
             env_kwargs=dict(json.loads(attributes["env_kwargs"])),
+            env_options=dict(json.loads(attributes.get("env_options", "{}"))),
             horizon=_optional_int(attributes.get("horizon")),
             policy=str(attributes["policy"]),
             seed=_optional_int(attributes.get("seed")),

@@ -18,6 +18,7 @@ from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
 from awac_tr.errors import DatasetError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, SUCCESS, TERMINATED, TRUNCATED, Key
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["DatasetSink", "SinkCounts"]
 
@@ -121,8 +122,8 @@ class DatasetSink:
     ) -> None:
         low, high, registered = _task(env_id, env_kwargs or {}, action_low, action_high)
         meta = DatasetMeta(
-            env_id, source, low, high, dict(env_kwargs or {}), horizon or registered,
-            policy, seed, licence, description, extra=dict(extra or {}),
+            env_id, source, low, high, dict(env_kwargs or {}), horizon=horizon or registered, policy=policy, seed=seed,
+            licence=licence, description=description, extra=dict(extra or {}),
         )  # fmt: skip
         self.counts = SinkCounts()
         self._low, self._high = np.asarray(meta.action_low, np.float32), np.asarray(meta.action_high, np.float32)
@@ -255,7 +256,7 @@ def _task(
     from awac_tr.envs.make import make_env
     from awac_tr.envs.passport import env_passport
 
-    env = make_env(env_id, kwargs=env_kwargs)
+    env = make_env(EnvSection(id=env_id, kwargs=dict(env_kwargs)))
     try:
         known = env_passport(env)
     finally:

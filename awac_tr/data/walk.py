@@ -63,10 +63,10 @@ def goal_steps(dataset: Dataset) -> int | None:
     from awac_tr.envs import ENV_IDS
     from awac_tr.envs.facts import env_facts
 
-    if dataset.meta.env_id not in ENV_IDS:
+    if dataset.meta.env_id not in ENV_IDS or dataset.meta.env.code:
         return None
     try:
-        return env_facts(dataset.meta.env_id, dataset.meta.env_kwargs).goal_steps
+        return env_facts(dataset.meta.env).goal_steps
     except AwacError:  # arguments that do not fit are for validation to say
         return None
 

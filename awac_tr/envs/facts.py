@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from awac_tr.envs.goals import (
@@ -22,6 +21,7 @@ from awac_tr.envs.goals import (
 )
 from awac_tr.envs.make import find_spec, horizon_of, make_env
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["EnvFacts", "RewardRule", "env_facts"]
 
@@ -34,12 +34,13 @@ class EnvFacts:
 
     Args:
         id: registered Gymnasium id, without a ``module:`` prefix.
-        horizon: registered steps before an episode is cut.
+        horizon: steps before an episode is cut.
         reward_range: smallest and largest reward of one step; infinite where nobody says.
         goal_steps: ``success_steps`` calls an episode solved with *more* goal steps than this; None: undefined.
         reward_rule: rewards [N] float32 of transitions from their next observations [N, o]; None: unknown.
         observation_size: length of the observation vector.
         action_size: length of the action vector.
+        described: the description it was read from; None: the id and the horizon say all.
     """
 
     id: str
@@ -49,6 +50,13 @@ class EnvFacts:
     reward_rule: RewardRule | None
     observation_size: int
     action_size: int
+    described: EnvSection | None = None
+
+    @property
+    def env(self) -> EnvSection:
+        """The environment in one piece, for files: the id without a module, the horizon as it is."""
+        described = self.described or EnvSection(id=self.id)
+        return described.model_copy(update={"id": self.id, "horizon": self.horizon})
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,12 @@ _BINARY: Final[dict[str, _Binary]] = {
 }
 
 
-def env_facts(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvFacts:
+def env_facts(env: str | EnvSection) -> EnvFacts:
     """Facts of any registered environment with vector observations and continuous actions.
 
     Args:
-        env_id: Gymnasium id, for example ``door-binary-v0``.
-        kwargs: keyword arguments the environment is made with; thresholds among them change ``reward_rule``.
+        env: a Gymnasium id, for example ``door-binary-v0``, or the whole description; thresholds among its keyword
+            arguments change ``reward_rule``.
 
     Raises:
         EnvError: unknown id, arguments that do not fit, spaces that are not vectors, or no horizon registered.
@@ -82,39 +90,42 @@ def env_facts(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvFacts:
     >>> facts.observation_size, facts.action_size, facts.horizon, facts.reward_range
     (39, 28, 200, (-1.0, 0.0))
     """
-    spec = find_spec(env_id)
+    section = EnvSection.of(env)
+    spec = find_spec(section.id)
     binary = _BINARY.get(spec.id)
-    if binary is None:
-        return _facts_by_making(spec, kwargs)
+    if binary is None or section.options:
+        return _facts_by_making(spec.id, section)
     try:
-        thresholds = {name: float((kwargs or {}).get(name, value)) for name, value in binary.thresholds.items()}
+        thresholds = {name: float(section.kwargs.get(name, value)) for name, value in binary.thresholds.items()}
     except (TypeError, ValueError) as error:
-        raise EnvError(f"{spec.id} cannot be made with {dict(kwargs or {})}: {error}") from error
+        raise EnvError(f"{spec.id} cannot be made with {section.kwargs}: {error}") from error
     return EnvFacts(
         id=spec.id,
-        horizon=spec.max_episode_steps or 0,
+        horizon=section.horizon or spec.max_episode_steps or 0,
         reward_range=(-1.0, 0.0),
         goal_steps=binary.goal_steps,
         reward_rule=partial(binary.rule, **thresholds),
         observation_size=binary.sizes[0],
         action_size=binary.sizes[1],
+        described=section,
     )
 
 
-def _facts_by_making(spec: EnvSpec, kwargs: Mapping[str, Any] | None) -> EnvFacts:
+def _facts_by_making(env_id: str, section: EnvSection) -> EnvFacts:
     """Facts of an environment of others: make it once, read its spaces, close it."""
-    env = make_env(spec.id, kwargs=kwargs)
+    env = make_env(section)
     try:
         observation_shape, action_shape = env.observation_space.shape, env.action_space.shape
         horizon = horizon_of(env)
     finally:
         env.close()
     return EnvFacts(
-        id=spec.id,
+        id=env_id,
         horizon=horizon,
         reward_range=(-np.inf, np.inf),
         goal_steps=None,
         reward_rule=None,
         observation_size=observation_shape[0] if observation_shape else 0,
         action_size=action_shape[0] if action_shape else 0,
+        described=section,
     )

@@ -21,6 +21,9 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
 
     Args:
         env: an environment with vector observations.
+
+    Attributes:
+        goal_size: of a goal environment, how many of the last observation entries are the goal; else 0.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -31,6 +34,7 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
         self.observation_space = spaces.Box(low, high, space.shape, np.float32)
         self.observation_shape = space.shape
+        self.goal_size: int = env.get_wrapper_attr("goal_size") if env.has_wrapper_attr("goal_size") else 0
         self._seed: int | None = None
         self._episodes = 0
         self.steps = 0
@@ -61,7 +65,7 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
             observation, info = self.env.reset(seed=seed, options=options)
         except Exception as error:
             raise self._raised(error) from error
-        return self._checked(observation), info
+        return self._checked(observation), self._told(info)
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One step: observation [o] float32, reward, terminated, truncated, info.
@@ -77,7 +81,12 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
         if not np.isfinite(reward):
             raise EnvError(f"{self.place}: the reward is {reward}")
         self.steps += 1
-        return checked, reward, bool(terminated), bool(truncated), info
+        return checked, reward, bool(terminated), bool(truncated), self._told(info)
+
+    @staticmethod
+    def _told(info: dict[str, Any]) -> dict[str, Any]:
+        """Some packages call success ``is_success``."""
+        return {**info, "success": info["is_success"]} if "is_success" in info and "success" not in info else info
 
     def _checked(self, observation: Any) -> NDArray[np.float32]:
         # A copy even of float32: some environments hand out one array again and again.

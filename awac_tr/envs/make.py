@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, registry
 
 from awac_tr.envs import ENV_IDS
+from awac_tr.envs.dress import dressed
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.guard import Guarded
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
@@ -22,22 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["find_spec", "horizon_of", "make_env", "make_torchrl_env"]
 
 
-def make_env(
-    env_id: str,
-    *,
-    kwargs: Mapping[str, Any] | None = None,
-    horizon: int | None = None,
-    render_mode: str | None = None,
-) -> gymnasium.Env[Any, Any]:
+def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> Guarded:
     """Make a Gymnasium environment with vector observations, given as float32, and continuous vector actions.
 
-    What comes back raises :class:`EnvError`, naming environment, seed and step, where the environment itself raises or
-    returns NaN or infinity.
+    Dictionaries of observations are flattened, see :mod:`awac_tr.envs.dress`. What comes back raises
+    :class:`EnvError`, naming environment, seed and step, where the environment itself raises or returns NaN or
+    infinity.
 
     Args:
-        env_id: registered id, such as ``door-binary-v0`` or ``HalfCheetah-v5``; ``module:id`` imports the module first.
-        kwargs: keyword arguments of the environment.
-        horizon: steps before an episode is cut; None: as registered.
+        env: a registered id, such as ``door-binary-v0`` or ``HalfCheetah-v5`` (``module:id`` imports the module first),
+            or the whole description.
         render_mode: ``"rgb_array"``, or None.
 
     Raises:
@@ -47,23 +41,21 @@ def make_env(
     >>> env.reset(seed=0)[0].dtype, env.action_space.shape
     (dtype('float32'), (28,))
     """
-    spec = find_spec(env_id)
-    if horizon is not None and horizon < 1:
-        raise EnvError(f"a horizon of {horizon} steps for {env_id}", "It must be at least 1.")
-    options = dict(kwargs or {}) | ({} if render_mode is None else {"render_mode": render_mode})
+    section = EnvSection.of(env)
+    spec = find_spec(section.id)
+    options = section.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
     import_mujoco()
     try:
-        env = gymnasium.make(spec.id, max_episode_steps=horizon, disable_env_checker=True, **options)
+        made = gymnasium.make(spec.id, max_episode_steps=section.horizon, disable_env_checker=True, **options)
     # Environments of others raise what they like on arguments they do not like.
     except Exception as error:
-        raise EnvError(f"{env_id} cannot be made with {options}: {type(error).__name__}: {error}") from error
+        raise EnvError(f"{section.id} cannot be made with {options}: {type(error).__name__}: {error}") from error
     try:
-        _check_spaces(env, env_id)
-        horizon_of(env)
+        horizon_of(made)
+        return Guarded(dressed(made, section))
     except EnvError:
-        env.close()
+        made.close()
         raise
-    return Guarded(env)
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -102,19 +94,7 @@ def horizon_of(env: gymnasium.Env[Any, Any]) -> int:
     return steps
 
 
-def _check_spaces(env: gymnasium.Env[Any, Any], env_id: str) -> None:
-    for what, space in (("actions", env.action_space), ("observations", env.observation_space)):
-        if not isinstance(space, spaces.Box) or len(space.shape) != 1 or space.dtype.kind != "f":
-            raise EnvError(f"the {what} of {env_id} are {space}", f"The {what} must be vectors of real numbers.")
-
-
-def make_torchrl_env(
-    env_id: str,
-    *,
-    kwargs: Mapping[str, Any] | None = None,
-    horizon: int | None = None,
-    render_mode: str | None = None,
-) -> EnvBase:
+def make_torchrl_env(env: str | EnvSection, *, render_mode: str | None = None) -> EnvBase:
     """The same environment for TorchRL's collectors: a ``GymWrapper`` with the keys of :mod:`awac_tr.keys`.
 
     Our own environments also give ``("next", "success")``, bool [1]; TorchRL then counts ``success`` among the
@@ -129,7 +109,7 @@ def make_torchrl_env(
 
     from awac_tr.envs.success import SuccessReader
 
-    env = GymWrapper(make_env(env_id, kwargs=kwargs, horizon=horizon, render_mode=render_mode))
-    if find_spec(env_id).id in ENV_IDS:
-        env = env.set_info_dict_reader(SuccessReader())
-    return env
+    wrapped = GymWrapper(make_env(env, render_mode=render_mode))
+    if find_spec(EnvSection.of(env).id).id in ENV_IDS:
+        wrapped = wrapped.set_info_dict_reader(SuccessReader())
+    return wrapped

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-import gymnasium
-
 from awac_tr.envs.episode import Controller, Episode, OnFrame, episode_seeds, rollout
 from awac_tr.envs.make import make_env
 from awac_tr.envs.workers import Workers, died_is_an_error
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["Batch", "Controller", "Episode", "OnFrame", "RolloutPool", "episode_seeds", "rollout", "rollouts"]
 
@@ -24,12 +23,10 @@ T = TypeVar("T")
 
 
 def rollouts(
-    env_id: str,
+    env: str | EnvSection,
     make_controller: MakeController,
     seeds: Sequence[int],
     *,
-    kwargs: Mapping[str, Any] | None = None,
-    horizon: int | None = None,
     workers: int = 1,
     record_state: bool = False,
 ) -> Generator[Episode, None, None]:
@@ -39,11 +36,9 @@ def rollouts(
     processes with one intra-op thread each; closing the generator, an error or Ctrl-C ends them.
 
     Args:
-        env_id: registered id.
+        env: registered id, or the whole description.
         make_controller: makes the controller, once per process; picklable when ``workers > 1``.
         seeds: one per episode, see :func:`episode_seeds`.
-        kwargs: keyword arguments of the environment.
-        horizon: steps before an episode is cut; None: as registered.
         workers: number of processes; 1 runs here.
         record_state: keep the simulator's states, see :func:`rollout`.
 
@@ -52,9 +47,7 @@ def rollouts(
         ValueError: fewer than one worker.
     """
     pool = RolloutPool(
-        env_id,
-        kwargs=kwargs,
-        horizon=horizon,
+        env,
         workers=max(1, min(workers, len(seeds))) if workers > 0 else workers,
         record_state=record_state,
     )
@@ -76,9 +69,7 @@ class RolloutPool:
     Nothing is made before the first episode is asked for.
 
     Args:
-        env_id: registered id.
-        kwargs: keyword arguments of the environment.
-        horizon: steps before an episode is cut; None: as registered.
+        env: registered id, or the whole description.
         workers: spawned processes; 1 runs here, unless ``apart``.
         record_state: keep the simulator's states, see :func:`rollout`.
         apart: use a process also for one worker.
@@ -89,17 +80,15 @@ class RolloutPool:
 
     def __init__(
         self,
-        env_id: str,
+        env: str | EnvSection,
         *,
-        kwargs: Mapping[str, Any] | None = None,
-        horizon: int | None = None,
         workers: int = 1,
         record_state: bool = False,
         apart: bool = False,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
-        self._place = (env_id, dict(kwargs or {}), horizon, record_state)
+        self._place = (EnvSection.of(env), record_state)
         self._count = workers
         self._in_processes = workers > 1 or apart
         self._workers: Workers | None = None
@@ -200,8 +189,8 @@ class Batch(Generic[T]):
 class _Stage:
     """An environment, used for one episode after the other."""
 
-    def __init__(self, env_id: str, kwargs: Mapping[str, Any], horizon: int | None, record_state: bool) -> None:  # noqa: FBT001
-        self.env: gymnasium.Env[Any, Any] = make_env(env_id, kwargs=kwargs, horizon=horizon)
+    def __init__(self, env: EnvSection, record_state: bool) -> None:  # noqa: FBT001
+        self.env = make_env(env)
         self._record_state = record_state
 
     def play(self, controller: Controller, seed: int) -> Episode:

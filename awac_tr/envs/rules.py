@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from awac_tr.envs import ENV_IDS
 from awac_tr.envs.facts import EnvFacts, env_facts
 from awac_tr.envs.make import find_spec, make_env
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["EnvRules", "TerminationRule", "env_rules"]
 
@@ -49,12 +50,11 @@ class EnvRules:
     termination: TerminationRule | None
 
 
-def env_rules(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvRules:
+def env_rules(env: str | EnvSection) -> EnvRules:
     """Rules of any registered environment with vector observations and continuous actions; made once, unless ours.
 
     Args:
-        env_id: Gymnasium id.
-        kwargs: keyword arguments the environment is made with.
+        env: a Gymnasium id, or the whole description.
 
     Raises:
         EnvError: unknown id, arguments that do not fit, or spaces that are not vectors.
@@ -63,16 +63,18 @@ def env_rules(env_id: str, kwargs: Mapping[str, Any] | None = None) -> EnvRules:
     >>> rules.terminates, rules.action_high.tolist()
     (True, [1.0, 1.0, 1.0])
     """
-    spec = find_spec(env_id)
-    if spec.id in ENV_IDS:
-        return _ours(env_facts(spec.id, kwargs))
-    env = make_env(spec.id, kwargs=kwargs)
+    section = EnvSection.of(env)
+    name = find_spec(section.id).id
+    if name in ENV_IDS and not section.options:
+        return _ours(env_facts(section))
+    made = make_env(section)
     try:
-        states: Any = env.observation_space
-        actions: Any = env.action_space
-        terminates, rule = _ends(spec.id, env.unwrapped)
+        states: Any = made.observation_space
+        actions: Any = made.action_space
+        # wrappers may end episodes, and show other observations than the rules know
+        terminates, rule = (None, None) if section.wrappers else _ends(name, made.unwrapped)
     finally:
-        env.close()
+        made.close()
     return EnvRules(
         observation_low=np.asarray(states.low, np.float32),
         observation_high=np.asarray(states.high, np.float32),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.adroit import AdroitBinaryEnv, DoorBinaryEnv, PenBinaryEnv, RelocateBinaryEnv, State
+from awac_tr.envs.dress import GoalObservation
 from awac_tr.errors import EnvError
 
 __all__ = ["has_pose", "pose_of", "rebuilt_pose", "set_pose"]
@@ -84,7 +85,19 @@ def set_pose(env: gymnasium.Env[Any, Any], pose: Mapping[str, NDArray[Any]]) -> 
             raise EnvError(f"{name} has shape {value.shape}, expected {getattr(base.data, name).shape}")
     mujoco.mj_resetData(base.model, base.data)
     base.set_state(wanted["qpos"], wanted["qvel"])
-    return np.asarray(base._get_obs(), np.float32)  # noqa: SLF001  (gymnasium's own name for it)
+    return _seen(env, base._get_obs())  # noqa: SLF001  (gymnasium's own name for it)
+
+
+def _seen(env: gymnasium.Env[Any, Any], observation: Any) -> Observation:
+    """What the wrappers, the innermost first, make of an observation."""
+    layers: list[Any] = []
+    while isinstance(env, gymnasium.Wrapper):
+        layers.append(env)
+        env = env.env
+    for layer in reversed(layers):
+        if isinstance(layer, (gymnasium.ObservationWrapper, GoalObservation)):
+            observation = layer.observation(observation)
+    return np.asarray(observation, np.float32)
 
 
 def rebuilt_pose(env: gymnasium.Env[Any, Any], observation: NDArray[Any], noted: Mapping[str, NDArray[Any]]) -> State:

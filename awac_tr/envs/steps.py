@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.episode import action_bounds, one_torch_thread
 from awac_tr.envs.make import make_env
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["Stepper", "Steps"]
 
@@ -47,24 +48,15 @@ class Stepper:
     """One environment, stepped in rounds.
 
     Args:
-        env_id: registered id.
-        kwargs: keyword arguments of the environment.
-        horizon: steps before an episode is cut; None: as registered.
+        env: registered id, or the whole description.
         seed_at: the seed of an episode that begins after so many steps.
 
     Raises:
         EnvError: as :func:`awac_tr.envs.make.make_env`.
     """
 
-    def __init__(
-        self,
-        env_id: str,
-        *,
-        kwargs: Mapping[str, Any] | None = None,
-        horizon: int | None = None,
-        seed_at: Callable[[int], int],
-    ) -> None:
-        self._env = make_env(env_id, kwargs=kwargs, horizon=horizon)
+    def __init__(self, env: str | EnvSection, *, seed_at: Callable[[int], int]) -> None:
+        self._env = make_env(env)
         self._low, self._high = action_bounds(self._env)
         self._seed_at = seed_at
         self._observation: Floats | None = None

@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from awac_tr.errors import CheckpointError
-from awac_tr.recipes.schema import PolicySection
+from awac_tr.recipes.schema import EnvSection, PolicySection
 
 if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
@@ -51,9 +51,7 @@ class LoadedPolicy:
     Attributes:
         module: keys ``observation`` [B, observation_size] -> ``loc``, ``scale``, ``action`` [B, action_size], float32.
         spec: the recipe section it was built from.
-        env_id: the environment it was trained for.
-        env_kwargs: keyword arguments of that environment.
-        horizon: steps before an episode of it was cut; None: the registered horizon.
+        env: the environment it was trained for; nothing that it names beyond registered ids has been imported.
         action_low: lower bounds of the actions, [action_size] float32.
         action_high: upper bounds of the actions, [action_size] float32.
         kind: ``policy`` or ``train``.
@@ -63,9 +61,7 @@ class LoadedPolicy:
 
     module: ProbabilisticTensorDictSequential
     spec: PolicySection
-    env_id: str
-    env_kwargs: dict[str, Any]
-    horizon: int | None
+    env: EnvSection
     observation_size: int
     action_size: int
     action_low: np.ndarray
@@ -80,12 +76,12 @@ class LoadedPolicy:
         Raises:
             CheckpointError: the environment's id or sizes differ from the checkpoint's.
         """
-        mine = (self.env_id, self.observation_size, self.action_size)
+        mine = (self.env.id, self.observation_size, self.action_size)
         if mine != (env_id, observation_size, action_size):
             raise CheckpointError(
                 f"{self.path} is a policy for {mine[0]} (observations {mine[1]}, actions {mine[2]}), "
                 f"not for {env_id} (observations {observation_size}, actions {action_size})",
-                f"use it with --env {self.env_id}, or give a checkpoint that was trained on {env_id}.",
+                f"use it with --env {self.env.id}, or give a checkpoint that was trained on {env_id}.",
             )
 
 
@@ -190,9 +186,7 @@ def load_policy(path: str | Path) -> LoadedPolicy:
         return LoadedPolicy(
             module=module,
             spec=spec,
-            env_id=str(env["id"]),
-            env_kwargs=dict(env["kwargs"]),
-            horizon=env["horizon"],
+            env=EnvSection.from_plain(env),
             observation_size=entry["observation_size"],
             action_size=entry["action_size"],
             action_low=low,

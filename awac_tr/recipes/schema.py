@@ -5,6 +5,8 @@ Nothing here imports torch. Unknown keys and wrong types are errors; ``loader.py
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -24,6 +26,7 @@ __all__ = [
     "PolicySection",
     "QValueSection",
     "Recipe",
+    "WrapperSection",
 ]
 
 Positive = Annotated[float, Field(gt=0)]
@@ -32,6 +35,7 @@ Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 HiddenSizes = Annotated[tuple[PositiveCount, ...], Field(min_length=1)]
+DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]
 
 
@@ -41,14 +45,61 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
-class EnvSection(Section):
-    """The task."""
+class WrapperSection(Section):
+    """A Gymnasium wrapper with arguments."""
 
-    id: Annotated[str, Field(description="Gymnasium id, for example door-binary-v0")]
+    name: Annotated[DottedName, Field(description="module:Class")]
+    kwargs: Annotated[dict[str, Any], Field(description="keyword arguments after the environment")] = {}
+
+
+class EnvSection(Section):
+    """The task: everything that decides what the environment is. Verbs, datasets and checkpoints describe it so."""
+
+    id: Annotated[str, Field(description="Gymnasium id, for example door-binary-v0; module:id imports the module")]
     kwargs: Annotated[dict[str, Any], Field(description="keyword arguments of gymnasium.make")] = {}
     horizon: Annotated[
         PositiveCount | None, Field(description="steps before an episode is cut; null: the registered horizon")
     ] = None
+    wrappers: Annotated[
+        tuple[DottedName | WrapperSection, ...],
+        Field(description="Gymnasium wrappers as module:Class or {name, kwargs}, the innermost first"),
+    ] = ()
+    reward: Annotated[
+        DottedName | None,
+        Field(description="module:function that replaces the reward: (observation, action, next_observation, info)"),
+    ] = None
+    rescale_actions: Annotated[
+        bool, Field(description="the policy acts in [-1, 1], and actions are stretched to the environment's bounds")
+    ] = False
+
+    @classmethod
+    def of(cls, env: str | EnvSection) -> EnvSection:
+        """The description itself, or that of an id alone."""
+        return cls(id=env) if isinstance(env, str) else env
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> EnvSection:
+        """Back from :meth:`to_plain`.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        return cls.model_validate_json(json.dumps(dict(plain)))
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain JSON, for files: id, kwargs, horizon and :attr:`options`."""
+        return {"id": self.id, "kwargs": dict(self.kwargs), "horizon": self.horizon, **self.options}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What goes beyond id, arguments and horizon, as plain JSON; empty for an environment as it is registered."""
+        return self.model_dump(mode="json", include={"wrappers", "reward", "rescale_actions"}, exclude_defaults=True)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The modules and functions that making it would import beyond what is registered; for files of strangers."""
+        names = (one if isinstance(one, str) else one.name for one in self.wrappers)
+        return (*((self.id,) if ":" in self.id else ()), *names, *((self.reward,) if self.reward else ()))
 
 
 class DataSection(Section):

@@ -12,6 +12,7 @@ import numpy as np
 from awac_tr.envs.episode import Episode
 from awac_tr.envs.state import has_pose, set_pose
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay.compare import OnStep
 from awac_tr.video import FILM_FPS, SIZE, Film, drawing_env
 from awac_tr.video.captions import Captions
@@ -103,18 +104,18 @@ class _Scene:
 
 
 @contextmanager
-def cinema(folder: Path, env_id: str, env_kwargs: dict[str, Any], horizon: int) -> Iterator[Cinema]:
+def cinema(folder: Path, section: EnvSection) -> Iterator[Cinema]:
     """The simulators that films need, closed afterwards.
 
     Raises:
         VideoError: nothing here can draw the environment.
     """
-    with drawing_env(env_id, env_kwargs, horizon) as env:
+    with drawing_env(section) as env:
         if not has_pose(env):
-            yield Cinema(folder, env, None, env_id)
+            yield Cinema(folder, env, None, section.id)
             return
-        with drawing_env(env_id, env_kwargs, horizon) as record:
-            yield Cinema(folder, env, record if _can_be_set(record) else None, env_id)
+        with drawing_env(section) as record:
+            yield Cinema(folder, env, record if _can_be_set(record) else None, section.id)
 
 
 def _can_be_set(env: Any) -> bool:

@@ -16,27 +16,19 @@ from awac_tr.data.meta import versions
 from awac_tr.data.reader import Dataset, open_dataset
 from awac_tr.envs.make import make_env
 from awac_tr.errors import DatasetError
+from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay.compare import EpisodeReplay, replay_episode
 from awac_tr.replay.verdict import remarks, verdict
 
 if TYPE_CHECKING:
     from awac_tr.replay.film import Cinema
 
-__all__ = ["TOLERANCE", "ReplayReport", "Task", "replay", "task_of"]
+__all__ = ["TOLERANCE", "ReplayReport", "replay", "task_of"]
 
 TOLERANCE: Final = 1e-4
 """Observations are float32 of size 1 or 10: rounding is a thousand times smaller, another physics a thousand larger."""
 
 _INITIAL: Final = f"{EPISODES}/init_"
-
-
-@dataclass(frozen=True)
-class Task:
-    """The simulator a file is replayed in: ``env_id``, ``env_kwargs`` and a ``horizon`` no episode is longer than."""
-
-    env_id: str
-    env_kwargs: dict[str, Any]
-    horizon: int
 
 
 @dataclass(frozen=True)
@@ -154,7 +146,7 @@ def replay(
                     on_episode(found[-1])
         _refuse_nothing(dataset, found)
         made_with = _versions(dataset.attributes)
-    about = (Path(path), task.env_id, task.env_kwargs, tolerance, made_with, versions(), tuple(found))
+    about = (Path(path), task.id, task.kwargs, tolerance, made_with, versions(), tuple(found))
     return ReplayReport(*about, films=tuple(shown.films) if shown else ())
 
 
@@ -168,8 +160,8 @@ def _numbers(dataset: Dataset, episodes: Sequence[int] | None) -> Sequence[int]:
     return episodes
 
 
-def task_of(dataset: Dataset, env_id: str | None = None) -> Task:
-    """The simulator for a file.
+def task_of(dataset: Dataset, env_id: str | None = None) -> EnvSection:
+    """The simulator for a file, with a horizon that no episode is longer than.
 
     Args:
         dataset: the file.
@@ -190,19 +182,21 @@ def task_of(dataset: Dataset, env_id: str | None = None) -> Task:
             f"dataset {dataset.path} cannot be replayed: its actions are labels without the noise that was executed"
         )
         raise DatasetError(message, "Collect with --label executed for a file that can.")
-    kwargs = meta.env_kwargs if env_id in (None, meta.env_id) or not meta.env_id else {}
+    same = env_id in (None, meta.env_id) or not meta.env_id
     lengths = np.diff(dataset.episode_bounds, axis=1)
-    return Task(env_id or meta.env_id, dict(kwargs), int(max(lengths.max(), meta.horizon or 1)))
+    name = env_id or meta.env_id
+    described = meta.env if same and meta.env_id else EnvSection(id=name)
+    return described.model_copy(update={"id": name, "horizon": int(max(lengths.max(), meta.horizon or 1))})
 
 
 @contextmanager
-def _simulator(dataset: Dataset, task: Task, films: Path | None) -> Iterator[tuple[Any, Cinema | None]]:
+def _simulator(dataset: Dataset, task: EnvSection, films: Path | None) -> Iterator[tuple[Any, Cinema | None]]:
     """The simulator, and what films it."""
-    env = make_env(task.env_id, kwargs=task.env_kwargs, horizon=task.horizon)
+    env = make_env(task)
     try:
         for name, space in (("observations", env.observation_space), ("actions", env.action_space)):
             if dataset.shape(name)[1:] != space.shape:
-                sizes = f"{name} have {dataset.shape(name)[1]} numbers, in {task.env_id} {(space.shape or (0,))[0]}"
+                sizes = f"{name} have {dataset.shape(name)[1]} numbers, in {task.id} {(space.shape or (0,))[0]}"
                 raise DatasetError(f"dataset {dataset.path}: {sizes}", "It was made in another environment.")
         if films is None:
             yield env, None
@@ -211,7 +205,7 @@ def _simulator(dataset: Dataset, task: Task, films: Path | None) -> Iterator[tup
         env.close()
     from awac_tr.replay.film import cinema
 
-    with cinema(films, task.env_id, task.env_kwargs, task.horizon) as shown:
+    with cinema(films, task) as shown:
         yield shown.env, shown
 
 

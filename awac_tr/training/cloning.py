@@ -101,7 +101,6 @@ def clone(
     batch_size: int,
     out: str | Path,
     observation_noise: float = 0.0,
-    env_kwargs: dict[str, Any] | None = None,
     on_check: Callable[[CloneProgress], None] | None = None,
 ) -> CloneReport:
     """Clone the behaviour in datasets, and save the clone.
@@ -117,7 +116,6 @@ def clone(
         out: where the checkpoint goes.
         observation_noise: deviation of the Gaussian noise added to observations in training, in units of each entry's
             own deviation. A clone that has seen its data blurred keeps to it from further away.
-        env_kwargs: keyword arguments of the environment, for the checkpoint.
         on_check: called after each held-out check.
 
     Raises:
@@ -142,7 +140,7 @@ def clone(
         {
             "kind": "policy",
             "policy": _entry(module, spec, env, low, high),
-            "env": {"id": env.id, "kwargs": dict(env_kwargs or {}), "horizon": env.horizon},
+            "env": env.env.to_plain(),
             "info": _info(report, dataset_paths, section, seed, batch_size),
         },
     )

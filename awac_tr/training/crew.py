@@ -108,7 +108,7 @@ class Processes:
 
 def _stepper(section: EnvSection, seed: int, worker: int) -> Stepper:
     seed_at = partial(episode_seed, seed, worker=worker)
-    return Stepper(section.id, kwargs=section.kwargs, horizon=section.horizon, seed_at=seed_at)
+    return Stepper(section, seed_at=seed_at)
 
 
 _here: Stepper | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -28,10 +28,8 @@ Measured = dict[str, float]
 
 def evaluate_policy(
     policy: Policy,
-    env_id: str,
+    env: str | EnvSection,
     *,
-    kwargs: Mapping[str, Any] | None = None,
-    horizon: int | None = None,
     episodes: int,
     seed: int,
     action: Literal["mean", "sample"] = "mean",
@@ -44,9 +42,7 @@ def evaluate_policy(
 
     Args:
         policy: a policy module, or a controller.
-        env_id: the environment.
-        kwargs: its keyword arguments.
-        horizon: steps before an episode is cut; None: as registered.
+        env: registered id, or the whole description.
         episodes: how many.
         seed: seed of the first.
         action: the distribution's deterministic action, or a sample (policy modules only).
@@ -56,8 +52,8 @@ def evaluate_policy(
     Returns:
         Of the measures in :mod:`awac_tr.envs.measures` that the environment allows, the means.
     """
-    pool = RolloutPool(env_id, kwargs=kwargs, horizon=horizon, workers=min(workers, episodes))
-    digest = partial(measure_episode, goal_steps=env_facts(env_id, kwargs).goal_steps)
+    pool = RolloutPool(env, workers=min(workers, episodes))
+    digest = partial(measure_episode, goal_steps=env_facts(env).goal_steps)
     with closing(pool):  # closed early, workers end as well
         return _means(pool.play(_cast(policy, action), range(seed, seed + episodes), digest), check)
 
@@ -73,14 +69,9 @@ class Evaluator:
     def __init__(self, env: EnvSection, section: EvalSection) -> None:
         self._section = section
         self._seeds = range(section.seed, section.seed + section.episodes)
-        self._digest = partial(measure_episode, goal_steps=env_facts(env.id, env.kwargs).goal_steps)
-        self._pool = RolloutPool(
-            env.id,
-            kwargs=env.kwargs,
-            horizon=env.horizon,
-            workers=min(section.workers, section.episodes),
-            apart=section.background,
-        )
+        self._digest = partial(measure_episode, goal_steps=env_facts(env).goal_steps)
+        workers = min(section.workers, section.episodes)
+        self._pool = RolloutPool(env, workers=workers, apart=section.background)
         self._begun: Batch[Measured] | None = None
 
     def measure(self, policy: Policy, check: Check | None = None) -> Measured:

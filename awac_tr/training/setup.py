@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,14 +142,12 @@ def task_of(section: EnvSection) -> tuple[EnvFacts, tuple[Tensor, Tensor]]:
     Raises:
         EnvError: there is no such environment.
     """
-    facts = env_facts(section.id, section.kwargs)
-    env = make_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
+    env = make_env(section)
     try:
         low, high = action_bounds(env)
     finally:
         env.close()
-    facts = dataclasses.replace(facts, horizon=section.horizon or facts.horizon)
-    return facts, (torch.from_numpy(low.copy()), torch.from_numpy(high.copy()))
+    return env_facts(section), (torch.from_numpy(low.copy()), torch.from_numpy(high.copy()))
 
 
 def action_margin(recipe: Recipe) -> float:

@@ -43,7 +43,7 @@ def payload(
             action_low=low.numpy(),
             action_high=high.numpy(),
         ),
-        "env": {"id": facts.id, "kwargs": dict(recipe.env.kwargs), "horizon": facts.horizon},
+        "env": facts.env.to_plain(),
         "info": {"algorithm": recipe.algorithm, "recipe": recipe.name, "seed": recipe.seed, **_where(progress)},
         "recipe": recipe.model_dump(mode="json"),
         "learner": rig.learner.state_dict(),

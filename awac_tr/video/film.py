@@ -17,6 +17,7 @@ from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
 from awac_tr.evaluate import Evaluation
 from awac_tr.policies.controllers import load_controller
+from awac_tr.recipes.schema import EnvSection
 from awac_tr.video.captions import Captions
 from awac_tr.video.mp4 import SIZE, Film, VideoError
 
@@ -104,8 +105,7 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
     """
     controller = load_controller(evaluation.checkpoint, evaluation.action)
     clips = []
-    about = (evaluation.env_id, evaluation.env_kwargs, evaluation.horizon)
-    with drawing_env(*about, seed=evaluation.seed) as env:
+    with drawing_env(evaluation.env, seed=evaluation.seed) as env:
         for role, row in pick_episodes(evaluation.episodes).items():
             clips.append(_film_one(env, controller, evaluation, role, row, folder / f"{role}.mp4"))
             if on_clip is not None:
@@ -114,29 +114,27 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
 
 
 @contextmanager
-def drawing_env(env_id: str, env_kwargs: Mapping[str, Any], horizon: int | None, *, seed: int = 0) -> Iterator[Any]:
+def drawing_env(section: EnvSection, *, seed: int = 0) -> Iterator[Any]:
     """An environment that is able to draw itself, in our size where it takes one, reset once and drawn once.
 
     Args:
-        env_id: registered id.
-        env_kwargs: keyword arguments of the environment.
-        horizon: steps before an episode is cut; None: as registered.
+        section: the environment.
         seed: of the reset.
 
     Raises:
         VideoError: it cannot be made or drawn; with the reason and what to install.
     """
     size = {"width": SIZE[0], "height": SIZE[1]}
-    options: dict[str, Any] = {"horizon": horizon, "render_mode": "rgb_array"}
     try:
-        env = make_env(env_id, kwargs=size | dict(env_kwargs), **options)
+        sized = section.model_copy(update={"kwargs": size | section.kwargs})
+        env = make_env(sized, render_mode="rgb_array")
     except EnvError:
         try:
-            env = make_env(env_id, kwargs=env_kwargs, **options)
+            env = make_env(section, render_mode="rgb_array")
         except EnvError as error:
             raise VideoError(str(error)) from error
     try:
-        _prepare(env, env_id, seed)
+        _prepare(env, section.id, seed)
         yield env
     finally:
         env.close()
@@ -169,11 +167,11 @@ def _film_one(
     clock = float(env.metadata.get("render_fps") or FILM_FPS)
     fps = min(clock, FILM_FPS)
     replaced = path.exists()
-    title = f"{evaluation.env_id}   {role} of {len(evaluation.episodes)}   seed {row['seed']}"
+    title = f"{evaluation.env.id}   {role} of {len(evaluation.episodes)}   seed {row['seed']}"
     if fps != clock:
         title += f"   speed x{fps / clock:.2g}"
     with Film(path, fps, comment=f"{evaluation.checkpoint.name}, {title}, return {row['return']:g}") as reel:
-        captions = Captions(title, evaluation.horizon, reel)
+        captions = Captions(title, evaluation.env.horizon or 0, reel)
         episode = rollout(env, controller, row["seed"], on_frame=captions)
     if float(episode.rewards.sum(dtype=np.float64)) != row["return"]:
         _log.warning(

@@ -214,7 +214,7 @@ def short_dataset(tmp_path: Path) -> Path:
     from awac_tr.collect import collect, plan
 
     path = tmp_path / "short.hdf5"
-    collect(plan("random", env_id="door-binary-v0", n=2, seed=0, out=path))
+    collect(plan("random", env="door-binary-v0", n=2, seed=0, out=path))
     return path
 
 

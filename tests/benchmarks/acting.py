@@ -38,7 +38,7 @@ class Raw:
     """The environment as Gymnasium makes it, with random actions drawn beforehand or with a bare network's."""
 
     def __init__(self, section: EnvSection, network: nn.Module | None) -> None:
-        guarded = make_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
+        guarded = make_env(section)
         low, high = action_bounds(guarded)
         self._env = guarded.env  # less our checks
         self._network = network
@@ -61,7 +61,7 @@ class Torchrl:
     """TorchRL's own collector with the same policy and clipping."""
 
     def __init__(self, section: EnvSection, policy: nn.Module, steps: int) -> None:
-        env = make_torchrl_env(section.id, kwargs=section.kwargs, horizon=section.horizon)
+        env = make_torchrl_env(section)
         space = env.action_spec.space
         low, high = space.low.clone(), space.high.clone()
         clip = TensorDictModule(lambda action: torch.clamp(action, low, high), ["action"], ["action"])
@@ -91,7 +91,7 @@ def bare(policy: nn.Module) -> nn.Module:
 
 def variants(recipe: Recipe, steps: int) -> dict[str, Block]:
     """What is timed."""
-    facts, section = env_facts(recipe.env.id, recipe.env.kwargs), recipe.env
+    facts, section = env_facts(EnvSection(id=recipe.env.id, kwargs=recipe.env.kwargs)), recipe.env
     sizes = (facts.observation_size, facts.action_size)
     policy = build_policy(recipe.policy, *sizes)
     return {

@@ -225,7 +225,7 @@ def bench_collect(folder: Path, rows: int, rounds: int) -> dict[str, Any]:
         rates, steady = [], []
         for number in range(rounds):
             out, clock = folder / f"{workers}-{number}.hdf5", [time.perf_counter()]
-            job = plan("demos", env_id="door-binary-v0", n=n, seed=0, out=out)
+            job = plan("demos", env="door-binary-v0", n=n, seed=0, out=out)
             report = collect(job, workers=workers, on_episode=lambda _, clock=clock: clock.append(time.perf_counter()))
             hashes.add(report.content_hash)
             rates.append(report.steps_per_second)

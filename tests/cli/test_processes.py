@@ -16,6 +16,7 @@ from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.rollout import rollouts
 from awac_tr.policies.noise import RandomController
+from awac_tr.recipes.schema import EnvSection
 
 RECIPE = """
 name: tiny
@@ -41,7 +42,7 @@ def recipe(tmp_path: Path) -> Path:
     dataset = tmp_path / "play.hdf5"
     meta = DatasetMeta("door-binary-v0", "random", [-1.0] * 28, [1.0] * 28, horizon=20, licence="CC0-1.0")
     with DatasetWriter(dataset, meta) as writer:
-        for episode in rollouts("door-binary-v0", _random, range(2), horizon=20):
+        for episode in rollouts(EnvSection(id="door-binary-v0", horizon=20), _random, range(2)):
             writer.append(episode)
         writer.finish()
     path = tmp_path / "tiny.yaml"

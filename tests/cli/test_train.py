@@ -19,6 +19,7 @@ from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.rollout import rollouts
 from awac_tr.policies.controllers import RandomController
+from awac_tr.recipes.schema import EnvSection
 
 RECIPE = """
 name: tiny
@@ -44,7 +45,7 @@ def recipe(tmp_path: Path) -> Path:
     about = {"env_id": "door-binary-v0", "env_kwargs": {}, "horizon": 20, "source": "random", "policy": "", "seed": 0}
     meta = DatasetMeta(**about, **bounds, licence="CC0-1.0", description="", parents=(), extra={})
     with DatasetWriter(dataset, meta) as writer:
-        for episode in rollouts("door-binary-v0", _random, range(2), horizon=20):
+        for episode in rollouts(EnvSection(id="door-binary-v0", horizon=20), _random, range(2)):
             writer.append(episode)
         writer.finish()
     path = tmp_path / "tiny.yaml"

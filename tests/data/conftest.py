@@ -15,6 +15,7 @@ from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.facts import env_facts
 from awac_tr.envs.rollout import Episode, episode_seeds, rollouts
 from awac_tr.envs.rules import env_rules
+from awac_tr.recipes.schema import EnvSection
 
 MakeEpisode = Callable[..., Episode]
 
@@ -92,7 +93,7 @@ def collect(path: Path, env_id: str, make: Callable[[], Any], *, horizon: int, n
         **about,
     )
     with DatasetWriter(path, meta) as writer:
-        for episode in rollouts(env_id, make, episode_seeds(4, n), kwargs=kwargs, horizon=horizon):
+        for episode in rollouts(EnvSection(id=env_id, kwargs=kwargs, horizon=horizon), make, episode_seeds(4, n)):
             writer.append(episode)
         writer.finish()
     return path

@@ -23,6 +23,7 @@ from awac_tr.data.buffer import (
 from awac_tr.data.format import ARRAYS
 from awac_tr.errors import DatasetError
 from awac_tr.keys import ACTION, DISK_TO_MEMORY, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
+from awac_tr.recipes.schema import EnvSection
 
 FLOATS = {OBSERVATION: 3, ACTION: 2, NEXT_OBSERVATION: 3, REWARD: 1}
 FLAGS = (TERMINATED, TRUNCATED, DONE)
@@ -157,7 +158,9 @@ def test_a_real_collector_fills_the_buffer(
     about = make_meta(action_low=[-1] * 28, action_high=[1] * 28)
     write_dataset(tmp_path / "a.hdf5", [make_episode(sizes=(39, 28))], about)
     buffer = build_buffer(load_transitions([tmp_path / "a.hdf5"]), 100, 16)
-    collector = Collector(make_torchrl_env("door-binary-v0", horizon=4), None, frames_per_batch=10, total_frames=10)
+    collector = Collector(
+        make_torchrl_env(EnvSection(id="door-binary-v0", horizon=4)), None, frames_per_batch=10, total_frames=10
+    )
     try:
         for data in collector:
             buffer.extend(data)

@@ -19,6 +19,7 @@ from awac_tr.data.reader import open_dataset
 from awac_tr.data.validate import validate
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.errors import DatasetError, EnvError
+from awac_tr.recipes.schema import EnvSection
 
 OUT = {"d4rl": "out.hdf5", "robomimic": "out.hdf5", "minari": "own/three-v0"}
 
@@ -89,7 +90,9 @@ def test_rollouts_of_an_environment_come_back(tmp_path: Path, format_name: str) 
     low, high = -np.ones(28, np.float32), np.ones(28, np.float32)
     meta = DatasetMeta(env, "random", low, high, horizon=6, env_kwargs={"hinge": 0.5})
     with DatasetWriter(source, meta) as writer:
-        for one in rollouts(env, lambda: RandomController(low, high), [3, 4], horizon=6, record_state=True):
+        for one in rollouts(
+            EnvSection(id=env, horizon=6), lambda: RandomController(low, high), [3, 4], record_state=True
+        ):
             writer.append(one)
         writer.finish()
     export_dataset(source, OUT[format_name], format_name=format_name)

@@ -22,6 +22,7 @@ from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.reader import open_dataset
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.errors import DatasetError
+from awac_tr.recipes.schema import EnvSection
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +194,7 @@ def door(tmp_path: Path) -> Path:
     path = tmp_path / "door.hdf5"
     with DatasetWriter(path, meta) as writer:
         for one in rollouts(
-            "door-binary-v0", lambda: RandomController(low, high), [3, 4], horizon=6, record_state=True
+            EnvSection(id="door-binary-v0", horizon=6), lambda: RandomController(low, high), [3, 4], record_state=True
         ):
             writer.append(one)
         writer.finish()

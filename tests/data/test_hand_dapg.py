@@ -17,6 +17,7 @@ from awac_tr.data.validate import validate
 from awac_tr.envs.facts import env_facts
 from awac_tr.envs.make import make_env
 from awac_tr.errors import DatasetError, EnvError
+from awac_tr.recipes.schema import EnvSection
 
 DOOR = "door-binary-v0"
 HINGE = 28
@@ -77,7 +78,7 @@ def test_the_human_demonstrations(tmp_path: Path, shared_data: Path) -> None:
 def test_a_rule_on_next_observations_is_what_the_environment_returns() -> None:
     rule = env_facts(DOOR).reward_rule
     assert rule is not None
-    env = make_env(DOOR, horizon=400)
+    env = make_env(EnvSection(id=DOOR, horizon=400))
     try:
         observation, _ = env.reset(seed=0)
         state: dict[str, Any] = env.unwrapped.get_state()  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from awac_tr.data.validate import validate
 from awac_tr.envs.facts import env_facts
 from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.errors import DatasetError, EnvError
+from awac_tr.recipes.schema import EnvSection
 
 
 def names(folder: Path) -> list[str]:
@@ -25,7 +26,7 @@ def names(folder: Path) -> list[str]:
 
 
 def one(horizon: int = 7) -> GymWrapper:
-    return GymWrapper(make_env("Pendulum-v1", horizon=horizon))
+    return GymWrapper(make_env(EnvSection(id="Pendulum-v1", horizon=horizon)))
 
 
 def several() -> SerialEnv:
@@ -123,7 +124,7 @@ def test_a_reset_by_the_collector_cuts(tmp_path: Path) -> None:
 
 def test_success_and_other_infos_of_our_environments(tmp_path: Path) -> None:
     path = tmp_path / "door.hdf5"
-    env = make_torchrl_env("door-binary-v0", horizon=6)
+    env = make_torchrl_env(EnvSection(id="door-binary-v0", horizon=6))
     infos = {"reward_twice": ("next", "twice")}
     with DatasetSink(path, source="random", env_id="door-binary-v0", infos=infos) as sink:
         for batch in batches(env, 10, 20):

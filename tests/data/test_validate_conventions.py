@@ -26,6 +26,7 @@ from awac_tr.envs.rollout import Episode, episode_seeds, rollouts
 from awac_tr.envs.rules import env_rules
 from awac_tr.errors import EnvError
 from awac_tr.policies.controllers import OUController, RandomController
+from awac_tr.recipes.schema import EnvSection
 
 Arrays = dict[str, Any]
 
@@ -63,7 +64,7 @@ def test_noise_in_our_environments_is_sound(tmp_path: Path, env_id: str, make: A
     low = np.full(env_facts(env_id).action_size, -1, np.float32)
     meta = DatasetMeta(env_id=env_id, source="random", action_low=low, action_high=-low, horizon=50)
     with DatasetWriter(tmp_path / "a.hdf5", meta) as writer:
-        for episode in rollouts(env_id, partial(make, low, -low), episode_seeds(7, 8), horizon=50):
+        for episode in rollouts(EnvSection(id=env_id, horizon=50), partial(make, low, -low), episode_seeds(7, 8)):
             writer.append(episode)
         writer.finish()
     assert loud(validate(tmp_path / "a.hdf5")) == set()
@@ -155,7 +156,7 @@ def test_terminals_where_time_runs_out_in_an_unknown_environment(sound: Mapping[
 
 def test_falls_stored_as_cuts_where_only_the_lengths_tell(sound: Mapping[str, Path], tmp_path: Path) -> None:
     kwargs = {"exclude_current_positions_from_observation": False}
-    rules = env_rules("Hopper-v5", kwargs)
+    rules = env_rules(EnvSection(id="Hopper-v5", kwargs=kwargs))
     assert (rules.terminates, rules.termination) == (True, None)
     make = partial(RandomController, rules.action_low, rules.action_high)
     meta = DatasetMeta(
@@ -166,7 +167,7 @@ def test_falls_stored_as_cuts_where_only_the_lengths_tell(sound: Mapping[str, Pa
         env_kwargs=kwargs,
         horizon=1000,
     )
-    episodes = list(rollouts("Hopper-v5", make, episode_seeds(3, 9), kwargs=kwargs))
+    episodes = list(rollouts(EnvSection(id="Hopper-v5", kwargs=kwargs), make, episode_seeds(3, 9)))
     for name, swap in (("sound", False), ("spoilt", True)):
         with DatasetWriter(tmp_path / f"{name}.hdf5", meta) as writer:
             for one in episodes:

@@ -10,6 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from awac_tr.envs.adroit import DoorBinaryEnv, PenBinaryEnv, RelocateBinaryEnv
 from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 CLASSES = {"pen": PenBinaryEnv, "door": DoorBinaryEnv, "relocate": RelocateBinaryEnv}
 SIZES = {"pen": (45, 24), "door": (39, 28), "relocate": (39, 30)}
@@ -173,7 +174,7 @@ def test_door_reward_turns_at_the_papers_angle(angle: float, reward: float) -> N
 
 
 def test_thresholds_can_be_those_of_others() -> None:
-    env = make_env("door-binary-v0", kwargs={"hinge": 1.35})
+    env = make_env(EnvSection(id="door-binary-v0", kwargs={"hinge": 1.35}))
     env.reset(seed=0)
     pose = env.unwrapped.get_pose()
     pose["qpos"][28] = 1.38

@@ -11,6 +11,7 @@ from awac_tr.envs.episode import Episode, episode_seeds, rollout
 from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
 from awac_tr.policies.noise import OUController
+from awac_tr.recipes.schema import EnvSection
 
 
 class _Constant:
@@ -56,7 +57,7 @@ def test_recorded_actions_are_the_clipped_ones_that_were_executed(toy: str) -> N
 
 @pytest.mark.parametrize("at", [1, 3, 5])
 def test_termination_sets_terminals_only_even_at_the_horizon(toy: str, at: int) -> None:
-    episode = rollout(make_env(toy, kwargs={"terminate_at": at}), _Constant(np.zeros(2)), 0)
+    episode = rollout(make_env(EnvSection(id=toy, kwargs={"terminate_at": at})), _Constant(np.zeros(2)), 0)
     assert episode.terminals.tolist() == [False] * (at - 1) + [True]
     assert not episode.timeouts.any()
     assert _lengths(episode) == {at}
@@ -93,7 +94,7 @@ def test_acting_uses_one_thread_and_gives_the_others_back(toy: str) -> None:
 
 
 def test_recorded_states_lead_back_to_the_observations(task: str) -> None:
-    env = make_env(f"{task}-binary-v0", horizon=30)
+    env = make_env(EnvSection(id=f"{task}-binary-v0", horizon=30))
     size = env.action_space.shape[0]
     episode = rollout(env, OUController(-np.ones(size), np.ones(size)), 4, record_state=True)
     assert _lengths(episode) == {30}
@@ -108,7 +109,9 @@ def test_recorded_states_lead_back_to_the_observations(task: str) -> None:
 
 
 def test_mujoco_environments_of_others_give_qpos_and_qvel(toy: str) -> None:
-    episode = rollout(make_env("HalfCheetah-v5", horizon=4), _Constant(np.zeros(6)), 0, record_state=True)
+    episode = rollout(
+        make_env(EnvSection(id="HalfCheetah-v5", horizon=4)), _Constant(np.zeros(6)), 0, record_state=True
+    )
     assert episode.infos["qpos"].shape == (4, 9)
     np.testing.assert_allclose(episode.infos["qpos"][:, 1:], episode.observations[:, :8], atol=1e-6)
     with pytest.raises(EnvError, match="no MuJoCo state"):

@@ -9,6 +9,7 @@ from awac_tr.envs import ENV_IDS
 from awac_tr.envs.facts import env_facts
 from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
@@ -28,7 +29,7 @@ def test_module_prefix_is_dropped_from_the_id() -> None:
 def test_keyword_arguments_move_the_reward_rule() -> None:
     row = np.zeros((1, 39), np.float32)
     row[0, 28] = 1.38
-    paper, authors = env_facts("door-binary-v0"), env_facts("door-binary-v0", {"hinge": 1.35})
+    paper, authors = env_facts("door-binary-v0"), env_facts(EnvSection(id="door-binary-v0", kwargs={"hinge": 1.35}))
     assert paper.reward_rule is not None
     assert authors.reward_rule is not None
     assert (paper.reward_rule(row)[0], authors.reward_rule(row)[0]) == (-1, 0)
@@ -37,7 +38,7 @@ def test_keyword_arguments_move_the_reward_rule() -> None:
 @pytest.mark.parametrize("value", ["wide", None, [1.4]])
 def test_thresholds_that_are_no_numbers_are_refused(value: object) -> None:
     with pytest.raises(EnvError, match="door-binary-v0 cannot be made with"):
-        env_facts("door-binary-v0", {"hinge": value})
+        env_facts(EnvSection(id="door-binary-v0", kwargs={"hinge": value}))
 
 
 def test_facts_of_an_environment_of_others() -> None:
@@ -50,7 +51,7 @@ def test_facts_of_an_environment_of_others() -> None:
 
 def test_facts_respect_arguments_that_change_sizes() -> None:
     kwargs = {"exclude_current_positions_from_observation": False}
-    assert env_facts("HalfCheetah-v5", kwargs).observation_size == 18
+    assert env_facts(EnvSection(id="HalfCheetah-v5", kwargs=kwargs)).observation_size == 18
 
 
 def test_unknown_id_comes_back_with_the_closest() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from awac_tr.envs import gl
 from awac_tr.envs.make import make_env
+from awac_tr.recipes.schema import EnvSection
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +156,7 @@ def test_what_is_chosen_draws_the_door() -> None:
     if choice.backend is None:
         pytest.skip(f"nothing here can draw: {choice.explain()}")
     assert choice.renderer
-    env: Any = make_env("door-binary-v0", kwargs={"width": 96, "height": 64}, render_mode="rgb_array")
+    env: Any = make_env(EnvSection(id="door-binary-v0", kwargs={"width": 96, "height": 64}), render_mode="rgb_array")
     if choice.software:
         gl.lighten(env)
     try:
@@ -186,6 +187,7 @@ import logging, os, sys
 import numpy as np
 from awac_tr.envs import gl
 from awac_tr.envs.rollout import rollouts
+from awac_tr.recipes.schema import EnvSection
 
 class Still:
     def reset(self, seed):
@@ -197,7 +199,7 @@ class Still:
 if __name__ == "__main__":
     logging.basicConfig(format="%(levelname)s %(message)s")
     for workers in map(int, sys.argv[1:]):
-        episodes = list(rollouts("door-binary-v0", Still, range(2), horizon=3, workers=workers))
+        episodes = list(rollouts(EnvSection(id="door-binary-v0", horizon=3), Still, range(2), workers=workers))
         print(workers, len(episodes), os.environ["MUJOCO_GL"])
     print(gl.choose_backend().explain())
 """

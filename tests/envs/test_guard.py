@@ -7,6 +7,7 @@ import pytest
 
 from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 ACTION = np.zeros(2, np.float32)
 
@@ -23,7 +24,7 @@ def _nan(count: int) -> float:
 
 @pytest.mark.parametrize(("trouble", "said"), [(_fails, "RuntimeError: the motor burnt"), (_nan, "the reward is nan")])
 def test_trouble_names_environment_seed_and_step(toy: str, trouble: Any, said: str) -> None:
-    env = make_env(toy, kwargs={"trouble": trouble})
+    env = make_env(EnvSection(id=toy, kwargs={"trouble": trouble}))
     env.reset(seed=42)
     env.step(ACTION)
     env.step(ACTION)
@@ -32,7 +33,7 @@ def test_trouble_names_environment_seed_and_step(toy: str, trouble: Any, said: s
 
 
 def test_later_episodes_of_one_seed_are_told_apart(toy: str) -> None:
-    env = make_env(toy, kwargs={"trouble": _nan})
+    env = make_env(EnvSection(id=toy, kwargs={"trouble": _nan}))
     env.reset(seed=42)
     env.reset()
     env.reset()

@@ -7,6 +7,7 @@ import pytest
 
 from awac_tr.envs.make import horizon_of, make_env
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 
 @pytest.mark.parametrize(
@@ -47,11 +48,11 @@ def test_without_any_horizon_is_refused(toy: str) -> None:
     gymnasium.registry[toy].max_episode_steps = None
     with pytest.raises(EnvError, match="no horizon"):
         make_env(toy)
-    assert horizon_of(make_env(toy, horizon=3)) == 3
+    assert horizon_of(make_env(EnvSection(id=toy, horizon=3))) == 3
 
 
 def test_a_horizon_of_ones_own_cuts_there() -> None:
-    env = make_env("door-binary-v0", horizon=3)
+    env = make_env(EnvSection(id="door-binary-v0", horizon=3))
     env.reset(seed=0)
     assert [env.step(np.zeros(28, np.float32))[3] for _ in range(3)] == [False, False, True]
 

@@ -16,6 +16,7 @@ from awac_tr.envs.make import make_env
 from awac_tr.envs.passport import env_passport
 from awac_tr.envs.recorder import EpisodeRecorder
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 
 class Rig(gymnasium.Env[Any, Any]):
@@ -194,7 +195,7 @@ def test_what_is_not_a_vector_is_refused(env: Any, message: str) -> None:
 
 
 def test_success_and_states_of_our_environments() -> None:
-    env, episodes = recorded(make_env("door-binary-v0", horizon=3))
+    env, episodes = recorded(make_env(EnvSection(id="door-binary-v0", horizon=3)))
     for _ in range(2):
         env.reset(seed=1)
         while not env.step(np.zeros(28, np.float32))[3]:
@@ -202,7 +203,7 @@ def test_success_and_states_of_our_environments() -> None:
     assert len(episodes) == 2
     assert set(episodes[0].infos) == {"success", "qpos", "qvel", "door_pos"}
     assert episodes[0].timeouts.tolist() == [False, False, True]
-    plain, others = recorded(make_env("door-binary-v0", horizon=1), record_state=False)
+    plain, others = recorded(make_env(EnvSection(id="door-binary-v0", horizon=1)), record_state=False)
     plain.reset(seed=1)
     plain.step(np.zeros(28, np.float32))
     assert set(others[0].infos) == {"success"}

@@ -16,6 +16,7 @@ from awac_tr.envs.episode import Episode
 from awac_tr.envs.rollout import episode_seeds, rollouts
 from awac_tr.errors import EnvError
 from awac_tr.policies.noise import OUController, RandomController
+from awac_tr.recipes.schema import EnvSection
 
 ONES = np.ones(28, np.float32)
 OU = partial(OUController, -ONES, ONES)
@@ -53,7 +54,7 @@ def test_what_fails_while_a_worker_starts_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         list(rollouts("door-binary-v0", partial(int, "x"), SEEDS, workers=2))
     with pytest.raises(EnvError, match="cannot be made"):
-        list(rollouts("door-binary-v0", OU, SEEDS, kwargs={"hinges": 2}, workers=2))
+        list(rollouts(EnvSection(id="door-binary-v0", kwargs={"hinges": 2}), OU, SEEDS, workers=2))
 
 
 def test_a_worker_that_dies_is_an_error_with_advice() -> None:
@@ -63,7 +64,7 @@ def test_a_worker_that_dies_is_an_error_with_advice() -> None:
 
 
 def test_closing_early_ends_the_workers() -> None:
-    episodes = rollouts("door-binary-v0", OU, episode_seeds(0, 100), horizon=20, workers=2)
+    episodes = rollouts(EnvSection(id="door-binary-v0", horizon=20), OU, episode_seeds(0, 100), workers=2)
     assert next(episodes).seed == episode_seeds(0, 1)[0]
     assert multiprocessing.active_children()
     episodes.close()  # type: ignore[attr-defined]
@@ -86,11 +87,12 @@ from functools import partial
 from pathlib import Path
 from awac_tr.envs.rollout import rollouts
 from awac_tr.policies.noise import OUController
+from awac_tr.recipes.schema import EnvSection
 
 if __name__ == "__main__":
     ones = np.ones(28)
     try:
-        for _ in rollouts("door-binary-v0", partial(OUController, -ones, ones), range(1000), horizon=20, workers=2):
+        for _ in rollouts(EnvSection(id="door-binary-v0", horizon=20), partial(OUController, -ones, ones), range(1000), workers=2):
             print("episode", flush=True)
     except KeyboardInterrupt:
         print("interrupted", flush=True)

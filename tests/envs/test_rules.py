@@ -11,6 +11,7 @@ from awac_tr.envs import ENV_IDS
 from awac_tr.envs.make import make_env
 from awac_tr.envs.rules import env_rules
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 
 @pytest.mark.parametrize("env_id", [*ENV_IDS, "Pendulum-v1", "Ant-v5"])
@@ -37,9 +38,9 @@ def test_spaces_are_those_of_the_environment(env_id: str) -> None:
     ],
 )
 def test_the_rule_says_what_the_environment_does(env_id: str, kwargs: dict[str, Any]) -> None:
-    rule = env_rules(env_id, kwargs).termination
+    rule = env_rules(EnvSection(id=env_id, kwargs=kwargs)).termination
     assert rule is not None
-    env = make_env(env_id, kwargs=kwargs)
+    env = make_env(EnvSection(id=env_id, kwargs=kwargs))
     states, terminated, rng = [], [], np.random.default_rng(0)
     low, high = env_rules(env_id).action_low, env_rules(env_id).action_high
     for seed in range(15):
@@ -71,7 +72,7 @@ def test_the_rule_says_what_the_environment_does(env_id: str, kwargs: dict[str, 
     ],
 )
 def test_environments_without_a_rule(env_id: str, kwargs: dict[str, Any], terminates: bool | None) -> None:
-    rules = env_rules(env_id, kwargs)
+    rules = env_rules(EnvSection(id=env_id, kwargs=kwargs))
     assert (rules.terminates, rules.termination) == (terminates, None)
 
 

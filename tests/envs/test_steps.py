@@ -11,6 +11,7 @@ from awac_tr.envs.episode import rollout
 from awac_tr.envs.make import make_env
 from awac_tr.envs.steps import Stepper, Steps
 from awac_tr.errors import EnvError
+from awac_tr.recipes.schema import EnvSection
 
 HORIZON = 12
 
@@ -49,9 +50,9 @@ def joined(*parts: Steps) -> Steps:
 
 
 def test_rounds_join_into_the_episodes_of_our_own_rollout(task: str) -> None:
-    env = make_env(f"{task}-binary-v0", horizon=HORIZON)
+    env = make_env(EnvSection(id=f"{task}-binary-v0", horizon=HORIZON))
     drawn = noise(3 * HORIZON, env.action_space.shape[0])
-    stepper = Stepper(f"{task}-binary-v0", horizon=HORIZON, seed_at=seed_at)
+    stepper = Stepper(EnvSection(id=f"{task}-binary-v0", horizon=HORIZON), seed_at=seed_at)
     borders, parts = [0, 5, 6, 20, 3 * HORIZON], []
     for begin, end in pairwise(borders):
         parts.append(stepper.take(Noise(), drawn[begin:end], begin))
@@ -75,7 +76,7 @@ def test_rounds_join_into_the_episodes_of_our_own_rollout(task: str) -> None:
 
 
 def test_terminations_and_silence_about_success(toy: str) -> None:
-    stepper = Stepper(toy, kwargs={"terminate_at": 3}, seed_at=seed_at)
+    stepper = Stepper(EnvSection(id=toy, kwargs={"terminate_at": 3}), seed_at=seed_at)
     steps = stepper.take(Noise(), noise(7, 2), 0)
     assert steps.terminated.tolist() == [False, False, True, False, False, True, False]
     assert not steps.truncated.any()
@@ -87,6 +88,8 @@ def test_terminations_and_silence_about_success(toy: str) -> None:
 
 
 def test_a_step_that_fails_names_the_seed_of_its_episode(toy: str) -> None:
-    stepper = Stepper(toy, kwargs={"trouble": lambda count: float("nan") if count == 2 else 0.0}, seed_at=seed_at)
+    stepper = Stepper(
+        EnvSection(id=toy, kwargs={"trouble": lambda count: float("nan") if count == 2 else 0.0}), seed_at=seed_at
+    )
     with pytest.raises(EnvError, match="toy-v0, episode seed 140, step 1: the reward is nan"):
         stepper.take(Noise(), noise(5, 2), 40)

@@ -12,13 +12,14 @@ from awac_tr.envs.episode import rollout
 from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.keys import DISK_TO_MEMORY, DONE, REWARD, TERMINATED, TRUNCATED
 from awac_tr.policies.noise import OUController
+from awac_tr.recipes.schema import EnvSection
 
 HORIZON = 12
 
 
 @pytest.fixture
 def wrapped(task: str) -> EnvBase:
-    return make_torchrl_env(f"{task}-binary-v0", horizon=HORIZON)
+    return make_torchrl_env(EnvSection(id=f"{task}-binary-v0", horizon=HORIZON))
 
 
 def test_specs_hold(wrapped: EnvBase) -> None:
@@ -26,7 +27,7 @@ def test_specs_hold(wrapped: EnvBase) -> None:
 
 
 def test_specs_of_an_environment_of_others_hold() -> None:
-    env = make_torchrl_env("HalfCheetah-v5", horizon=HORIZON)
+    env = make_torchrl_env(EnvSection(id="HalfCheetah-v5", horizon=HORIZON))
     check_env_specs(env, seed=0)
     assert "success" not in env.observation_spec
 
@@ -42,7 +43,7 @@ def test_keys_shapes_and_types(wrapped: EnvBase) -> None:
 
 
 def test_steps_are_those_of_our_own_rollout(task: str, wrapped: EnvBase) -> None:
-    plain = make_env(f"{task}-binary-v0", horizon=HORIZON)
+    plain = make_env(EnvSection(id=f"{task}-binary-v0", horizon=HORIZON))
     size = plain.action_space.shape[0]
     episode = rollout(plain, OUController(-np.ones(size), np.ones(size)), 17)
     actions = iter(torch.from_numpy(episode.actions))

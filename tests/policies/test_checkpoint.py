@@ -15,7 +15,7 @@ from tensordict import TensorDict
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.build import build_policy, set_observation_statistics
 from awac_tr.policies.checkpoint import FORMAT, VERSION, load_policy, policy_entry, read_checkpoint, save_checkpoint
-from awac_tr.recipes.schema import PolicySection
+from awac_tr.recipes.schema import EnvSection, PolicySection
 
 SPEC = PolicySection(hidden_sizes=(8, 8), activation="tanh")
 
@@ -53,7 +53,7 @@ def test_a_policy_comes_back_as_it_was_saved(tmp_path: Path, spec: PolicySection
     expected, found = original.get_dist(batch.clone()), loaded.module.get_dist(batch.clone())
     action = torch.tanh(torch.randn(7, 3))
     assert torch.equal(expected.log_prob(action), found.log_prob(action))
-    assert (loaded.env_id, loaded.env_kwargs, loaded.horizon) == ("door-binary-v0", {"hinge": 1.2}, 200)
+    assert loaded.env == EnvSection(id="door-binary-v0", kwargs={"hinge": 1.2}, horizon=200)
     assert (loaded.spec, loaded.info["losses"], loaded.kind) == (spec, [1.0, 0.5], "policy")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.pt"]
 

@@ -13,6 +13,7 @@ from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.rollout import rollouts
 from awac_tr.policies.controllers import RandomController
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
+from awac_tr.recipes.schema import EnvSection
 
 TEMPLATE = """
 name: tiny
@@ -53,7 +54,7 @@ def write_random_play(path: Path) -> Path:
         extra={},
     )
     with DatasetWriter(path, meta) as writer:
-        for episode in rollouts("door-binary-v0", Uniform(), range(4), horizon=25):
+        for episode in rollouts(EnvSection(id="door-binary-v0", horizon=25), Uniform(), range(4)):
             writer.append(episode)
         writer.finish()
     return path

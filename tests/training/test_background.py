@@ -18,6 +18,7 @@ from awac_tr.errors import AwacError
 from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.policies.noise import RandomController
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
+from awac_tr.recipes.schema import EnvSection
 from awac_tr.training.interrupt import Interruption, TrainingInterrupted
 from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
@@ -70,7 +71,7 @@ def swing(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     meta = DatasetMeta("Pendulum-v1", "random", [-2.0], [2.0], horizon=25, licence="CC0-1.0")
     play = partial(RandomController, -2 * np.ones(1), 2 * np.ones(1))
     with DatasetWriter(path, meta) as writer:
-        for episode in rollouts("Pendulum-v1", play, range(4), horizon=25):
+        for episode in rollouts(EnvSection(id="Pendulum-v1", horizon=25), play, range(4)):
             writer.append(episode)
         writer.finish()
     return (*SWING, f"data.datasets=[{path}]", "awac.value_bounds=[null,null]")

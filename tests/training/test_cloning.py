@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from awac_tr.envs.facts import EnvFacts
 from awac_tr.envs.rollout import Episode
 from awac_tr.errors import DatasetError
 from awac_tr.policies.checkpoint import load_policy
-from awac_tr.recipes.schema import BCSection, PolicySection
+from awac_tr.recipes.schema import BCSection, EnvSection, PolicySection
 from awac_tr.training.cloning import CloneProgress, CloneReport, clone
 
 STATE, ACTION, T = 4, 2, 30
@@ -112,13 +113,14 @@ def test_the_same_seed_makes_the_same_clone_and_leaves_torchs_stream_alone(tmp_p
 
 def test_the_checkpoint_says_where_it_came_from(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.hdf5")
-    report = make(path, max_updates=50, env_kwargs={"goal": 3})
+    described = EnvSection(id="toy-v0", kwargs={"goal": 3})
+    report = make(path, max_updates=50, env=replace(FACTS, described=described))
     loaded = load_policy(report.path)
     with open_dataset(path) as dataset:
         parent = {"name": "mine", "hash": dataset.content_hash, "source": "policy"}
     assert loaded.info["parents"] == [parent]
     assert loaded.info["clone"]["best_update"] == report.best_update
-    assert (loaded.env_id, loaded.env_kwargs, loaded.horizon, loaded.spec) == ("toy-v0", {"goal": 3}, T, SPEC)
+    assert (loaded.env, loaded.spec) == (EnvSection(id="toy-v0", kwargs={"goal": 3}, horizon=T), SPEC)
 
 
 def test_nothing_held_out_means_all_updates(tmp_path: Path) -> None:

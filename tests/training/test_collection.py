@@ -86,7 +86,7 @@ def test_episodes_go_on_between_rounds_and_are_those_of_the_policy(distribution:
         data = torch.cat([made.collect(5), made.collect(19)])
     torch.manual_seed(3)
     noise = torch.cat([torch.randn(5, 28), torch.randn(19, 28)]).numpy()
-    env = make_env(ENV.id, horizon=ENV.horizon)
+    env = make_env(ENV)
     for start in (0, 12):
         rows = slice(start, start + 12)
         episode = rollout(env, Noisy(module, noise[rows]), episode_seed(SEED, start))
@@ -156,7 +156,7 @@ def test_two_environments_side_by_side() -> None:
     assert (data.shape, short.shape) == ((5,), (1,))
     torch.manual_seed(3)
     noise = torch.randn(5, 28).numpy()
-    env = make_env(ENV.id, horizon=ENV.horizon)
+    env = make_env(ENV)
     for rows, worker in ((slice(0, 3), 0), (slice(3, 5), 1)):
         padded = np.concatenate([noise[rows], np.zeros((12, 28), np.float32)])
         episode = rollout(env, Noisy(module, padded), episode_seed(SEED, 0, worker))

@@ -38,7 +38,7 @@ def test_measures_and_reproducibility() -> None:
 
 def test_a_controller_will_do() -> None:
     controller = RandomController(-np.ones(28, np.float32), np.ones(28, np.float32))
-    assert evaluate_policy(controller, "door-binary-v0", horizon=5, episodes=1, seed=0)["length"] == 5
+    assert evaluate_policy(controller, EnvSection(id="door-binary-v0", horizon=5), episodes=1, seed=0)["length"] == 5
 
 
 def test_it_can_be_stopped_between_episodes() -> None:
@@ -65,7 +65,9 @@ def test_places_stay_ready_and_a_policy_is_evaluated_as_it_stood() -> None:
     with closing(Evaluator(env, section)) as evaluator:
         assert evaluator.done()
         evaluator.begin(module)
-        expected = evaluate_policy(copy.deepcopy(module), env.id, horizon=15, episodes=3, seed=5, action="sample")
+        expected = evaluate_policy(
+            copy.deepcopy(module), EnvSection(id=env.id, horizon=15), episodes=3, seed=5, action="sample"
+        )
         with torch.no_grad():
             module[0].module.mlp.last.bias.add_(1.0)
         assert evaluator.finish() == expected
@@ -74,5 +76,5 @@ def test_places_stay_ready_and_a_policy_is_evaluated_as_it_stood() -> None:
         assert moved != expected
         assert {process.pid for process in multiprocessing.active_children()} == places
         assert places
-    assert moved == evaluate_policy(module, env.id, horizon=15, episodes=3, seed=5, action="sample")
+    assert moved == evaluate_policy(module, EnvSection(id=env.id, horizon=15), episodes=3, seed=5, action="sample")
     assert not multiprocessing.active_children()

@@ -68,7 +68,7 @@ def _check_files(run: Path) -> None:
     payload = read_checkpoint(run / "checkpoints" / "last.pt", kind="train")
     assert payload["progress"]["update"] == 45
     policy = load_policy(run / "checkpoints" / "best.pt")
-    assert (policy.env_id, policy.horizon) == ("door-binary-v0", 25)
+    assert (policy.env.id, policy.env.horizon) == ("door-binary-v0", 25)
 
 
 def _check_summary(run: Path, rows: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from awac_tr.errors import CheckpointError
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.policies.controllers import load_controller
 from awac_tr.recipes.loader import LoadedRecipe
-from awac_tr.recipes.schema import BCSection, PolicySection
+from awac_tr.recipes.schema import BCSection, EnvSection, PolicySection
 from awac_tr.training.cloning import clone, clone_path
 from awac_tr.training.evaluation import evaluate_policy
 from awac_tr.training.loop import train
@@ -92,7 +92,9 @@ def test_the_clone_is_measured_once_and_the_first_update_need_not_wait(
     assert summary["points"]["start"]["update"] == 0
     policy = load_controller(clone_path(cloned), "mean", env=env_facts("door-binary-v0"))
     section = recipe.recipe.eval
-    alone = evaluate_policy(policy, "door-binary-v0", horizon=25, episodes=section.episodes, seed=section.seed)
+    alone = evaluate_policy(
+        policy, EnvSection(id="door-binary-v0", horizon=25), episodes=section.episodes, seed=section.seed
+    )
     assert {name: evaluated[1][name] for name in alone} == alone
 
 

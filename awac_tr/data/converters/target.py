@@ -11,6 +11,7 @@ import numpy as np
 from awac_tr.data.converters.recording import ImportSettings, Origin, Recorded, Recording
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.errors import DatasetError, EnvError
+from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -81,7 +82,7 @@ def _facts(origin: Origin, settings: ImportSettings) -> tuple[EnvFacts | None, t
     if ":" in origin.env_id or (origin.env_kwargs and origin.passport is None):
         return None, (unchecked,)
     try:
-        return env_facts(origin.env_id, origin.env_kwargs), ()
+        return env_facts(EnvSection(id=origin.env_id, kwargs=origin.env_kwargs)), ()
     except EnvError:
         return None, (unchecked,)
 
