@@ -51,8 +51,9 @@ def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> Guarde
     except Exception as error:
         raise EnvError(f"{section.id} cannot be made with {options}: {type(error).__name__}: {error}") from error
     try:
+        guarded = Guarded(dressed(made, section))
         horizon_of(made)
-        return Guarded(dressed(made, section))
+        return guarded
     except EnvError:
         made.close()
         raise

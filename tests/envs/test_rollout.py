@@ -28,9 +28,9 @@ def _arrays(episode: Episode) -> dict[str, np.ndarray]:
 
 
 def test_the_number_of_workers_changes_nothing() -> None:
-    options = {"horizon": 60, "record_state": True}
-    alone = list(rollouts("door-binary-v0", OU, SEEDS, **options))
-    together = list(rollouts("door-binary-v0", OU, SEEDS, workers=2, **options))
+    env = EnvSection(id="door-binary-v0", horizon=60)
+    alone = list(rollouts(env, OU, SEEDS, record_state=True))
+    together = list(rollouts(env, OU, SEEDS, workers=2, record_state=True))
     assert [episode.seed for episode in together] == SEEDS == [episode.seed for episode in alone]
     for one, other in zip(alone, together, strict=True):
         mine, theirs = _arrays(one), _arrays(other)
@@ -92,7 +92,8 @@ from awac_tr.recipes.schema import EnvSection
 if __name__ == "__main__":
     ones = np.ones(28)
     try:
-        for _ in rollouts(EnvSection(id="door-binary-v0", horizon=20), partial(OUController, -ones, ones), range(1000), workers=2):
+        env = EnvSection(id="door-binary-v0", horizon=20)
+        for _ in rollouts(env, partial(OUController, -ones, ones), range(1000), workers=2):
             print("episode", flush=True)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
