@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class EnvFacts:
         reward_rule: rewards [N] float32 of transitions from their next observations [N, o]; None: unknown.
         observation_size: length of the observation vector.
         action_size: length of the action vector.
+        action_bounds: lowest and highest action, each ``action_size`` numbers, maybe infinite; None: not looked at.
         described: the description it was read from; None: the id and the horizon say all.
     """
 
@@ -50,6 +51,7 @@ class EnvFacts:
     reward_rule: RewardRule | None
     observation_size: int
     action_size: int
+    action_bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     described: EnvSection | None = None
 
     @property
@@ -107,6 +109,7 @@ def env_facts(env: str | EnvSection) -> EnvFacts:
         reward_rule=partial(binary.rule, **thresholds),
         observation_size=binary.sizes[0],
         action_size=binary.sizes[1],
+        action_bounds=((-1.0,) * binary.sizes[1], (1.0,) * binary.sizes[1]),
         described=section,
     )
 
@@ -116,6 +119,8 @@ def _facts_by_making(env_id: str, section: EnvSection) -> EnvFacts:
     env = make_env(section)
     try:
         observation_shape, action_shape = env.observation_space.shape, env.action_space.shape
+        space: Any = env.action_space
+        bounds = tuple(space.low.tolist()), tuple(space.high.tolist())
         horizon = horizon_of(env)
     finally:
         env.close()
@@ -127,5 +132,6 @@ def _facts_by_making(env_id: str, section: EnvSection) -> EnvFacts:
         reward_rule=None,
         observation_size=observation_shape[0] if observation_shape else 0,
         action_size=action_shape[0] if action_shape else 0,
+        action_bounds=bounds,
         described=section,
     )

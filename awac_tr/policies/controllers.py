@@ -17,6 +17,8 @@ from awac_tr.policies.acting import RowPolicy
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.policies.experts import ExpertController, load_expert
 from awac_tr.policies.noise import OUController, RandomController, action_generator
+from awac_tr.policies.sb3.load import load_sb3
+from awac_tr.policies.sb3.trusted import TrustedController, load_trusted
 
 if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
@@ -29,12 +31,15 @@ __all__ = [
     "NoisyController",
     "OUController",
     "RandomController",
+    "TrustedController",
     "load_controller",
+    "names_its_env",
 ]
 
 Array = NDArray[np.float32]
 Mode = Literal["mean", "sample"]
 
+_FOREIGN: Final = (".npz", ".zip")
 _NOISE_STREAM: Final = 0x4015E
 
 
@@ -103,20 +108,34 @@ class NoisyController:
         return action + self._sigma * self._generator.standard_normal(len(action), dtype=np.float32)
 
 
+def names_its_env(path: Path) -> bool:
+    """Whether a policy file says which environment it is for: checkpoints of ours do, files of others do not."""
+    return path.suffix not in _FOREIGN
+
+
 def load_controller(
-    path: str | Path, mode: Mode = "mean", *, env: EnvFacts | None = None
-) -> NetworkController | ExpertController:
-    """A controller from a policy file: an expert's ``.npz``, or a checkpoint of ours.
+    path: str | Path, mode: Mode = "mean", *, env: EnvFacts | None = None, trust: bool = False
+) -> NetworkController | ExpertController | TrustedController:
+    """A controller from a policy file: a checkpoint of ours, an expert's ``.npz``, or an SB3 file, ``.zip``.
 
     Args:
         path: the file.
         mode: ``mean`` or ``sample``.
-        env: refuse a policy that was not made for this task.
+        env: refuse a policy that was not made for this task; squashed actions of SB3 files are scaled to its range.
+        trust: let Stable-Baselines3 itself load its file, which runs code that stands in it. False: nothing in any
+            file is ever run, see docs/policies.md.
 
     Raises:
         CheckpointError: the file cannot be used, or belongs to another task.
     """
     path = Path(path)
+    if path.suffix == ".zip":
+        return load_trusted(path, mode, env=env) if trust else load_sb3(path, mode, env=env)
+    if trust:
+        raise CheckpointError(
+            f"{path} needs no trust: nothing in a {path.suffix or 'file without an ending'} is ever run",
+            "leave out --trust-policy (trust=True); it is for Stable-Baselines3's .zip files.",
+        )
     if path.suffix == ".npz":
         expert = load_expert(path, mode)
         if env is not None:

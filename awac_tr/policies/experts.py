@@ -4,8 +4,9 @@ Forward pass, DAPG: ``x = (o - in_shift) / (in_scale + 1e-8)``, tanh layers,
 ``a = (W x + b) * out_scale + out_shift``, clipped to [-1, 1]; own noise ``exp(log_std) * N(0, 1)``.
 
 Forward pass, SB3: the first ``obs_dim`` entries, normalised where ``obs_mean`` is present, hidden layers of
-``activation``, ``final`` (tanh or clip to [-1, 1]), scaled to the action range; own noise before ``final`` from
-``log_std``, or from the second head ``log_std_W``, ``log_std_b``.
+``activation``, the last layer's ``y`` cut to ``mean_clip`` where that is present, own noise (see
+:mod:`awac_tr.policies.expert_noise`), and ``final``: ``tanh`` and ``clip`` (to [-1, 1]) are scaled to the range of
+the actions, ``bounds`` cuts what is in the actions' own units already.
 """
 
 from __future__ import annotations
@@ -19,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import CheckpointError
+from awac_tr.policies.expert_noise import expert_noise
 from awac_tr.policies.noise import action_generator
 
 __all__ = ["ExpertController", "load_expert"]
 
 Array = NDArray[np.float32]
-
-_LOG_STD_RANGE: Final = (-20.0, 2.0)
-"""Stable-Baselines3 cuts the log deviations of its squashed Gaussians here."""
 
 
 class ExpertController:
@@ -46,39 +45,45 @@ class ExpertController:
         self._activation = _tanh if self._dapg else _activation(str(arrays["activation"]))
         self._mode = mode
         self._read_scales(arrays)
-        self._read_noise(arrays)
-        self._generator = action_generator(0)
+        self._noise = expert_noise(arrays, self._layers[-1][0].shape[1], self.action_size)
+        if mode == "sample" and self._noise is None:
+            raise ValueError("the file holds no standard deviation, so there is nothing to sample from")
         # arrays that do not fit each other show here, not in mid-episode
+        self.reset(0)
         self.act(np.zeros(self.observation_size, np.float32))
+        self.reset(0)
 
     def _read_scales(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.action_size = len(self._layers[-1][1])
         self.observation_size = self._layers[0][0].shape[1]
         self._clip = np.float32(np.inf)
-        self._squash = False
         self._shift: Array = np.zeros(self.observation_size, np.float32)
         self._scale: Array = np.ones(self.observation_size, np.float32)
+        self._mean_clip = np.float32(arrays.get("mean_clip", 0) or np.inf)
+        self._final = "clip" if self._dapg else str(arrays["final"])
         if self._dapg:
             self._shift, self._scale = _floats(arrays["in_shift"]), _floats(arrays["in_scale"] + 1e-8)
             self._out_scale, self._out_shift = _floats(arrays["out_scale"]), _floats(arrays["out_shift"])
             return
-        low, high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
-        self._out_scale, self._out_shift = _floats((high - low) / 2), _floats((high + low) / 2)
-        self._squash = str(arrays["final"]) == "tanh"
+        self._low, self._high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
+        if self._final not in ("tanh", "clip", "bounds"):
+            raise ValueError(f"unknown final {self._final!r}")
+        if self._final != "bounds":
+            self._out_scale, self._out_shift = (
+                _floats((self._high - self._low) / 2),
+                _floats((self._high + self._low) / 2),
+            )
+            if not np.isfinite(self._out_scale).all():
+                raise ValueError("actions without bounds have no range to scale to")
         if "obs_mean" in arrays:
             self._shift = _floats(arrays["obs_mean"])
             self._scale = _floats(np.sqrt(arrays["obs_var"] + arrays["obs_eps"]))
             self._clip = np.float32(arrays["obs_clip"])
 
-    def _read_noise(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self._std = np.exp(_floats(arrays["log_std"])) if "log_std" in arrays else None
-        self._std_head = None
-        if "log_std_W" in arrays:
-            self._std_head = (_floats(arrays["log_std_W"]), _floats(arrays["log_std_b"]))
-
     def reset(self, seed: int) -> None:
         """Start an episode: the noise of the same seed is the same."""
-        self._generator = action_generator(seed)
+        if self._noise is not None:
+            self._noise.reset(action_generator(seed))
 
     def act(self, observation: Array) -> Array:
         """The action for one observation [>= observation_size] float32; [action_size] float32, within the bounds."""
@@ -87,25 +92,21 @@ class ExpertController:
         for weight, bias in self._layers[:-1]:
             x = self._activation(weight @ x + bias)
         weight, bias = self._layers[-1]
-        y = weight @ x + bias
-        noise = self._noise(x) if self._mode == "sample" else np.float32(0)
-        if self._dapg:
-            y = np.clip(y * self._out_scale + self._out_shift + noise, -1, 1)
-        else:
-            y = y + noise
-            y = (np.tanh(y) if self._squash else np.clip(y, -1, 1)) * self._out_scale + self._out_shift
-        action: Array = y.astype(np.float32, copy=False)
+        y = np.clip(weight @ x + bias, -self._mean_clip, self._mean_clip)
+        noise = self._noise.draw(x) if self._noise is not None and self._mode == "sample" else np.float32(0)
+        action: Array = self._finished(y, noise).astype(np.float32, copy=False)
         return action
 
-    def _noise(self, features: Array) -> Array:
-        std = self._std
-        if self._std_head is not None:
-            weight, bias = self._std_head
-            std = np.exp(np.clip(weight @ features + bias, *_LOG_STD_RANGE))
-        if std is None:
-            raise ValueError("the file holds no standard deviation, so there is nothing to sample from")
-        noise: Array = std * self._generator.standard_normal(self.action_size, dtype=np.float32)
-        return noise
+    def _finished(self, y: Array, noise: Array | np.float32) -> Array:
+        finished: Array
+        if self._dapg:
+            finished = np.clip(y * self._out_scale + self._out_shift + noise, -1, 1)
+        elif self._final == "bounds":
+            finished = np.clip(y + noise, self._low, self._high)
+        else:
+            unit = np.tanh(y + noise) if self._final == "tanh" else np.clip(y + noise, -1, 1)
+            finished = unit * self._out_scale + self._out_shift
+        return finished
 
 
 def load_expert(path: str | Path, mode: Literal["mean", "sample"] = "mean") -> ExpertController:
@@ -159,8 +160,26 @@ def _relu(x: Array) -> Array:
     return y
 
 
+def _elu(x: Array) -> Array:
+    y: Array = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    return y
+
+
+def _leaky_relu(x: Array) -> Array:
+    y: Array = np.maximum(x, np.float32(0.01) * x)
+    return y
+
+
+def _silu(x: Array) -> Array:
+    # a sigmoid by tanh, which does not overflow
+    y: Array = x * (np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5))
+    return y
+
+
+_ACTIVATIONS: Final = {"relu": _relu, "tanh": _tanh, "elu": _elu, "leaky_relu": _leaky_relu, "silu": _silu}
+
+
 def _activation(name: str) -> Callable[[Array], Array]:
-    known = {"relu": _relu, "tanh": _tanh}
-    if name not in known:
+    if name not in _ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}")
-    return known[name]
+    return _ACTIVATIONS[name]
