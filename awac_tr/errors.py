@@ -5,7 +5,7 @@ The command line prints them as one message and exits with code 2; every other e
 
 from __future__ import annotations
 
-__all__ = ["AwacError", "CheckpointError", "DatasetError", "EnvError", "RecipeError"]
+__all__ = ["AwacError", "CheckpointError", "DatasetError", "EnvError", "RecipeError", "UntrustedCodeError"]
 
 
 class AwacError(Exception):
@@ -36,3 +36,7 @@ class CheckpointError(AwacError):
 
 class EnvError(AwacError):
     """An environment is unknown, or misbehaves."""
+
+
+class UntrustedCodeError(EnvError):
+    """A file names code that would have to be imported, and nobody has said that it may be."""

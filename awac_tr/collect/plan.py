@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from awac_tr.data.paths import dataset_path
+from awac_tr.recipes.base import Section
 from awac_tr.recipes.build import build
 from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.library import cards
 from awac_tr.recipes.options import OPTIONS, NoOptions
 from awac_tr.recipes.problems import problems_error
-from awac_tr.recipes.schema import EnvSection, Section
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["SOURCES", "Kind", "Mode", "Plan", "default_name", "plan"]
 
@@ -37,6 +38,7 @@ class Plan:
         out: the file.
         mode: mean or sampled actions, of sources that are policies.
         policy: the file of source ``policy``.
+        trust: let Stable-Baselines3 load that file, which runs code that stands in it.
         dataset: what source ``bc`` clones.
         settings: of the source, the model that :data:`awac_tr.recipes.options.OPTIONS` has for it.
         record_state: keep the simulator's state before each action in ``infos``.
@@ -51,6 +53,7 @@ class Plan:
     out: Path
     mode: Mode = "mean"
     policy: Path | None = None
+    trust: bool = False
     dataset: Path | None = None
     settings: Section = field(default_factory=NoOptions)
     record_state: bool = True

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from awac_tr.recipes.base import PositiveCount, Section, Seed
 from awac_tr.recipes.build import build
 from awac_tr.recipes.library import find_card
 from awac_tr.recipes.loader import mapping_of, read_yaml_file
 from awac_tr.recipes.options import OPTIONS
 from awac_tr.recipes.problems import Problem, problems_error
-from awac_tr.recipes.schema import PositiveCount, Section, Seed
 from awac_tr.recipes.yaml_text import KeyPath, ParsedYaml, dotted
 
 __all__ = ["DatasetCard", "load_card", "read_card"]
@@ -33,7 +33,7 @@ class DatasetCard(Section):
     n: Annotated[PositiveCount | None, Field(description="episodes; null only for imports")] = None
     seed: Seed = 0
     parent: Annotated[str | None, Field(description="bc: the dataset that is cloned, a card's name")] = None
-    policy: Annotated[str | None, Field(description="policy: path of the policy file (.npz or .pt)")] = None
+    policy: Annotated[str | None, Field(description="policy: path of the policy file (.pt, .npz or .zip)")] = None
     action: Annotated[Literal["mean", "sample"], Field(description="act by the mean of the policy, or sample it")] = (
         "mean"
     )

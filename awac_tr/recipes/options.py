@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from awac_tr.recipes.schema import BCSection, HiddenSizes, NonNegative, PolicySection, PositiveCount, Section
+from awac_tr.recipes.base import HiddenSizes, NonNegative, PositiveCount, Section
+from awac_tr.recipes.schema import BCSection, PolicySection
 
 __all__ = ["OPTIONS", "ClonePolicySection", "CloneSettings", "ImportOptions", "NoOptions", "OUOptions", "PolicyOptions"]
 

@@ -5,11 +5,12 @@ Nothing here imports torch. Unknown keys and wrong types are errors; ``loader.py
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import Field, create_model
+
+from awac_tr.recipes.base import Count, HiddenSizes, NonNegative, Positive, PositiveCount, Section, Seed
+from awac_tr.recipes.environment import EnvSection, FoundEnv, WrapperSection
 
 __all__ = [
     "AWACSection",
@@ -20,6 +21,8 @@ __all__ = [
     "DataSection",
     "EnvSection",
     "EvalSection",
+    "FoundEnv",
+    "HindsightSection",
     "LogSection",
     "OfflineSection",
     "OnlineSection",
@@ -29,77 +32,7 @@ __all__ = [
     "WrapperSection",
 ]
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-PositiveCount = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-HiddenSizes = Annotated[tuple[PositiveCount, ...], Field(min_length=1)]
-DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, no unknown keys, no silent conversion of strings to numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
-
-
-class WrapperSection(Section):
-    """A Gymnasium wrapper with arguments."""
-
-    name: Annotated[DottedName, Field(description="module:Class")]
-    kwargs: Annotated[dict[str, Any], Field(description="keyword arguments after the environment")] = {}
-
-
-class EnvSection(Section):
-    """The task: everything that decides what the environment is. Verbs, datasets and checkpoints describe it so."""
-
-    id: Annotated[str, Field(description="Gymnasium id, for example door-binary-v0; module:id imports the module")]
-    kwargs: Annotated[dict[str, Any], Field(description="keyword arguments of gymnasium.make")] = {}
-    horizon: Annotated[
-        PositiveCount | None, Field(description="steps before an episode is cut; null: the registered horizon")
-    ] = None
-    wrappers: Annotated[
-        tuple[DottedName | WrapperSection, ...],
-        Field(description="Gymnasium wrappers as module:Class or {name, kwargs}, the innermost first"),
-    ] = ()
-    reward: Annotated[
-        DottedName | None,
-        Field(description="module:function that replaces the reward: (observation, action, next_observation, info)"),
-    ] = None
-    rescale_actions: Annotated[
-        bool, Field(description="the policy acts in [-1, 1], and actions are stretched to the environment's bounds")
-    ] = False
-
-    @classmethod
-    def of(cls, env: str | EnvSection) -> EnvSection:
-        """The description itself, or that of an id alone."""
-        return cls(id=env) if isinstance(env, str) else env
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> EnvSection:
-        """Back from :meth:`to_plain`.
-
-        Raises:
-            ValueError: it is something else.
-        """
-        return cls.model_validate_json(json.dumps(dict(plain)))
-
-    def to_plain(self) -> dict[str, Any]:
-        """As plain JSON, for files: id, kwargs, horizon and :attr:`options`."""
-        return {"id": self.id, "kwargs": dict(self.kwargs), "horizon": self.horizon, **self.options}
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What goes beyond id, arguments and horizon, as plain JSON; empty for an environment as it is registered."""
-        return self.model_dump(mode="json", include={"wrappers", "reward", "rescale_actions"}, exclude_defaults=True)
-
-    @property
-    def code(self) -> tuple[str, ...]:
-        """The modules and functions that making it would import beyond what is registered; for files of strangers."""
-        names = (one if isinstance(one, str) else one.name for one in self.wrappers)
-        return (*((self.id,) if ":" in self.id else ()), *names, *((self.reward,) if self.reward else ()))
 
 
 class DataSection(Section):
@@ -251,6 +184,26 @@ class BufferSection(Section):
     ] = "union"
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class HindsightSection(Section):
+    """Goals of the transitions in a batch, in goal environments; the three shares sum to 1 (the paper: .2, .5, .3)."""
+
+    kept: Annotated[Share, Field(description="share of a batch that keeps the goals it was recorded with")] = 1.0
+    fresh: Annotated[
+        Share, Field(description="share with other goals of the environment's: sample_goals, or those of other rows")
+    ] = 0.0
+    future: Annotated[
+        Share, Field(description="share with goals achieved from there on in the same episode, all steps alike")
+    ] = 0.0
+
+    @property
+    def relabels(self) -> bool:
+        """Whether any goal is replaced."""
+        return self.kept < 1
+
+
 class EvalSection(Section):
     """Evaluation during training: always at the start, at the border between the phases and at the end."""
 
@@ -317,6 +270,7 @@ class Recipe(Section):
     online: OnlineSection = OnlineSection()
     collect: CollectSection = CollectSection()
     buffer: BufferSection = BufferSection()
+    hindsight: HindsightSection = HindsightSection()
     eval: EvalSection = EvalSection()
     log: LogSection = LogSection()
     checkpoint: CheckpointSection = CheckpointSection()
