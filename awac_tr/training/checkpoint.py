@@ -1,8 +1,8 @@
 """Checkpoints of a run: everything a continuation needs, and the online transitions beside them.
 
-``last.pt`` and ``best.pt`` are files of :mod:`awac_tr.policies.checkpoint`, kind ``train``. What was collected online
-stands in ``checkpoints/online/``, in parts that are written once: a checkpoint names the parts that belong to it, and
-costs no more when the run is long.
+``last.pt``, the one before it (``previous.pt``) and ``best.pt`` are files of :mod:`awac_tr.policies.checkpoint`, kind
+``train``. What was collected online stands in ``checkpoints/online/``, in parts that are written once: a checkpoint
+names the parts that belong to it, and costs no more when the run is long.
 """
 
 from __future__ import annotations
@@ -16,14 +16,45 @@ import torch
 from tensordict import TensorDict
 
 from awac_tr.errors import CheckpointError
+from awac_tr.policies.checkpoint import read_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from awac_tr.training.run_folder import RunFolder
 
-__all__ = ["OnlineParts"]
+__all__ = ["OnlineParts", "read_newest", "save_last"]
 
 _log = logging.getLogger(__name__)
 _SEPARATOR: Final = "/"
+
+
+def save_last(folder: RunFolder, content: dict[str, Any]) -> None:
+    """Write ``last.pt``; the one that was there becomes ``previous.pt``, and one of the two is whole at any moment.
+
+    Raises:
+        CheckpointError: it cannot be written; what was there stays.
+    """
+    fresh = save_checkpoint(folder.last.with_name("next.pt"), content)
+    if folder.last.is_file():
+        folder.last.replace(folder.previous)
+    fresh.replace(folder.last)
+
+
+def read_newest(folder: RunFolder, parts: OnlineParts) -> tuple[dict[str, Any], list[TensorDict]] | None:
+    """The last checkpoint that can be read, with its online transitions; None: none was written yet.
+
+    Raises:
+        CheckpointError: there are some, and none can be read.
+    """
+    found = [path for path in (folder.last, folder.previous) if path.is_file()]
+    for path in found:
+        try:
+            content = read_checkpoint(path, kind="train")
+            return content, parts.read(content["online_parts"])
+        except CheckpointError as error:
+            if path == found[-1]:
+                raise
+            _log.warning("%s. Going on from the checkpoint before it, %s.", error.message, found[-1])
+    return None
 
 
 class OnlineParts:
@@ -58,20 +89,22 @@ class OnlineParts:
         self.names.append(name)
         self._pending = []
 
-    def restore(self, names: list[str]) -> list[TensorDict]:
-        """Read the parts of a checkpoint; parts written after it are removed.
+    def read(self, names: list[str]) -> list[TensorDict]:
+        """The parts of a checkpoint.
 
         Raises:
             CheckpointError: a part is missing or damaged.
         """
-        parts = [_load_tensors(self._place / name) for name in names]
+        return [_load_tensors(self._place / name) for name in names]
+
+    def go_on_after(self, names: list[str]) -> None:
+        """Number new parts after these, and remove those that were written later."""
         known = set(names)
         for path in sorted(self._place.glob("*.pt")) if self._place.is_dir() else []:
             if path.name not in known:
                 _log.info("%s was written after the last checkpoint and is dropped", path)
                 path.unlink()
         self.names = list(names)
-        return parts
 
 
 def _save_tensors(path: Path, transitions: TensorDict) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from awac_tr.errors import AwacError
+from awac_tr.keys import REWARD
 from awac_tr.policies.checkpoint import save_checkpoint
 from awac_tr.policies.controllers import load_controller
 from awac_tr.training import state
+from awac_tr.training.checkpoint import save_last
 from awac_tr.training.collection import SUCCESS
 from awac_tr.training.means import Means
 from awac_tr.training.threads import say_where_a_core_is_missing
@@ -58,6 +57,7 @@ class Loop:
         self.metrics, self.parts, self.display, self.stop = metrics, parts, display, stop
         self.recipe = rig.recipe
         self.means = Means()
+        self.watch = rig.watch()
         self._pending: _Pending | None = None
         self._held: list[dict[str, Any]] = []
         self._begun = time.monotonic() - progress.wall
@@ -102,11 +102,15 @@ class Loop:
         """Write ``checkpoints/last.pt``, and the online transitions that are not on disk yet.
 
         An evaluation in the background is waited for, so that no checkpoint misses one.
+
+        Raises:
+            DivergenceError: the policy's weights are no numbers; the checkpoint that is there stays.
         """
         self._settle()
+        self.watch.require_finite(self.rig.learner.policy, self.progress.update)
         with self.progress.timed("checkpoint"):
             self.progress.checkpointed = (self.progress.update, self.progress.env_step)
-            save_checkpoint(self.folder.last, self._content())
+            save_last(self.folder, self._content())
 
     def _content(self) -> dict[str, Any]:
         """Of a checkpoint at this moment; the tensors are the learner's own."""
@@ -140,30 +144,16 @@ class Loop:
                 if self.stop.signum is not None:
                     break
         except (RuntimeError, ValueError) as error:  # torch refuses to sample where the deviation is no number
-            self._require_finite_policy(error)
+            self.watch.require_finite(self.rig.learner.policy, self.progress.update, error)
             raise
         if progress.update % self.recipe.log.every == 0 or progress.at_rest(self.recipe):
             self._log_losses()
 
     def _log_losses(self) -> None:
         means = self.means.take()
-        if not means:
-            return
-        self._row("train", means)
-        broken = [name for name, value in means.items() if name.startswith("loss") and not math.isfinite(value)]
-        if broken:
-            raise self._diverged(", ".join(broken))
-
-    def _require_finite_policy(self, cause: Exception) -> None:
-        finite = all(bool(torch.isfinite(parameter).all()) for parameter in self.rig.learner.policy.parameters())
-        if not finite:
-            raise self._diverged("the policy") from cause
-
-    def _diverged(self, what: str) -> AwacError:
-        return AwacError(
-            f"training diverged: {what} is no finite number at update {self.progress.update}",
-            "earlier checkpoints are kept. Smaller learning rates, awac.value_bounds or capped weights may help.",
-        )
+        if means:
+            self._row("train", means)
+            self.watch.look(means, self.progress.update)
 
     def _collect(self) -> None:
         """One round of environment steps into the buffer."""
@@ -175,6 +165,7 @@ class Loop:
             transitions = self.rig.collect(steps, progress.env_step, then=then)
             self.rig.buffer.extend(transitions)
             self.parts.add(transitions)
+        self.watch.meet(float(transitions[REWARD].abs().max()))
         progress.env_step += steps
         success = transitions.get(SUCCESS, None)
         values = {

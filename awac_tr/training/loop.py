@@ -14,7 +14,7 @@ from awac_tr.errors import AwacError
 from awac_tr.recipes.idle import say_idle_keys
 from awac_tr.recipes.resolved import resolved_yaml
 from awac_tr.training import state
-from awac_tr.training.checkpoint import OnlineParts
+from awac_tr.training.checkpoint import OnlineParts, read_newest
 from awac_tr.training.display import Display, make_display
 from awac_tr.training.engine import Loop
 from awac_tr.training.interrupt import Interruption, StopRequested, TrainingInterrupted
@@ -102,11 +102,17 @@ class _Run:
 
     @classmethod
     def resumed(cls, loaded: LoadedRecipe, rig: Rig, path: Path) -> _Run:
-        """Read the folder's record and checkpoint."""
+        """Read the folder's record and its newest checkpoint; a run killed before its first one begins anew."""
         folder = RunFolder(path)
         run = cls(loaded, rig, folder, folder.read_record())
-        run.progress, payload = state.restore(folder.last, rig, run.parts)
-        run.rows, run.means = payload["metrics_rows"], payload["means"]
+        found = read_newest(folder, run.parts)
+        if found is None:
+            _log.warning("%s has no checkpoint yet: the run begins anew.", path)
+        else:
+            content, transitions = found
+            run.progress = state.restore(content, transitions, rig)
+            run.rows, run.means = content["metrics_rows"], content["means"]
+        run.parts.go_on_after(content["online_parts"] if found else [])
         where = {"update": run.progress.update, "env_step": run.progress.env_step}
         run.record["resumed"].append({**where, **surroundings()})
         return run

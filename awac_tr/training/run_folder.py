@@ -55,6 +55,7 @@ class RunFolder:
     curve = property(lambda self: self.path / "curve.png")
     checkpoints = property(lambda self: self.path / "checkpoints")
     last = property(lambda self: self.path / "checkpoints" / "last.pt")
+    previous = property(lambda self: self.path / "checkpoints" / "previous.pt")
     best = property(lambda self: self.path / "checkpoints" / "best.pt")
     online = property(lambda self: self.path / "checkpoints" / "online")
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor
 
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.checkpoint import policy_entry, read_checkpoint
+from awac_tr.policies.checkpoint import policy_entry
 from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.training.progress import Progress
 from awac_tr.training.seeding import restore_rng, rng_state
 
 if TYPE_CHECKING:
+    from tensordict import TensorDict
+
     from awac_tr.recipes.schema import Recipe
     from awac_tr.training.checkpoint import OnlineParts
     from awac_tr.training.setup import Rig
@@ -71,34 +73,35 @@ def _where(progress: Progress) -> dict[str, Any]:
     return {"update": progress.update, "env_step": progress.env_step}
 
 
-def restore(path: Path, rig: Rig, parts: OnlineParts) -> tuple[Progress, dict[str, Any]]:
+def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Rig) -> Progress:
     """Put a freshly prepared rig back to where a checkpoint was written.
 
     Networks, targets, optimisers, every random stream, the counters and the buffer's contents in their order return;
     the environment begins a new episode, seeded by the steps taken so far.
 
-    Returns:
-        The counters, and the rest of the checkpoint.
+    Args:
+        content: the checkpoint.
+        transitions: collected online before it, in order.
+        rig: as :func:`awac_tr.training.setup.prepare` makes it; changed.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, belongs to another experiment, or its data has changed since.
+        CheckpointError: the checkpoint belongs to another experiment, or its data has changed since.
     """
-    content = read_checkpoint(path, kind="train")
     require_same_experiment(recipe_from_dict(content["recipe"]), rig.recipe)
     if content["datasets"] != rig.hashes:
         raise CheckpointError(
-            f"{path}: the datasets have changed since the run began", "put the files back that record.json names."
+            "the datasets have changed since the run began", "put the files back that record.json names."
         )
     rig.learner.load_state_dict(content["learner"])
-    for transitions in parts.restore(content["online_parts"]):
-        rig.buffer.extend(transitions)
+    for part in transitions:
+        rig.buffer.extend(part)
     rng = content["rng"]
     restore_rng(rng)
     rig.generator.set_state(rng["buffer"])
     progress = Progress.from_plain(content["progress"])
     if progress.env_step:
         _log.info("resumed at step %d: the environment begins a new episode there", progress.env_step)
-    return progress, content
+    return progress
 
 
 def require_same_experiment(saved: Recipe, wanted: Recipe) -> None:

@@ -159,7 +159,7 @@ def test_data_of_another_task_is_refused_before_anything_is_written(tiny: Tiny, 
 def test_divergence_ends_the_run(tiny: Tiny, tmp_path: Path, setting: str) -> None:
     with pytest.raises(AwacError, match="diverged"):
         train(tiny(setting), run_dir=tmp_path / "run", quiet=True)
-    _check_unfinished(tmp_path / "run", "AwacError: training diverged")
+    _check_unfinished(tmp_path / "run", "DivergenceError: training diverged")
 
 
 def _check_unfinished(run: Path, ended_by: str) -> None:
