@@ -96,6 +96,7 @@ class Evaluation:
         episodes: one mapping an episode in order of seeds: ``seed``, ``return``, ``length``, the success measures, and
             ``goal_count``, the number of goal steps (where the environment reports success).
         seconds: wall time of the episodes.
+        trusted: Stable-Baselines3 loaded the file, and ran code of it.
     """
 
     checkpoint: Path
@@ -106,6 +107,7 @@ class Evaluation:
     measures: Mapping[str, Estimate]
     episodes: Sequence[Mapping[str, Any]]
     seconds: float
+    trusted: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, with the method of the intervals and the versions that decide what was simulated."""
@@ -116,7 +118,7 @@ class Evaluation:
             "env_kwargs": env.kwargs,
             "env_options": env.options,
             "horizon": env.horizon,
-            **{name: getattr(self, name) for name in ("action", "seed", "goal_steps", "seconds")},
+            **{name: getattr(self, name) for name in ("action", "trusted", "seed", "goal_steps", "seconds")},
             "measures": {name: asdict(one) for name, one in self.measures.items()},
             "episodes": len(self.episodes),
             "intervals": METHOD,
@@ -135,17 +137,20 @@ def evaluate(
     action: Literal["mean", "sample"] = "mean",
     workers: int = 1,
     env: str | EnvSection | None = None,
+    trust: bool = False,
     on_episode: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Evaluation:
     """Roll out a policy from fixed seeds and measure it.
 
     Args:
-        checkpoint: a checkpoint of ours, or an expert's ``.npz``.
+        checkpoint: a checkpoint of ours, an expert's ``.npz``, or a Stable-Baselines3 file, ``.zip``.
         episodes: how many, at least 1; their seeds are ``seed``, ``seed + 1``, ...
         seed: of the first episode. The same seed gives the same episodes, whatever the number of workers.
         action: the policy's mean action, or one drawn from it.
         workers: processes to spread the episodes over.
-        env: the environment, for files that do not name theirs (``.npz``); a checkpoint of another task is refused.
+        env: the environment, for files that do not name theirs (``.npz``, ``.zip``); a checkpoint of another task is
+            refused.
+        trust: let Stable-Baselines3 itself load its file, which runs code that stands in it.
         on_episode: called with each episode's row as it comes.
 
     Raises:
@@ -157,7 +162,7 @@ def evaluate(
 
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    task = _Task.of(Path(checkpoint), env, action)
+    task = _Task.of(Path(checkpoint), env, action, trust=trust)
     begin, rows = time.perf_counter(), []
     seeds = range(seed, seed + episodes)
     for episode in rollouts(task.env, task.make_controller, seeds, workers=workers):
@@ -175,6 +180,7 @@ def evaluate(
         measures=estimate(names, table, seed),
         episodes=tuple(rows),
         seconds=time.perf_counter() - begin,
+        trusted=trust,
     )
 
 
@@ -188,13 +194,15 @@ class _Task:
     make_controller: Callable[[], Controller]
 
     @classmethod
-    def of(cls, path: Path, wanted: str | EnvSection | None, action: Literal["mean", "sample"]) -> _Task:
+    def of(
+        cls, path: Path, wanted: str | EnvSection | None, action: Literal["mean", "sample"], *, trust: bool = False
+    ) -> _Task:
         from awac_tr.envs.facts import env_facts
         from awac_tr.policies.checkpoint import load_policy
-        from awac_tr.policies.controllers import load_controller
+        from awac_tr.policies.controllers import load_controller, names_its_env
 
         env = None if wanted is None else EnvSection.of(wanted)
-        if path.suffix != ".npz":
+        if names_its_env(path):
             trained = load_policy(path).env
             if env is None:
                 env = trained
@@ -206,8 +214,9 @@ class _Task:
                 "name it with --env, for example --env door-binary-v0.",
             )
         facts = env_facts(env)
-        load_controller(path, action, env=facts)
-        return cls(path, env, facts, partial(load_controller, path, action))
+        make_controller = partial(load_controller, path, action, env=facts, trust=trust)
+        make_controller()
+        return cls(path, env, facts, make_controller)
 
 
 def _row(episode: Episode, measured: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from awac_tr.cli.support import echo_json, examples
+from awac_tr.cli.support import TRUST_HELP, echo_json, examples
 
 if TYPE_CHECKING:
     from awac_tr.collect import CollectReport, Plan
@@ -19,6 +19,7 @@ __all__ = ["command"]
 
 _ONLY = {
     "policy": ("policy",),
+    "trust_policy": ("policy",),
     "dataset": ("bc",),
     "settings": ("bc",),
     "theta": ("ou",),
@@ -36,6 +37,7 @@ _FLAGS = {
     "sample": "--sample/--mean",
     "action_noise": "--action-noise",
     "record_state": "--state/--no-state",
+    "trust_policy": "--trust-policy",
 }
 
 
@@ -48,6 +50,7 @@ _FLAGS = {
         "awac-tr collect --source bc --from door-human --out datasets/door-human-bc.hdf5",
         "awac-tr collect --source ou --env HalfCheetah-v5 --n 20 --theta 0.15 --sigma 0.3",
         "awac-tr collect --source policy --policy runs/NAME/checkpoints/best.pt --sample --n 100",
+        "awac-tr collect --source policy --policy tqc_HalfCheetah.zip --env HalfCheetah-v5 --n 15",
     ),
 )
 @click.option("--source", type=click.Choice(["demos", "bc", "ou", "random", "policy"]), help="Who acts, see above.")
@@ -58,7 +61,8 @@ _FLAGS = {
 @click.option("--out", type=click.Path(path_type=Path), help="File to make  [default: datasets/ENV-SOURCE.hdf5].")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode is cut  [default: as registered].")
-@click.option("--policy", type=click.Path(path_type=Path), help="policy: an expert's .npz, or a checkpoint.")
+@click.option("--policy", type=click.Path(path_type=Path), help="policy: .pt, an expert's .npz, or SB3's .zip.")
+@click.option("--trust-policy", is_flag=True, default=None, help=f"policy: {TRUST_HELP}")
 @click.option("--from", "dataset", help="bc: name or file to clone  [default: the environment's demonstrations].")
 @click.option(
     "--set",
@@ -121,7 +125,7 @@ def _refuse_idle_options(source: str | None, card: str | None, given: dict[str, 
             only = " or ".join(sources)
             raise click.UsageError(f"{_flag(name)} has no effect with --source {source}, only with {only}.")
     if source == "policy" and given["policy"] is None:
-        raise click.UsageError("--source policy needs --policy FILE, an expert's .npz or a checkpoint.")
+        raise click.UsageError("--source policy needs --policy FILE: a checkpoint, an expert's .npz, or SB3's .zip.")
 
 
 def _require_card_alone(source: str | None, card: str | None, said: Sequence[str]) -> None:
@@ -144,7 +148,14 @@ def _plan_of_card(card: str, out: Path | None) -> Plan:
 
 
 def _plan(
-    source: Any, *, env_id: str | None, policy: Path | None, sample: bool | None, settings: tuple[str, ...], **rest: Any
+    source: Any,
+    *,
+    env_id: str | None,
+    policy: Path | None,
+    sample: bool | None,
+    settings: tuple[str, ...],
+    trust_policy: bool | None,
+    **rest: Any,
 ) -> Plan:
     from awac_tr.collect import plan
     from awac_tr.recipes.schema import EnvSection
@@ -158,6 +169,7 @@ def _plan(
         source,
         env=env,
         policy=policy,
+        trust=bool(trust_policy),
         mode=None if sample is None else "sample" if sample else "mean",
         options={**_nested(settings), **{name: value for name, value in noise.items() if value is not None}},
         record_state=True if state is None else state,
@@ -166,11 +178,13 @@ def _plan(
 
 
 def _env_of(policy: Path | None) -> EnvSection:
-    """Where a checkpoint belongs; arrays do not know."""
+    """Where a checkpoint belongs; files of others do not know."""
     from awac_tr.recipes.schema import EnvSection
 
     if policy is None or policy.suffix == ".npz":
         return EnvSection(id="door-binary-v0")
+    if policy.suffix == ".zip":
+        raise click.UsageError(f"{policy} does not say which environment it is for: name it with --env.")
     from awac_tr.policies.checkpoint import load_policy
 
     return load_policy(policy).env

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from awac_tr.cli.support import echo_json, examples
+from awac_tr.cli.support import TRUST_HELP, echo_json, examples
 
 if TYPE_CHECKING:
     from awac_tr.evaluate import Evaluation
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         "awac-tr eval runs/NAME/checkpoints/best.pt --episodes 200 --workers 4 --json",
         "awac-tr eval runs/NAME/checkpoints/last.pt --video",
         "awac-tr eval expert.npz --env door-binary-v0",
+        "awac-tr eval tqc_HalfCheetah.zip --env HalfCheetah-v5",
     )
 )
 @click.argument("checkpoint", type=click.Path(path_type=Path))
@@ -47,15 +48,17 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=None,
     help="Folder for evaluation.json and the films. Default: no JSON file, films beside the checkpoint or in its run.",
 )  # fmt: skip
-@click.option("--env", "env_id", default=None, help="Environment, for files that do not name theirs (.npz).")
+@click.option("--env", "env_id", default=None, help="Environment, for files that do not name theirs (.npz, .zip).")
+@click.option("--trust-policy", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with a row for each episode.")
 def command(
     *, checkpoint: Path, episodes: int, seed: int | None, sample: bool, workers: int, video: bool, out: Path | None,
-    env_id: str | None, as_json: bool,
+    env_id: str | None, trust_policy: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure the policy in CHECKPOINT: success in four senses, return and length.
 
-    CHECKPOINT is a .pt file of a run, or an expert's arrays (.npz, with --env).
+    CHECKPOINT is a .pt file of a run, an expert's arrays (.npz, with --env), or a policy saved by Stable-Baselines3
+    (.zip, with --env).
     """
     from awac_tr.envs.gl import use_backend
 
@@ -72,6 +75,7 @@ def command(
             action="sample" if sample else "mean",
             workers=workers,
             env=env_id,
+            trust=trust_policy,
             on_episode=advance,
         )
     # The numbers come first: filming takes longer and may fail.

@@ -17,12 +17,23 @@ import click
 
 from awac_tr.errors import AwacError
 
-__all__ = ["EXIT_FAULT", "EXIT_INTERRUPTED", "EXIT_USER", "UserError", "echo_json", "examples", "notes_on_stderr"]
+__all__ = [
+    "EXIT_FAULT",
+    "EXIT_INTERRUPTED",
+    "EXIT_USER",
+    "TRUST_HELP",
+    "UserError",
+    "echo_json",
+    "examples",
+    "notes_on_stderr",
+]
 
 EXIT_FAULT: Final = 1
 EXIT_USER: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
+
+TRUST_HELP: Final = "Let Stable-Baselines3 load its .zip, which runs code that stands in the file."
 
 
 class UserError(click.ClickException):

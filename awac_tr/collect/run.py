@@ -169,7 +169,7 @@ def _source(plan: Plan, stage: _Stage, on_check: Callable[[CloneProgress], None]
     if isinstance(settings, PolicyOptions):
         demonstrator = plan.source == "demos"
         path = demonstrator_path(stage.facts.id) if demonstrator else _named(plan.policy, "policy")
-        return policy_source(path, stage.facts, plan.mode, settings, packaged=demonstrator)
+        return policy_source(path, stage.facts, plan.mode, settings, packaged=demonstrator, trust=plan.trust)
     return noise_source(stage.low, stage.high, settings if isinstance(settings, OUOptions) else None)
 
 

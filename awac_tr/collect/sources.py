@@ -67,8 +67,10 @@ def noise_source(low: np.ndarray, high: np.ndarray, ou: OUOptions | None) -> Sou
     )
 
 
-def policy_source(path: Path, env: EnvFacts, mode: Mode, options: PolicyOptions, *, packaged: bool = False) -> Source:
-    """A policy file: an expert's ``.npz`` or a checkpoint.
+def policy_source(
+    path: Path, env: EnvFacts, mode: Mode, options: PolicyOptions, *, packaged: bool = False, trust: bool = False
+) -> Source:
+    """A policy file: a checkpoint, an expert's ``.npz`` or an SB3 file.
 
     Args:
         path: the file.
@@ -76,17 +78,21 @@ def policy_source(path: Path, env: EnvFacts, mode: Mode, options: PolicyOptions,
         mode: mean or sampled actions.
         options: noise on top, and what is written down.
         packaged: it is one of our demonstrators.
+        trust: Stable-Baselines3 may run code of its file.
 
     Raises:
         CheckpointError: it cannot be used, or belongs to another task.
     """
-    load_controller(path, mode, env=env)  # here and now, so that a bad file is refused before any work
+    make_clean = partial(load_controller, path.resolve(), mode, env=env, trust=trust)
+    load_controller(path, mode, env=env, trust=trust)  # here and now, so that a bad file is refused before any work
     words = f"{'packaged demonstrator ' if packaged else ''}{path.name}, {_MODE_WORDS[mode]}"
     if options.action_noise:
         words += f", plus Gaussian noise of deviation {options.action_noise:g}"
-    facts = {"policy_file": path.name, "policy_sha256": _sha256(path), "action": mode}
+    facts: dict[str, Any] = {"policy_file": path.name, "policy_sha256": _sha256(path), "action": mode}
+    if trust:
+        facts["policy_trusted"] = True
     return Source(
-        partial(load_controller, path.resolve(), mode, env=env),
+        make_clean,
         words,
         "MIT" if packaged else "",
         extra={**facts, **options.model_dump(mode="json")},

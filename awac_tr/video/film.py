@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from awac_tr.envs.episode import Controller, rollout
+from awac_tr.envs.facts import env_facts
 from awac_tr.envs.gl import install_hint, lighten, use_backend
 from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
@@ -103,7 +104,9 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
     Raises:
         VideoError: no picture could be drawn, or no film written.
     """
-    controller = load_controller(evaluation.checkpoint, evaluation.action)
+    controller = load_controller(
+        evaluation.checkpoint, evaluation.action, env=env_facts(evaluation.env), trust=evaluation.trusted
+    )
     clips = []
     with drawing_env(evaluation.env, seed=evaluation.seed) as env:
         for role, row in pick_episodes(evaluation.episodes).items():

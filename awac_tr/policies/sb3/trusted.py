@@ -6,7 +6,6 @@ Needs the extra ``awac-tr[sb3]``.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import random
 import warnings
@@ -134,21 +133,22 @@ def load_trusted(
 
 
 def _algorithm(path: Path, data: Mapping[str, Any]) -> Any:
-    policy_class = data.get("policy_class")
-    module = str(policy_class.get("__module__")) if isinstance(policy_class, dict) else ""
-    found = [(where, name) for keys, where, name in _ALGORITHMS if all(key in data for key in keys)]
+    found = [place for settings, *place in _ALGORITHMS if all(name in data for name in settings)]
     if not found:
-        raise CheckpointError(
-            f"{path} has no settings of an algorithm with continuous actions",
-            f"known: {', '.join(name for _, _, name in _ALGORITHMS)}.",
-        )
-    where, name = ("sb3_contrib", "RecurrentPPO") if "recurrent" in module else found[0]
+        known = ", ".join(name for _, _, name in _ALGORITHMS)
+        raise CheckpointError(f"{path} has no settings of an algorithm with continuous actions", f"known: {known}.")
     try:
-        return getattr(importlib.import_module(where), name)
+        import sb3_contrib
+        import stable_baselines3
     except ImportError as error:
         raise CheckpointError(
             f"{path} needs Stable-Baselines3 to load it: {error}", 'pip install "awac-tr[sb3]"'
         ) from error
+    policy_class = data.get("policy_class")
+    if isinstance(policy_class, dict) and "recurrent" in str(policy_class.get("__module__")):
+        return sb3_contrib.RecurrentPPO
+    home, name = found[0]
+    return getattr(sb3_contrib if home == "sb3_contrib" else stable_baselines3, name)
 
 
 def _spaces(env: EnvFacts | None) -> dict[str, Any]:
