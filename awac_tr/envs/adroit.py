@@ -6,8 +6,7 @@ sparse reward is 10 / -0.1, and its ``info["success"]`` for the door uses 1.35 r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
+from awac_tr.envs.registered import without_notice
 from awac_tr.errors import EnvError
 
 if TYPE_CHECKING:
@@ -26,21 +26,6 @@ __all__ = ["AdroitBinaryEnv", "DoorBinaryEnv", "PenBinaryEnv", "RelocateBinaryEn
 
 Observation = NDArray[np.float32]
 State = dict[str, NDArray[np.float64]]
-
-
-@contextmanager
-def _without_notice() -> Iterator[None]:
-    """Keep gymnasium-robotics from announcing, at import, that its dense Adroit rewards changed: none is used here."""
-    try:
-        from farama_notifications import notifications
-    except ImportError:
-        notifications = {}
-    notices = notifications.pop("gymnasium_robotics", None)
-    try:
-        yield
-    finally:
-        if notices is not None:
-            notifications["gymnasium_robotics"] = notices
 
 
 class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -169,6 +154,11 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             if np.shape(value) != known[name].shape:
                 raise EnvError(f"state entry {name!r} has shape {np.shape(value)}, expected {known[name].shape}")
 
+    @property
+    def mujoco_renderer(self) -> Any:
+        """What draws, as in Gymnasium's own MuJoCo environments: its camera may be moved before the first picture."""
+        return self._hand.mujoco_renderer
+
     def render(self) -> NDArray[np.uint8]:
         """The present moment as an image [height, width, 3] uint8."""
         frame: NDArray[np.uint8] = self._hand.render()
@@ -199,7 +189,7 @@ class PenBinaryEnv(AdroitBinaryEnv):
         hand.pen_length = np.linalg.norm(sites[hand.obj_t_site_id] - sites[hand.obj_b_site_id])
 
     def _make_hand(self, **options: Any) -> Any:
-        with _without_notice():
+        with without_notice():
             from gymnasium_robotics.envs.adroit_hand import AdroitHandPenEnv
 
         return AdroitHandPenEnv(**options)
@@ -232,7 +222,7 @@ class DoorBinaryEnv(AdroitBinaryEnv):
         self._hinge = float(hinge)
 
     def _make_hand(self, **options: Any) -> Any:
-        with _without_notice():
+        with without_notice():
             from gymnasium_robotics.envs.adroit_hand import AdroitHandDoorEnv
 
         return AdroitHandDoorEnv(**options)
@@ -257,7 +247,7 @@ class RelocateBinaryEnv(AdroitBinaryEnv):
         self._distance = float(distance)
 
     def _make_hand(self, **options: Any) -> Any:
-        with _without_notice():
+        with without_notice():
             from gymnasium_robotics.envs.adroit_hand import AdroitHandRelocateEnv
 
         return AdroitHandRelocateEnv(**options)

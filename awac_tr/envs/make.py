@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, registry
+from gymnasium.envs.registration import EnvSpec
 
 from awac_tr.envs import ENV_IDS
 from awac_tr.envs.dress import dressed
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.guard import Guarded
+from awac_tr.envs.imports import imported_module
+from awac_tr.envs.registered import registered
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
 
-__all__ = ["find_spec", "horizon_of", "make_env", "make_torchrl_env"]
+__all__ = ["find_spec", "horizon_of", "made_ready", "make_bare", "make_env", "make_torchrl_env"]
 
 
 def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> Guarded:
@@ -42,21 +43,44 @@ def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> Guarde
     (dtype('float32'), (28,))
     """
     section = EnvSection.of(env)
+    bare = make_bare(section, render_mode=render_mode)
+    try:
+        return made_ready(bare, section)
+    except EnvError:
+        bare.close()
+        raise
+
+
+def make_bare(env: str | EnvSection, *, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+    """The environment as ``gymnasium.make`` gives it, with any spaces: arguments and horizon of the description only.
+
+    Args:
+        env: a registered id, or the whole description.
+        render_mode: ``"rgb_array"``, or None.
+
+    Raises:
+        EnvError: unknown id, or arguments the environment does not take.
+    """
+    section = EnvSection.of(env)
     spec = find_spec(section.id)
     options = section.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
     import_mujoco()
     try:
-        made = gymnasium.make(spec.id, max_episode_steps=section.horizon, disable_env_checker=True, **options)
+        return gymnasium.make(spec.id, max_episode_steps=section.horizon, disable_env_checker=True, **options)
     # Environments of others raise what they like on arguments they do not like.
     except Exception as error:
         raise EnvError(f"{section.id} cannot be made with {options}: {type(error).__name__}: {error}") from error
-    try:
-        guarded = Guarded(dressed(made, section))
-        horizon_of(made)
-        return guarded
-    except EnvError:
-        made.close()
-        raise
+
+
+def made_ready(bare: gymnasium.Env[Any, Any], section: EnvSection) -> Guarded:
+    """What :func:`make_env` makes of a bare environment; after an error the bare one is still open.
+
+    Raises:
+        EnvError: spaces that no vector of real numbers stands for, options that do not fit, or no horizon anywhere.
+    """
+    guarded = Guarded(dressed(bare, section), section.reward_range)
+    horizon_of(bare)
+    return guarded
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -67,18 +91,27 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     try:
-        if module:
-            importlib.import_module(module)
-        return gymnasium.spec(name)
-    except (gymnasium.error.Error, ImportError, ValueError) as error:
+        if EnvSection(id=env_id).code:
+            imported_module(module)
+        return _spec(name)
+    except (gymnasium.error.Error, ValueError) as error:
         raise EnvError(f"unknown environment {env_id!r}: {error}", _closest(env_id)) from error
 
 
+def _spec(name: str) -> EnvSpec:
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.NameNotFound:
+        registered()  # those of gymnasium-robotics are known only from then on
+        return gymnasium.spec(name)
+
+
 def _closest(env_id: str) -> str:
-    name = env_id.rpartition(":")[2]
-    known = difflib.get_close_matches(name, list(registry), n=3, cutoff=0.6)
+    name, typed = env_id.rpartition(":")[2], registered()
+    by_name = {spec.id: full for full, spec in typed.items()}
+    known = difflib.get_close_matches(name, list(by_name), n=3, cutoff=0.6)
     if known:
-        return f"Did you mean {' or '.join(known)}?"
+        return f"Did you mean {' or '.join(by_name[one] for one in known)}?"
     return f"Ours are {', '.join(ENV_IDS)}; an id of another package is written package:id."
 
 
