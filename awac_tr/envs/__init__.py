@@ -12,6 +12,7 @@ _ENTRY_POINTS: Final = {
     "pen-binary-v0": "awac_tr.envs.adroit:PenBinaryEnv",
     "door-binary-v0": "awac_tr.envs.adroit:DoorBinaryEnv",
     "relocate-binary-v0": "awac_tr.envs.adroit:RelocateBinaryEnv",
+    "SawyerPush-v0": "awac_tr.envs.sawyer.push:SawyerPushEnv",
 }
 ENV_IDS: Final = tuple(_ENTRY_POINTS)
 """The ids this package registers with Gymnasium."""
