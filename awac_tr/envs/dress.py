@@ -4,41 +4,46 @@ From the inside to the outside:
 
 1. ``wrappers``, the first one innermost;
 2. ``reward``: a function ``(observation, action, next_observation, info) -> float`` of what the wrapped environment
-   gives, before anything below;
+   gives, before anything below: dictionaries are still dictionaries, actions in the environment's own units;
 3. observations become a vector. Those of a goal environment (``observation``, ``achieved_goal``, ``desired_goal``)
    become ``observation`` followed by ``desired_goal``, and ``info["achieved_goal"]`` carries what was achieved. Other
-   dictionaries, tuples and matrices are flattened as ``gymnasium.spaces.flatten`` does: keys of a dictionary in
-   alphabetical order, unless the environment gave them an order of its own;
-4. ``rescale_actions``: the policy's [-1, 1] is stretched to the bounds of the action space.
+   dictionaries, tuples, matrices and choices among a few are flattened as ``gymnasium.spaces.flatten`` does:
+
+   - a dictionary key after key, in the order of its space: alphabetical, unless the environment built the space from an
+     ``OrderedDict`` or from pairs; a dictionary within it in its place;
+   - a tuple part after part, a matrix row after row;
+   - a choice among n as n numbers, a 1 at what was chosen;
+
+4. ``rescale_actions``: the policy's [-1, 1] is stretched to the bounds of the action space, both ends exactly.
+
+Around it all, :class:`awac_tr.envs.guard.Guarded` makes float32 of the vector and holds rewards to ``reward_range``.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, cast
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import FlattenObservation, RescaleAction
+from gymnasium.wrappers import FlattenObservation
 from numpy.typing import NDArray
 
+from awac_tr.envs.imports import imported
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
-__all__ = ["GOAL_KEYS", "GoalObservation", "NewReward", "dressed", "imported"]
+__all__ = ["GOAL_KEYS", "GoalObservation", "NewReward", "StretchedActions", "dressed"]
 
 GOAL_KEYS: Final = ("observation", "achieved_goal", "desired_goal")
 """What the observations of a goal environment are called."""
 
 _PICTURE_AXES: Final = 3
 Env = gymnasium.Env[Any, Any]
-Rule = Callable[[Any, Any, Any, dict[str, Any]], float]
+Rule = Callable[[Any, Any, Any, dict[str, Any]], Any]
 
 
 def dressed(env: Env, section: EnvSection) -> Env:
@@ -56,30 +61,10 @@ def dressed(env: Env, section: EnvSection) -> Env:
         name, kwargs = (wrapper, {}) if isinstance(wrapper, str) else (wrapper.name, wrapper.kwargs)
         env = _wrapped(env, name, kwargs)
     if section.reward is not None:
-        env = NewReward(env, _rule(section.reward))
+        env = NewReward(env, _rule(section.reward), section.reward)
     env = _flat(env, section.id)
     _check_actions(env.action_space, section)
-    return RescaleAction(env, np.float32(-1), np.float32(1)) if section.rescale_actions else env
-
-
-def imported(name: str) -> Any:
-    """What ``module:name`` stands for; modules of the folder one works in are found as well.
-
-    Raises:
-        EnvError: there is no such module, or nothing of that name in it.
-    """
-    module, _, path = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # last: it must not stand before anything installed
-    try:
-        found: Any = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        hint = "It is written module:name, for example my_task:sparse for the function sparse of my_task.py here."
-        raise EnvError(f"{name} cannot be imported: {error}", hint) from error
-    return found
+    return StretchedActions(env) if section.rescale_actions else env
 
 
 class NewReward(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -88,24 +73,36 @@ class NewReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     Args:
         env: an environment.
         rule: gives the reward for (observation, action, next observation, info), in the environment's own terms.
+        name: of the rule, for messages.
     """
 
-    def __init__(self, env: Env, rule: Rule) -> None:
+    compute_reward = None
+    """A goal environment's own rule is not the one of these rewards, and must not be found through this wrapper."""
+
+    def __init__(self, env: Env, rule: Rule, name: str = "the reward rule") -> None:
         super().__init__(env)
-        self._rule = rule
+        self._rule, self._name = rule, name
         self._before: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As the environment does."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._before = _copied(observation)
+        self.begin_at(observation)
         return observation, info
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As the environment does, with the function's reward."""
-        observation, _, terminated, truncated, info = self.env.step(action)
-        reward = float(self._rule(self._before, action, observation, info))
+    def begin_at(self, observation: Any) -> None:
+        """Take this for the observation before the next action."""
         self._before = _copied(observation)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """As the environment does, with the function's reward.
+
+        Raises:
+            EnvError: the function gives no finite number.
+        """
+        observation, _, terminated, truncated, info = self.env.step(action)
+        reward = _number(self._rule(self._before, action, observation, info), self._name)
+        self.begin_at(observation)
         return observation, reward, terminated, truncated, info
 
 
@@ -115,13 +112,15 @@ class GoalObservation(gymnasium.Wrapper[NDArray[Any], Any, Any, Any]):
     ``info["achieved_goal"]`` of every reset and step is what was achieved, [g].
 
     Args:
-        env: gives dictionaries of ``observation``, ``achieved_goal`` and ``desired_goal``, all vectors.
+        env: gives dictionaries of ``observation``, ``achieved_goal`` and ``desired_goal``, the goals vectors.
     """
 
     def __init__(self, env: Env) -> None:
         super().__init__(env)
         parts: Any = env.observation_space
-        state, goal = parts["observation"], parts["desired_goal"]
+        self._state = parts["observation"]
+        state: Any = spaces.flatten_space(self._state)
+        goal = parts["desired_goal"]
         low, high = (np.concatenate([getattr(state, side), getattr(goal, side)]) for side in ("low", "high"))
         self.observation_space = spaces.Box(low, high, dtype=np.result_type(state.dtype, goal.dtype).type)
         self.goal_size: int = goal.shape[0]
@@ -140,7 +139,28 @@ class GoalObservation(gymnasium.Wrapper[NDArray[Any], Any, Any, Any]):
 
     def observation(self, parts: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """The vector for the dictionary."""
-        return np.concatenate([parts["observation"], parts["desired_goal"]])
+        state: Any = spaces.flatten(self._state, parts["observation"])
+        return np.concatenate([state, parts["desired_goal"]])
+
+
+class StretchedActions(gymnasium.ActionWrapper[Any, Any, Any]):
+    """Takes actions in [-1, 1] and stretches them to the bounds of the environment's, both ends exactly.
+
+    Args:
+        env: its actions are vectors with finite bounds.
+    """
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        space: Any = env.action_space
+        self._kind, self._low, self._high = space.dtype, space.low.astype(np.float64), space.high.astype(np.float64)
+        self.action_space = spaces.Box(-1.0, 1.0, space.shape, np.float32)
+
+    def action(self, action: NDArray[Any]) -> NDArray[Any]:
+        """The environment's action [a] for one in [-1, 1]."""
+        share = (np.asarray(action, np.float64) + 1) / 2
+        stretched: NDArray[Any] = ((1 - share) * self._low + share * self._high).astype(self._kind)
+        return stretched
 
 
 def _wrapped(env: Env, name: str, kwargs: Mapping[str, Any]) -> Env:
@@ -156,13 +176,25 @@ def _wrapped(env: Env, name: str, kwargs: Mapping[str, Any]) -> Env:
 
 def _rule(name: str) -> Rule:
     rule = imported(name)
-    if not inspect.isfunction(rule):
+    if not callable(rule) or inspect.isclass(rule):
         raise EnvError(f"the reward {name} is no function", "It takes (observation, action, next_observation, info).")
     try:
         inspect.signature(rule).bind(None, None, None, {})
     except TypeError as error:
         raise EnvError(f"the reward {name} must take (observation, action, next_observation, info)") from error
-    return rule
+    except ValueError:  # some functions written in C do not say what they take
+        return cast("Rule", rule)
+    return cast("Rule", rule)
+
+
+def _number(reward: Any, name: str) -> float:
+    """What a rule gave, a finite number."""
+    plain = isinstance(reward, (int, float, np.number, np.bool_)) or (
+        isinstance(reward, np.ndarray) and reward.ndim == 0 and reward.dtype.kind in "fiub"
+    )
+    if not plain or not math.isfinite(reward):
+        raise EnvError(f"the reward {name} gave {reward!r:.60}, which is no finite number")
+    return float(reward)
 
 
 def _flat(env: Env, env_id: str) -> Env:
@@ -172,23 +204,36 @@ def _flat(env: Env, env_id: str) -> Env:
         return GoalObservation(env)
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return env
-    if isinstance(space, spaces.Box) and len(space.shape) == _PICTURE_AXES:
-        hint = "Policies here see vectors; a wrapper (env.wrappers) can turn pictures into some."
-        raise EnvError(f"the observations of {env_id} are pictures, {space.shape}", hint)
+    pictures = list(_pictures(space))
+    if pictures:
+        hint = "Policies here see vectors; a wrapper (env.wrappers) can turn pictures into some, or leave them out."
+        raise EnvError(f"the observations of {env_id} are pictures: {', '.join(pictures)}", hint)
     try:
-        return FlattenObservation(env)
-    except NotImplementedError as error:
+        flat = FlattenObservation(env)
+    except NotImplementedError:
+        flat = None
+    if flat is None or not isinstance(flat.observation_space, spaces.Box):
         hint = "A wrapper (env.wrappers) can make vectors of them."
-        raise EnvError(f"the observations of {env_id} are {space}", hint) from error
+        raise EnvError(f"the observations of {env_id} are {space}", hint)
+    return flat
+
+
+def _pictures(space: Any, name: str = "") -> Iterator[str]:
+    """Parts of a space that have three axes and more."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        parts = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
+        for key, part in parts:
+            yield from _pictures(part, f"{name}.{key}" if name else str(key))
+    elif len(space.shape or ()) >= _PICTURE_AXES:
+        yield f"{name} {space.shape}".strip()
 
 
 def _is_goal(space: Any) -> bool:
-    vectors = (spaces.Box,)
-    return (
-        isinstance(space, spaces.Dict)
-        and set(space) == set(GOAL_KEYS)
-        and all(isinstance(space[key], vectors) and len(space[key].shape or ()) == 1 for key in GOAL_KEYS)
-    )
+    if not isinstance(space, spaces.Dict) or set(space) != set(GOAL_KEYS):
+        return False
+    goals = [space["achieved_goal"], space["desired_goal"]]
+    vectors = all(isinstance(goal, spaces.Box) and len(goal.shape) == 1 for goal in goals)
+    return vectors and goals[0].shape == goals[1].shape and not list(_pictures(space["observation"]))
 
 
 def _check_actions(space: Any, section: EnvSection) -> None:
@@ -205,6 +250,8 @@ def _copied(observation: Any) -> Any:
     """Some environments hand out one array again and again."""
     if isinstance(observation, dict):
         return {name: _copied(value) for name, value in observation.items()}
+    if isinstance(observation, tuple):
+        return tuple(_copied(value) for value in observation)
     return observation.copy() if isinstance(observation, np.ndarray) else observation
 
 

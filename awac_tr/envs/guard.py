@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import gymnasium
 import numpy as np
@@ -13,6 +13,9 @@ from awac_tr.errors import AwacError, EnvError
 
 __all__ = ["Guarded"]
 
+_ROUNDING: Final = 1e-5
+"""By how much a reward may pass its range: a few roundings of float32; validation of files allows the same."""
+
 
 class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, Any]):
     """Casts observations to float32; raises :class:`EnvError` where the environment raises or returns NaN or infinity.
@@ -21,13 +24,15 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
 
     Args:
         env: an environment with vector observations.
+        reward_range: smallest and largest reward that it promises; None: any.
 
     Attributes:
         goal_size: of a goal environment, how many of the last observation entries are the goal; else 0.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], reward_range: tuple[float, float] | None = None) -> None:
         super().__init__(env)
+        self._range = reward_range
         space = env.observation_space
         if not isinstance(space, spaces.Box):
             raise EnvError(f"the observations of {self.name} are {space}", "Vectors of numbers are needed.")
@@ -71,7 +76,7 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
         """One step: observation [o] float32, reward, terminated, truncated, info.
 
         Raises:
-            EnvError: the environment raises, or observation or reward is not finite.
+            EnvError: the environment raises, observation or reward is not finite, or the reward leaves its range.
         """
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
@@ -80,6 +85,9 @@ class Guarded(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, A
         checked, reward = self._checked(observation), float(reward)
         if not np.isfinite(reward):
             raise EnvError(f"{self.place}: the reward is {reward}")
+        if self._range is not None and not self._range[0] - _ROUNDING <= reward <= self._range[1] + _ROUNDING:
+            hint = "Correct env.reward_range, or the reward."
+            raise EnvError(f"{self.place}: the reward {reward:g} is outside env.reward_range {[*self._range]}", hint)
         self.steps += 1
         return checked, reward, bool(terminated), bool(truncated), self._told(info)
 

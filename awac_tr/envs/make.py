@@ -91,7 +91,7 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     try:
-        if EnvSection(id=env_id).code:
+        if EnvSection(id=env_id).code and ":" not in module:
             imported_module(module)
         return _spec(name)
     except (gymnasium.error.Error, ValueError) as error:
@@ -107,11 +107,10 @@ def _spec(name: str) -> EnvSpec:
 
 
 def _closest(env_id: str) -> str:
-    name, typed = env_id.rpartition(":")[2], registered()
-    by_name = {spec.id: full for full, spec in typed.items()}
-    known = difflib.get_close_matches(name, list(by_name), n=3, cutoff=0.6)
+    name = env_id.rpartition(":")[2]
+    known = difflib.get_close_matches(name, list(registered()), n=3, cutoff=0.6)
     if known:
-        return f"Did you mean {' or '.join(by_name[one] for one in known)}?"
+        return f"Did you mean {' or '.join(known)}?"
     return f"Ours are {', '.join(ENV_IDS)}; an id of another package is written package:id."
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.adroit import AdroitBinaryEnv, DoorBinaryEnv, PenBinaryEnv, RelocateBinaryEnv, State
-from awac_tr.envs.dress import GoalObservation
+from awac_tr.envs.dress import GoalObservation, NewReward
 from awac_tr.errors import EnvError
 
 __all__ = ["has_pose", "pose_of", "rebuilt_pose", "set_pose"]
@@ -74,7 +74,7 @@ def set_pose(env: gymnasium.Env[Any, Any], pose: Mapping[str, NDArray[Any]]) -> 
     """
     base: Any = env.unwrapped
     if isinstance(base, AdroitBinaryEnv):
-        return base.set_state({name: pose[name] for name in base.get_state() if name in pose})
+        return _seen(env, base.set_state({name: pose[name] for name in base.get_state() if name in pose}))
     if not has_pose(env) or not hasattr(base, "set_state") or not hasattr(base, "_get_obs"):
         raise EnvError(f"the state of {env.spec.id if env.spec else env} cannot be set")
     import mujoco
@@ -89,13 +89,15 @@ def set_pose(env: gymnasium.Env[Any, Any], pose: Mapping[str, NDArray[Any]]) -> 
 
 
 def _seen(env: gymnasium.Env[Any, Any], observation: Any) -> Observation:
-    """What the wrappers, the innermost first, make of an observation."""
+    """What the wrappers, the innermost first, make of an observation; a reward rule takes it for the one before."""
     layers: list[Any] = []
     while isinstance(env, gymnasium.Wrapper):
         layers.append(env)
         env = env.env
     for layer in reversed(layers):
-        if isinstance(layer, (gymnasium.ObservationWrapper, GoalObservation)):
+        if isinstance(layer, NewReward):
+            layer.begin_at(observation)
+        elif isinstance(layer, (gymnasium.ObservationWrapper, GoalObservation)):
             observation = layer.observation(observation)
     return np.asarray(observation, np.float32)
 
