@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from awac_tr.envs.episode import Controller, Episode, OnFrame, episode_seeds, rollout
 from awac_tr.envs.make import make_env
-from awac_tr.envs.workers import Workers, died_is_an_error
+from awac_tr.envs.workers import WorkerDiedError, Workers, died_is_an_error
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
@@ -20,6 +22,10 @@ __all__ = ["Batch", "Controller", "Episode", "OnFrame", "RolloutPool", "episode_
 
 MakeController = Callable[[], Controller]
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+_DEATHS: Final = 3
+"""Deaths in a row after which it is no accident."""
 
 
 def rollouts(
@@ -110,7 +116,7 @@ class RolloutPool:
         """
         if self._in_processes:
             # Twice as many episodes under way as workers: nobody waits, and memory does not grow with the seeds.
-            return Batch(self._submissions(make_controller, seeds, digest), ahead=2 * self._count).results()
+            return Batch(self._submitting(make_controller, digest), seeds, ahead=2 * self._count).results()
         return self._here(make_controller, seeds, digest)
 
     def start(self, make_controller: MakeController, seeds: Sequence[int], digest: Callable[[Episode], T]) -> Batch[T]:
@@ -121,7 +127,7 @@ class RolloutPool:
         """
         if not self._in_processes:
             raise ValueError("a pool without processes cannot play while this process goes on: use apart=True")
-        return Batch(self._submissions(make_controller, seeds, digest), ahead=len(seeds))
+        return Batch(self._submitting(make_controller, digest), seeds, ahead=len(seeds))
 
     def close(self) -> None:
         """End the processes and free the environment; a pool that is used again makes new ones."""
@@ -141,28 +147,38 @@ class RolloutPool:
         for seed in seeds:
             yield digest(self._stage.play(controller, seed))
 
-    def _submissions(
-        self, make_controller: MakeController, seeds: Sequence[int], digest: Callable[[Episode], T]
-    ) -> Iterator[Future[T]]:
-        if self._workers is None:
-            self._workers = Workers(self._count, _set_stage, *self._place)
+    def _submitting(self, make_controller: MakeController, digest: Callable[[Episode], T]) -> _Submit[T]:
         self._casts += 1
         # Pickled here and now: a policy that goes on learning is played as it stood.
-        script = pickle.dumps((make_controller, digest))
-        return (self._workers.submit(_play, self._casts, script, seed) for seed in seeds)
+        return partial(self._submissions, self._casts, pickle.dumps((make_controller, digest)))
+
+    def _submissions(self, cast: int, script: bytes, seeds: Sequence[int], *, anew: bool) -> Iterator[Future[Any]]:
+        if anew and self._workers is not None:
+            self._workers.close()
+            self._workers = None
+        if self._workers is None:
+            self._workers = Workers(self._count, _set_stage, *self._place)
+        return (self._workers.submit(_play, cast, script, seed) for seed in seeds)
+
+
+class _Submit(Protocol[T]):
+    def __call__(self, seeds: Sequence[int], *, anew: bool) -> Iterator[Future[T]]: ...
 
 
 class Batch(Generic[T]):
-    """Episodes under way in processes.
+    """Episodes under way in processes; those of a process that dies are played again, by new ones.
 
     Args:
-        submissions: hands out one episode each time it is asked.
+        submit: for seeds, an iterator that hands out one episode each time it is asked; ``anew``: to new processes.
+        seeds: one per episode.
         ahead: how many are under way before the first result is taken.
     """
 
-    def __init__(self, submissions: Iterator[Future[T]], ahead: int) -> None:
-        self._submissions = submissions
-        self._waiting = deque(islice(submissions, ahead))
+    def __init__(self, submit: _Submit[T], seeds: Sequence[int], ahead: int) -> None:
+        self._submit, self._seeds, self._ahead = submit, seeds, ahead
+        self._results = self._deaths = 0
+        self._waiting: deque[Future[T]] = deque()
+        self._begin(anew=False)
 
     def done(self) -> bool:
         """Whether everything handed out so far has come back."""
@@ -172,18 +188,36 @@ class Batch(Generic[T]):
         """What was made of each episode, in order, waiting where it is not there yet.
 
         Raises:
-            EnvError: of the episode, or a process died.
+            EnvError: of the episode.
+            WorkerDiedError: processes died again and again without an episode in between.
         """
         try:
-            with died_is_an_error():
-                while self._waiting:
-                    result = self._waiting[0].result()
-                    self._waiting.popleft()
-                    self._waiting.extend(islice(self._submissions, 1))
-                    yield result
+            while self._results < len(self._seeds):
+                result = self._next()
+                self._results, self._deaths = self._results + 1, 0
+                yield result
         finally:
             for future in self._waiting:
                 future.cancel()
+
+    def _begin(self, *, anew: bool) -> None:
+        self._submissions = self._submit(self._seeds[self._results :], anew=anew)
+        self._waiting = deque(islice(self._submissions, self._ahead))
+
+    def _next(self) -> T:
+        while True:
+            try:
+                with died_is_an_error():
+                    result = self._waiting[0].result()
+                    self._waiting.popleft()
+                    self._waiting.extend(islice(self._submissions, 1))
+                    return result
+            except WorkerDiedError:
+                self._deaths += 1
+                if self._deaths > _DEATHS:
+                    raise
+                _log.warning("a worker process died: its episodes are played again, with the same seeds, by a new one")
+                self._begin(anew=True)
 
 
 class _Stage:

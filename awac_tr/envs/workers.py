@@ -11,17 +11,33 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, ParamSpec, TypeVar
 
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.errors import EnvError
 
-__all__ = ["Workers"]
+__all__ = ["WorkerDiedError", "Workers", "died_is_an_error"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+class WorkerDiedError(EnvError):
+    """A process ended without an answer: killed, out of memory, or crashed in foreign code."""
+
+
+class _Deaf(SpawnProcess):
+    """SIGTERM does not reach it, and a pool that has lost one process waits for ever for the others to follow."""
+
+    def terminate(self) -> None:
+        self.kill()
+
+
+class _Spawning(SpawnContext):
+    Process = _Deaf
 
 
 class Workers:
@@ -38,14 +54,13 @@ class Workers:
 
     def __init__(self, count: int, prepare: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         import_mujoco()
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, context, _enter, (prepare, args, kwargs))
+        self._pool = ProcessPoolExecutor(count, _Spawning(), _enter, (prepare, args, kwargs))
 
     def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand out work; functions and arguments must be importable and picklable in a fresh process.
 
         Raises:
-            EnvError: a process has died.
+            WorkerDiedError: a process has died.
         """
         with _signals_held(), died_is_an_error():
             return self._pool.submit(_do, work, args, kwargs)
@@ -57,12 +72,12 @@ class Workers:
 
 @contextmanager
 def died_is_an_error() -> Iterator[None]:
-    """Give a process's death, found where its work is handed out or its result taken, as an :class:`EnvError`."""
+    """Give a process's death, found where its work is handed out or its result taken, as :class:`WorkerDiedError`."""
     try:
         yield
     except BrokenProcessPool as error:
         hint = "It may have been out of memory; try fewer workers. With 1 worker the reason is shown."
-        raise EnvError("a worker process died without saying why", hint) from error
+        raise WorkerDiedError("a worker process died without saying why", hint) from error
 
 
 @contextmanager

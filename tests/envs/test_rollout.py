@@ -14,6 +14,7 @@ import pytest
 
 from awac_tr.envs.episode import Episode
 from awac_tr.envs.rollout import episode_seeds, rollouts
+from awac_tr.envs.workers import WorkerDiedError
 from awac_tr.errors import EnvError
 from awac_tr.policies.noise import OUController, RandomController
 from awac_tr.recipes.schema import EnvSection
@@ -69,6 +70,37 @@ def test_closing_early_ends_the_workers() -> None:
     assert multiprocessing.active_children()
     episodes.close()  # type: ignore[attr-defined]
     assert not multiprocessing.active_children()
+
+
+def test_the_episodes_of_a_worker_that_is_killed_are_played_again(caplog: pytest.LogCaptureFixture) -> None:
+    env = EnvSection(id="door-binary-v0", horizon=20)
+    expected = [float(episode.rewards.sum()) for episode in rollouts(env, OU, episode_seeds(3, 12))]
+    got: list[float] = []
+    for episode in rollouts(env, OU, episode_seeds(3, 12), workers=2):
+        got.append(float(episode.rewards.sum()))
+        if len(got) in (2, 7):
+            victim = multiprocessing.active_children()[0]
+            assert victim.pid is not None
+            os.kill(victim.pid, signal.SIGKILL)
+            victim.join()
+    assert got == expected
+    assert "a worker process died" in caplog.text
+    assert not multiprocessing.active_children()
+
+
+def test_processes_that_die_again_and_again_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WorkerDiedError, match="died"):
+        list(rollouts("door-binary-v0", Deadly, SEEDS, workers=2))
+
+
+class Deadly:
+    """Takes its process down with it."""
+
+    def reset(self, seed: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        raise AssertionError
 
 
 @pytest.mark.parametrize("workers", [0, -1])
