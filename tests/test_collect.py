@@ -13,6 +13,7 @@ import pytest
 
 from awac_tr.collect import CollectProgress, CollectReport, Plan, collect, ensure_datasets, plan
 from awac_tr.collect.display import CollectDisplay
+from awac_tr.data.partial import summarize_partial
 from awac_tr.data.reader import open_dataset
 from awac_tr.data.validate import validate
 from awac_tr.envs.facts import env_facts
@@ -130,8 +131,9 @@ def test_an_existing_file_is_refused_before_any_work(random_play: Path, monkeypa
         Path(existing).unlink()
 
 
-def test_a_full_disk_leaves_nothing_behind(random_play: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room, write = 30_000, os.write
+def full_after(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """A disk with room for so many bytes more."""
+    write = os.write
 
     def full(descriptor: int, data: Any) -> int:
         nonlocal room
@@ -140,22 +142,38 @@ def test_a_full_disk_leaves_nothing_behind(random_play: Path, monkeypatch: pytes
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(descriptor, data)
 
-    before = sorted(Path().iterdir())
-    monkeypatch.setattr("awac_tr.data.sink.os.write", full)
-    with pytest.raises(DatasetError, match="No space left on device"):
-        collect(short("bc", dataset=random_play, options=CLONE, n=20, horizon=50))
-    assert sorted(Path().iterdir()) == before
+    monkeypatch.setattr("os.write", full)
 
 
-def test_an_interruption_leaves_nothing_behind(random_play: Path) -> None:
+@pytest.mark.parametrize(("room", "kept"), [(0, 0), (1_000, 0), (60_000, 2), (650_000, 20)])
+def test_a_full_disk_keeps_the_episodes_it_took(room: int, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = short("random", n=20, horizon=30)
+    whole = collect(replace(wanted, out=Path("whole.hdf5")))
+    with monkeypatch.context() as patch:
+        full_after(patch, room)
+        with pytest.raises(DatasetError, match="No space left on device") as caught:
+            collect(wanted)
+    found = summarize_partial(Path("a.hdf5.partial")) if kept else None
+    assert (found.episodes if found else 0) == kept, caught.value
+    assert sorted(path.name for path in Path().iterdir()) == ([] if not kept else ["a.hdf5.partial"]) + ["whole.hdf5"]
+    assert (f"{kept} of 20 episodes are kept in a.hdf5.partial; --resume goes on." in str(caught.value)) == (kept > 0)
+    assert collect(wanted, resume=True).content_hash == whole.content_hash
+
+
+def test_an_interruption_keeps_the_clone_and_the_episodes(random_play: Path) -> None:
     def interrupt(progress: CollectProgress) -> None:
         if progress.episodes == 2:
             raise KeyboardInterrupt
 
-    before = sorted(Path().iterdir())
+    wanted = short("bc", dataset=random_play, options=CLONE)
     with pytest.raises(KeyboardInterrupt):
-        collect(short("bc", dataset=random_play, options=CLONE), on_episode=interrupt)
-    assert sorted(Path().iterdir()) == before
+        collect(wanted, on_episode=interrupt)
+    assert sorted(path.name for path in Path().iterdir()) == ["a.clone.pt", "a.hdf5.partial", "play.hdf5"]
+    stamp = Path("a.clone.pt").stat().st_mtime_ns
+    resumed = collect(wanted, resume=True)
+    assert Path("a.clone.pt").stat().st_mtime_ns == stamp
+    assert not Path("a.hdf5.partial").exists()
+    assert resumed.content_hash == collect(replace(wanted, out=Path("b.hdf5"))).content_hash
 
 
 def test_progress_counts_what_was_done(random_play: Path) -> None:

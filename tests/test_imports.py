@@ -15,11 +15,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "awac_tr"
 VERBS = ("bench", "collect", "doctor", "evaluate", "plotting", "replay", "video")
 HEAVY = ("torch", "tensordict", "torchrl", "gymnasium", "gymnasium_robotics", "mujoco", "h5py", "matplotlib", "wandb")
 
-BELOW_RECIPES = ("errors", "keys")
+BELOW_RECIPES = ("errors", "keys", "locks")
 BELOW_ALGORITHMS = (*BELOW_RECIPES, "recipes", "envs", "data", "policies", "objectives")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "keys": (),
+    "locks": ("errors",),
     "recipes": BELOW_RECIPES,
     "envs": (*BELOW_RECIPES, "recipes"),
     "data": (*BELOW_RECIPES, "recipes", "envs"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +14,7 @@ import click
 from awac_tr.cli.support import TRUST_HELP, echo_json, examples
 
 if TYPE_CHECKING:
-    from awac_tr.collect import CollectReport, Plan
+    from awac_tr.collect import CollectInterrupted, CollectReport, Plan
     from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["command"]
@@ -49,6 +51,7 @@ _FLAGS = {
         "awac-tr collect --source demos --env pen-binary-v0 --n 25 --workers 2",
         "awac-tr collect --source bc --from door-human --out datasets/door-human-bc.hdf5",
         "awac-tr collect --source ou --env HalfCheetah-v5 --n 20 --theta 0.15 --sigma 0.3",
+        "awac-tr collect --source bc --n 500 --resume",
         "awac-tr collect --source policy --policy runs/NAME/checkpoints/best.pt --sample --n 100",
         "awac-tr collect --source policy --policy tqc_HalfCheetah.zip --env HalfCheetah-v5 --n 15",
     ),
@@ -85,11 +88,20 @@ _FLAGS = {
 )
 @click.option("--licence", help="Licence of the dataset  [default: that of what the source learnt from].")
 @click.option("--description", default="", show_default=False, help="A sentence about the dataset.")
-@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--resume", is_flag=True, help="Go on with what an interrupted call left; if nothing, begin.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists, begin anew if it is unfinished.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(
-    *, source: Any, card: str | None, workers: int, force: bool, as_json: bool, quiet: bool, **given: Any
+    *,
+    source: Any,
+    card: str | None,
+    workers: int,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
 ) -> None:
     """Collect a dataset of whole episodes into one HDF5 file.
 
@@ -100,18 +112,40 @@ def command(
     random  uniform actions
     policy  a policy file, --policy
 
-    The same seed gives the same content hash, whatever the number of workers.
+    The same seed gives the same content hash, whatever the number of workers, and however often it was interrupted:
+    Ctrl-C (once) finishes the episode and keeps what there is in FILE.partial, and so does whatever else ends it; the
+    same command with --resume goes on.
     """  # noqa: D301  (click reads the backspace as: keep these lines)
     _refuse_idle_options(source, card, given)
-    from awac_tr.collect import collect
+    if resume and force:
+        raise click.UsageError("--resume goes on with what is there, --force begins anew: give one of the two.")
+    from awac_tr.collect import CollectInterrupted, collect
     from awac_tr.collect.display import CollectDisplay
 
     plan = _plan_of_card(card, given["out"]) if card is not None else _plan(source, **given)
-    with CollectDisplay(quiet=quiet) as display:
-        report = collect(
-            plan, workers=workers, overwrite=force, on_episode=display.on_episode, on_check=display.on_check
-        )
+    try:
+        with CollectDisplay(quiet=quiet) as display:
+            report = collect(
+                plan,
+                workers=workers,
+                overwrite=force,
+                resume=resume,
+                on_episode=display.on_episode,
+                on_check=display.on_check,
+            )
+    except CollectInterrupted as stopped:
+        click.echo(_way_on(stopped, plan.n), err=True)
+        sys.exit(128 + stopped.signum)
     _show(report, plan, as_json=as_json)
+
+
+def _way_on(stopped: CollectInterrupted, total: int) -> str:
+    """What to say after a signal."""
+    if stopped.complete:
+        return f"interrupted; {stopped.out} is complete"
+    again = [argument for argument in sys.argv[1:] if argument not in ("--force", "--resume")]
+    kept = f"Saved {stopped.episodes} of {total} episodes." if stopped.episodes else "Interrupted."
+    return f"{kept} Go on with:\n  {shlex.join(['awac-tr', *again, '--resume'])}"
 
 
 def _refuse_idle_options(source: str | None, card: str | None, given: dict[str, Any]) -> None:

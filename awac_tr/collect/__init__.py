@@ -5,5 +5,16 @@ from __future__ import annotations
 from awac_tr.collect.datasets import collect, ensure_datasets, plan_of_card
 from awac_tr.collect.plan import SOURCES, Plan, plan
 from awac_tr.collect.run import CollectProgress, CollectReport
+from awac_tr.collect.unfinished import CollectInterrupted
 
-__all__ = ["SOURCES", "CollectProgress", "CollectReport", "Plan", "collect", "ensure_datasets", "plan", "plan_of_card"]
+__all__ = [
+    "SOURCES",
+    "CollectInterrupted",
+    "CollectProgress",
+    "CollectReport",
+    "Plan",
+    "collect",
+    "ensure_datasets",
+    "plan",
+    "plan_of_card",
+]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from awac_tr.collect.plan import Plan
-from awac_tr.collect.run import CollectProgress, CollectReport, carry_out, refuse_existing
+from awac_tr.collect.run import CollectProgress, CollectReport, carry_out
+from awac_tr.collect.unfinished import refuse_existing
+from awac_tr.data.partial import partial_path
 from awac_tr.data.paths import SUFFIXES, dataset_folder, dataset_path
 from awac_tr.data.reader import open_dataset
 from awac_tr.errors import DatasetError
+from awac_tr.locks import Lock, file_lock
 from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.library import cards
 from awac_tr.recipes.schema import EnvSection
@@ -30,9 +34,15 @@ class _How:
     on_episode: Callable[[CollectProgress], None] | None
     on_check: Callable[[CloneProgress], None] | None
 
-    def carry_out(self, plan: Plan, *, overwrite: bool = False) -> CollectReport:
+    def carry_out(self, plan: Plan, lock: Lock, *, overwrite: bool = False, resume: bool = False) -> CollectReport:
         return carry_out(
-            plan, workers=self.workers, overwrite=overwrite, on_episode=self.on_episode, on_check=self.on_check
+            plan,
+            lock,
+            workers=self.workers,
+            overwrite=overwrite,
+            resume=resume,
+            on_episode=self.on_episode,
+            on_check=self.on_check,
         )
 
 
@@ -41,34 +51,68 @@ def collect(
     *,
     workers: int = 1,
     overwrite: bool = False,
+    resume: bool = False,
     on_episode: Callable[[CollectProgress], None] | None = None,
     on_check: Callable[[CloneProgress], None] | None = None,
 ) -> CollectReport:
     """Carry out a plan; the dataset that ``bc`` clones is collected first if it is missing and has a card.
 
-    After any error, Ctrl-C included, nothing of this dataset is left behind.
+    Every episode is kept in ``NAME.hdf5.partial`` as it comes. Whatever ends the collection early, that file stays (it
+    is removed where there is nothing in it), and ``resume`` finishes it to the dataset that it would have been.
 
     Args:
         plan: what to collect, see :func:`awac_tr.collect.plan`.
         workers: processes that roll out episodes.
-        overwrite: replace an existing file.
+        overwrite: replace an existing file, and begin anew where there is an unfinished one.
+        resume: go on with what an interrupted call left; where there is nothing, begin.
         on_episode: called after each episode.
         on_check: called after each held-out check while a clone is trained.
 
     Raises:
-        DatasetError: the file exists, the disk is full, or the dataset to clone is missing or cannot be used.
+        DatasetError: the file exists or is being written by another process, what is to be resumed is of another plan,
+            the disk is full, or the dataset to clone is missing or cannot be used.
+        CollectInterrupted: Ctrl-C or SIGTERM; the episode under way was finished first.
         CheckpointError: the policy cannot be used, or belongs to another task.
         EnvError: unknown environment, or one without a packaged demonstrator.
     """
-    if not overwrite:
-        refuse_existing(plan)
+    if overwrite and resume:
+        raise DatasetError("resume goes on with what is there, and force begins anew", "choose one of the two.")
     how = _How(workers, on_episode, on_check)
-    if plan.source == "bc" and plan.dataset is not None and not plan.dataset.is_file():
-        name = plan.dataset.stem
-        if dataset_path(name) != plan.dataset or not _has_card(name):
-            raise DatasetError(f"no dataset to clone at {plan.dataset}", "name one with --from, or collect it first.")
-        _ensure(name, (), how)
-    return how.carry_out(plan, overwrite=overwrite)
+    with _locked(plan.out) as lock:
+        if not overwrite:
+            refuse_existing(plan, resume=resume)
+        if plan.source == "bc" and plan.dataset is not None and not plan.dataset.is_file():
+            _make_parent(plan.dataset, how)
+        return how.carry_out(plan, lock, overwrite=overwrite, resume=resume)
+
+
+@contextmanager
+def _locked(out: Path, *, wait: bool = False) -> Iterator[Lock]:
+    """Hold the lock of a dataset that is to be made; folders that are made for it stay only with something in them.
+
+    Raises:
+        DatasetError: another process holds it, or there can be no such file.
+    """
+    made = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{out} cannot be written: {error.strerror or error}") from error
+    try:
+        with file_lock(out, error=DatasetError, wait=wait) as lock:
+            yield lock
+    finally:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+def _make_parent(dataset: Path, how: _How) -> None:
+    """What a clone is to be made of."""
+    name = dataset.stem
+    if dataset_path(name) != dataset or not _has_card(name):
+        raise DatasetError(f"no dataset to clone at {dataset}", "name one with --from, or collect it first.")
+    _ensure(name, (), how)
 
 
 def ensure_datasets(
@@ -79,6 +123,8 @@ def ensure_datasets(
     on_check: Callable[[CloneProgress], None] | None = None,
 ) -> list[Path]:
     """The files of datasets, those that are missing collected from their cards.
+
+    What an interrupted call left is gone on with; where another process is making one of them, it is waited for.
 
     Args:
         names: card names, or paths of dataset files (they have a folder, or end in ``.hdf5`` or ``.h5``).
@@ -136,15 +182,22 @@ def _ensure(name: str, children: tuple[str, ...], how: _How) -> Path:
     wanted = plan_of_card(card, path)
     if card.parent is not None:
         _ensure(card.parent, (*children, name), how)
-    _log.info(
-        "Dataset %s is missing; making it from its card: %d episodes of %s in %s.", path, card.n, card.source, card.env
-    )
-    report = how.carry_out(wanted)
+    with _locked(path, wait=True) as lock:
+        if not path.is_file():
+            _make(wanted, lock, how)
+    _refuse_other_content(name, path)
+    return path
+
+
+def _make(plan: Plan, lock: Lock, how: _How) -> None:
+    path, resume = plan.out, partial_path(plan.out).exists()
+    made = "going on with it as its card says" if resume else "making it from its card"
+    _log.info("Dataset %s is missing; %s: %d episodes of %s in %s.", path, made, plan.n, plan.source, plan.env.id)
+    refuse_existing(plan, resume=resume)
+    report = how.carry_out(plan, lock, resume=resume)
     success = report.measures.get("success_any")
     share = "" if success is None else f", success in {success:.1%} of {report.episodes} episodes"
     _log.info("Collected %s: %d transitions%s.", path, report.transitions, share)
-    _refuse_other_content(name, path)
-    return path
 
 
 def _has_card(name: str) -> bool:

@@ -8,28 +8,34 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from awac_tr.collect.identity import differences, plan_facts
 from awac_tr.collect.plan import Plan
 from awac_tr.collect.sources import Source, clone_source, noise_source, policy_source
+from awac_tr.collect.unfinished import CollectInterrupted, open_partial, whatever_ends_it
 from awac_tr.data.meta import DatasetMeta
+from awac_tr.data.partial import Partial, read_episodes
+from awac_tr.data.reader import open_dataset
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.facts import EnvFacts, env_facts
 from awac_tr.envs.make import make_env
 from awac_tr.envs.measures import measure
 from awac_tr.envs.rollout import Episode, episode_seeds, rollouts
 from awac_tr.errors import AwacError, DatasetError
+from awac_tr.locks import Lock
 from awac_tr.policies.demonstrators import demonstrator_path
 from awac_tr.recipes.options import CloneSettings, OUOptions, PolicyOptions
 from awac_tr.training.cloning import CloneProgress, clone_path
+from awac_tr.training.interrupt import Interruption
 
-__all__ = ["CollectProgress", "CollectReport", "carry_out", "refuse_existing"]
+__all__ = ["CollectProgress", "CollectReport", "carry_out"]
 
 _log = logging.getLogger(__name__)
 
@@ -76,35 +82,30 @@ class CollectReport:
     clone: Path | None = None
 
 
-def refuse_existing(plan: Plan) -> None:
-    """Say at once, before any work, that a file of the plan is there already.
-
-    Raises:
-        DatasetError: it is.
-    """
-    for path in (plan.out, clone_path(plan.out) if plan.source == "bc" else plan.out):
-        if path.exists():
-            raise DatasetError(f"{path} exists already", "choose another name with --out, or replace it with --force.")
-
-
 def carry_out(
     plan: Plan,
+    lock: Lock,
     *,
     workers: int = 1,
     overwrite: bool = False,
+    resume: bool = False,
     on_episode: Callable[[CollectProgress], None] | None = None,
     on_check: Callable[[CloneProgress], None] | None = None,
 ) -> CollectReport:
-    """As :func:`awac_tr.collect.collect`, where the dataset to be cloned is there."""
+    """As :func:`awac_tr.collect.collect`, where the dataset to be cloned is there, and the dataset's lock is held."""
     start = time.perf_counter()
     stage = _Stage.of(plan)
-    made_clone = clone_path(plan.out) if plan.source == "bc" else None
-    if not overwrite:
-        refuse_existing(plan)
-    with _removed_on_failure(made_clone):
-        source = _source(plan, stage, on_check)
-        tally = _Tally(plan.n, stage.facts.goal_steps, on_episode)
-        content_hash = _write(plan, stage, source, tally, workers, overwrite=overwrite)
+    facts = plan_facts(plan, stage.facts)
+    with Interruption() as stop:
+        partial, replaces = open_partial(plan, facts, resume=resume, overwrite=overwrite)
+        with whatever_ends_it(plan, partial, stop):
+            source = _source(plan, stage, partial, _checked(on_check, stop))
+            stop.check()
+            tally = _Tally(plan.n, stage.facts.goal_steps, on_episode)
+            _fill(partial, plan, stage, source, tally, workers, stop)
+            content_hash = _publish(partial, plan, _meta(plan, stage, source), lock, overwrite=replaces)
+    if stop.signum is not None:
+        raise CollectInterrupted(plan.out, stop.signum, tally.episodes, complete=True)
     return CollectReport(
         path=plan.out,
         content_hash=content_hash,
@@ -116,7 +117,7 @@ def carry_out(
         measures=tally.means(),
         seconds=time.perf_counter() - start,
         steps_per_second=tally.steps_per_second,
-        clone=made_clone,
+        clone=clone_path(plan.out) if plan.source == "bc" else None,
     )
 
 
@@ -143,18 +144,33 @@ class _Stage:
             env.close()
 
 
-@contextmanager
-def _removed_on_failure(clone: Path | None) -> Iterator[None]:
-    """A clone stands beside the dataset it made, and not without one."""
-    try:
-        yield
-    except BaseException:
-        if clone is not None:
-            clone.unlink(missing_ok=True)
-        raise
+def _checked(on_check: Callable[[CloneProgress], None] | None, stop: Interruption) -> Callable[[CloneProgress], None]:
+    """Cloning stops on a signal as well, at its next check."""
+
+    def tell(progress: CloneProgress) -> None:
+        if on_check is not None:
+            on_check(progress)
+        stop.check()
+
+    return tell
 
 
-def _source(plan: Plan, stage: _Stage, on_check: Callable[[CloneProgress], None] | None) -> Source:
+def _source(plan: Plan, stage: _Stage, partial: Partial, on_check: Callable[[CloneProgress], None]) -> Source:
+    """What acts, written down, and on resuming the same as before."""
+    source = _made_source(plan, stage, partial.actor, on_check)
+    if partial.actor is None:
+        partial.note_actor(source.facts)
+    elif changed := list(differences(partial.actor, source.facts)):
+        raise DatasetError(
+            f"what acts is not what acted in the episodes of {partial.path}: {'; '.join(changed)}",
+            "start anew with --force.",
+        )
+    return source
+
+
+def _made_source(
+    plan: Plan, stage: _Stage, before: Mapping[str, Any] | None, on_check: Callable[[CloneProgress], None]
+) -> Source:
     settings = plan.settings
     if isinstance(settings, CloneSettings):
         return clone_source(
@@ -164,6 +180,7 @@ def _source(plan: Plan, stage: _Stage, on_check: Callable[[CloneProgress], None]
             settings,
             plan.mode,
             seed=plan.seed,
+            before=before,
             on_check=on_check,
         )
     if isinstance(settings, PolicyOptions):
@@ -179,21 +196,48 @@ def _named(path: Path | None, option: str) -> Path:
     return path
 
 
-def _write(plan: Plan, stage: _Stage, source: Source, tally: _Tally, workers: int, *, overwrite: bool) -> str:
-    seeds = episode_seeds(plan.seed, plan.n)
-    episodes = rollouts(
-        plan.env,
-        source.make_controller,
-        seeds,
-        workers=workers,
-        record_state=stage.has_state,
-    )
+def _fill(
+    partial: Partial, plan: Plan, stage: _Stage, source: Source, tally: _Tally, workers: int, stop: Interruption
+) -> None:
+    """Collect the episodes that are not there yet."""
+    partial.begin(_meta(plan, stage, source))
+    for episode in read_episodes(partial.path, plan.n):
+        tally.keep(episode)
+    tally.start()
+    seeds = episode_seeds(plan.seed, plan.n)[tally.episodes :]
+    if not seeds:
+        return
     relabel = _Relabel(source, stage) if source.extra.get("label") == "clean" else None
-    with DatasetWriter(plan.out, _meta(plan, stage, source), overwrite=overwrite) as writer, closing(episodes):
+    episodes = rollouts(plan.env, source.make_controller, seeds, workers=workers, record_state=stage.has_state)
+    with closing(episodes):
         for episode in episodes:
-            writer.append(relabel(episode) if relabel else episode)
+            partial.append(relabel(episode) if relabel else episode)
             tally.add(episode)
-        return writer.finish()
+            if tally.episodes < plan.n:
+                stop.check()
+
+
+def _publish(partial: Partial, plan: Plan, meta: DatasetMeta, lock: Lock, *, overwrite: bool) -> str:
+    """Make the dataset of the partial file, which is then gone; returns the content hash."""
+    if plan.out.exists() and not overwrite:
+        digest = _published_before(partial, plan)
+    else:
+        with DatasetWriter(plan.out, meta, overwrite=overwrite, lock=lock) as writer:
+            for episode in read_episodes(partial.path, plan.n):
+                writer.append(episode)
+            digest = writer.finish()
+    partial.remove()
+    return digest
+
+
+def _published_before(partial: Partial, plan: Plan) -> str:
+    """Whoever was killed between giving the dataset its name and removing the partial file left both."""
+    digest = partial.content_hash(plan.n)
+    with open_dataset(plan.out) as dataset:
+        if dataset.content_hash != digest:
+            hint = "choose another name with --out, or replace it with --force."
+            raise DatasetError(f"{plan.out} exists already", hint)
+    return digest
 
 
 class _Relabel:
@@ -235,16 +279,25 @@ class _Tally:
     ) -> None:
         self._total, self._goal_steps, self._on_episode = total, goal_steps, on_episode
         self._values: dict[str, list[float]] = defaultdict(list)
-        self._start = time.perf_counter()
         self.episodes = self.steps = 0
         self.steps_per_second = 0.0
+        self.start()
 
-    def add(self, episode: Episode) -> None:
+    def start(self) -> None:
+        """From here on the rate counts."""
+        self._start, self._steps_before = time.perf_counter(), self.steps
+
+    def keep(self, episode: Episode) -> None:
+        """Count an episode that was there before."""
         for name, values in measure([episode], self._goal_steps).items():
             self._values[name].append(float(values[0]))
         self.episodes += 1
         self.steps += len(episode)
-        self.steps_per_second = self.steps / (time.perf_counter() - self._start)
+
+    def add(self, episode: Episode) -> None:
+        """Count an episode, and tell of it."""
+        self.keep(episode)
+        self.steps_per_second = (self.steps - self._steps_before) / (time.perf_counter() - self._start)
         if self._on_episode is not None:
             success = self.means().get("success_any")
             self._on_episode(CollectProgress(self.episodes, self._total, self.steps, self.steps_per_second, success))

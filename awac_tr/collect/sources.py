@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from awac_tr.collect.identity import file_sha256, plain
 from awac_tr.collect.plan import Mode
 from awac_tr.data.meta import Parent
 from awac_tr.data.reader import open_dataset
 from awac_tr.policies.controllers import NoisyController, OUController, RandomController, load_controller
 from awac_tr.recipes.options import CloneSettings, OUOptions, PolicyOptions
-from awac_tr.training.cloning import CloneProgress, clone
+from awac_tr.training.cloning import CloneProgress, CloneReport, clone
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -28,6 +29,8 @@ __all__ = [
     "noise_source",
     "policy_source",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ class Source:
     parents: tuple[Parent, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
     noise: float = 0.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The story alone, plain JSON."""
+        parents = [vars(parent) for parent in self.parents]
+        return plain({"policy": self.policy, "licence": self.licence, "parents": parents, "extra": self.extra})
 
     @property
     def make_controller(self) -> Callable[[], Controller]:
@@ -88,7 +97,7 @@ def policy_source(
     words = f"{'packaged demonstrator ' if packaged else ''}{path.name}, {_MODE_WORDS[mode]}"
     if options.action_noise:
         words += f", plus Gaussian noise of deviation {options.action_noise:g}"
-    facts: dict[str, Any] = {"policy_file": path.name, "policy_sha256": _sha256(path), "action": mode}
+    facts: dict[str, Any] = {"policy_file": path.name, "policy_sha256": file_sha256(path), "action": mode}
     if trust:
         facts["policy_trusted"] = True
     return Source(
@@ -108,9 +117,20 @@ def clone_source(
     mode: Mode,
     *,
     seed: int,
+    before: Mapping[str, Any] | None = None,
     on_check: Callable[[CloneProgress], None] | None,
 ) -> Source:
     """Clone a dataset into the checkpoint ``out``, and act by the clone.
+
+    Args:
+        dataset: what is cloned.
+        env: the task.
+        out: the checkpoint; used as it is where it is the one that ``before`` tells of.
+        settings: of the training.
+        mode: mean or sampled actions.
+        seed: of the training.
+        before: :attr:`Source.facts` of an interrupted collection.
+        on_check: called after each held-out check.
 
     Raises:
         DatasetError: the dataset cannot be used, or belongs to another task.
@@ -118,26 +138,21 @@ def clone_source(
     with open_dataset(dataset) as opened:
         parent = Parent(dataset.stem, opened.content_hash, opened.meta.source)
         licence = opened.meta.licence
-    report = clone(
-        [dataset],
-        env,
-        settings.policy,
-        settings.bc,
-        seed=seed,
-        max_updates=settings.max_updates,
-        batch_size=settings.batch_size,
-        out=out,
-        observation_noise=settings.observation_noise,
-        on_check=on_check,
-    )
-    made = {
-        "file": out.name,
-        "sha256": _sha256(out),
-        "settings": settings.model_dump(mode="json"),
-        "updates": report.updates,
-        "best_update": report.best_update,
-        "validation_loss": report.validation_loss,
-    }
+    made = _made_before(out, before)
+    if made is None:
+        report = clone(
+            [dataset],
+            env,
+            settings.policy,
+            settings.bc,
+            seed=seed,
+            max_updates=settings.max_updates,
+            batch_size=settings.batch_size,
+            out=out,
+            observation_noise=settings.observation_noise,
+            on_check=on_check,
+        )
+        made = _story(report, settings)
     return Source(
         partial(load_controller, out.resolve(), mode, env=env),
         f"clone of {parent.name}, {_MODE_WORDS[mode]}",
@@ -147,12 +162,31 @@ def clone_source(
     )
 
 
+def _made_before(out: Path, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What is known of the clone that is there already; None where there is none, or another one."""
+    if before is None:
+        return None
+    made: dict[str, Any] = before.get("extra", {}).get("clone", {})
+    if out.is_file() and file_sha256(out) == made.get("sha256"):
+        _log.info("The clone %s is there already.", out)
+        return made
+    _log.info("The clone %s is gone or another one; cloning again.", out)
+    return None
+
+
+def _story(report: CloneReport, settings: CloneSettings) -> dict[str, Any]:
+    return {
+        "file": report.path.name,
+        "sha256": file_sha256(report.path),
+        "settings": settings.model_dump(mode="json"),
+        "updates": report.updates,
+        "best_update": report.best_update,
+        "validation_loss": report.validation_loss,
+    }
+
+
 _MODE_WORDS: Final[dict[Mode, str]] = {"mean": "mean actions", "sample": "sampled actions"}
 
 
 def _noisy(make_controller: Callable[[], Controller], sigma: float) -> Controller:
     return NoisyController(make_controller(), sigma)
-
-
-def _sha256(path: Path) -> str:
-    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()

@@ -96,16 +96,6 @@ class Columns:
         self._file = file
         self._columns: dict[str, Column] = {}
 
-    def differing(self, arrays: Mapping[str, Rows]) -> list[str]:
-        """Names of arrays that are missing, new, or of another type or row shape than before; none at first."""
-        if not self._columns:
-            return []
-        known = {name: (column.hash.dtype, column.hash.row_shape) for name, column in self._columns.items()}
-        found = {name: (rows.dtype.newbyteorder("<").str, rows.shape[1:]) for name, rows in arrays.items()}
-        if found == known:
-            return []
-        return sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
-
     def append(self, arrays: Mapping[str, Rows]) -> None:
         """Add rows to each of the arrays; those that are new to the file are made."""
         for name, rows in arrays.items():

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SUFFIXES", "dataset_folder", "dataset_path"]
+__all__ = ["PARTIAL", "SUFFIXES", "dataset_folder", "dataset_path"]
 
 SUFFIXES: Final = (".hdf5", ".h5")
 """How dataset files end."""
+
+PARTIAL: Final = ".partial"
+"""What the name of an unfinished collection ends in, after the dataset's."""
 
 
 def dataset_folder() -> Path:
@@ -21,8 +24,8 @@ def dataset_path(name_or_path: str | Path) -> Path:
     """The file that a name or a path stands for.
 
     Args:
-        name_or_path: a path (it has a folder in it, or ends in ``.hdf5`` or ``.h5``), taken as it is; or the name of a
-            dataset in :func:`dataset_folder`.
+        name_or_path: a path (it has a folder in it, or ends in ``.hdf5``, ``.h5`` or ``.partial``), taken as it is; or
+            the name of a dataset in :func:`dataset_folder`.
 
     Example:
         >>> dataset_path("runs/mine.hdf5").as_posix()
@@ -31,6 +34,6 @@ def dataset_path(name_or_path: str | Path) -> Path:
         'door-bc.hdf5'
     """
     path = Path(name_or_path)
-    if path.suffix in SUFFIXES or len(path.parts) != 1:
+    if path.suffix in (*SUFFIXES, PARTIAL) or len(path.parts) != 1:
         return path
     return dataset_folder() / f"{path.name}.hdf5"

@@ -1,15 +1,12 @@
-"""The file HDF5 writes into: exclusive, durable, and calm when the disk is full."""
+"""The file HDF5 writes into: durable, and calm when the disk is full."""
 
 from __future__ import annotations
 
-import fcntl
 import io
 import logging
 import os
 from pathlib import Path
 from typing import Any
-
-from awac_tr.errors import DatasetError
 
 __all__ = ["Sink"]
 
@@ -24,10 +21,10 @@ class Sink(io.RawIOBase):
     closes, and removes the file.
 
     Args:
-        path: file to write; what a killed process left there is replaced, what a live one is writing is refused.
+        path: file to write; what a killed process left there is replaced. Its writer holds the lock of what it is to
+            become (:mod:`awac_tr.locks`), so no live one is at it.
 
     Raises:
-        DatasetError: another process is writing this file.
         OSError: the file cannot be created.
     """
 
@@ -35,7 +32,7 @@ class Sink(io.RawIOBase):
         super().__init__()
         self.path = path
         self.error: OSError | None = None
-        self._fd = _claim(path)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         if os.fstat(self._fd).st_size:
             _LOG.info("replacing %s, left by a process that was killed", path)
             os.ftruncate(self._fd, 0)
@@ -98,23 +95,7 @@ class Sink(io.RawIOBase):
             self.error = error
 
     def close(self) -> None:
-        """Close the descriptor, and with it the lock."""
+        """Close the descriptor."""
         if not self.closed:
             os.close(self._fd)
         super().close()
-
-
-def _claim(path: Path) -> int:
-    """Open and lock the file; the descriptor, or an error where another process holds it."""
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between opening and locking, its writer may have finished and renamed it: this would be that dataset now.
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(fd)):
-                return fd
-        except BlockingIOError as error:
-            os.close(fd)
-            message = f"{path} is being written by another process"
-            raise DatasetError(message, "Wait for it, or choose another name.") from error
-        os.close(fd)

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Self
 import h5py
 import numpy as np
 
-from awac_tr.data.checks import RowCheck, episode_findings
+from awac_tr.data.admission import Admission
+from awac_tr.data.checks import RowCheck
 from awac_tr.data.columns import Columns
 from awac_tr.data.findings import errors_of
-from awac_tr.data.format import ARRAYS, EPISODES, INFOS, SEEDS
+from awac_tr.data.format import EPISODES
 from awac_tr.data.hashing import content_hash
 from awac_tr.data.hdf5 import CACHE_BYTES, write_attributes
+from awac_tr.data.journal import sync_folder
 from awac_tr.data.meta import DatasetMeta, meta_to_attributes
 from awac_tr.data.sink import Sink
 from awac_tr.errors import DatasetError
+from awac_tr.locks import Lock, file_lock
 
 if TYPE_CHECKING:
     from awac_tr.envs.rollout import Episode
@@ -33,16 +36,17 @@ class DatasetWriter:
     """Writes one dataset file, as a context manager.
 
     Episodes go into ``<path>.part``, which becomes ``path`` in :meth:`finish` and is removed when the block is left
-    without it, so that a file under its final name is always whole.
+    without it, so that a file under its final name is always whole. While the block is entered, the file is locked.
 
     Args:
         path: file to make, usually ``NAME.hdf5``; its folder is made where it is missing.
         meta: what the file will say about itself.
         overwrite: replace an existing file.
         versions: of the packages the transitions were made with, where that is not here and now; None: it is.
+        lock: of the file, where the caller holds it already; None: taken here, and refused where another has it.
 
     Raises:
-        DatasetError: the file exists, or cannot be written there.
+        DatasetError: the file exists, is being written by another process, or cannot be written there.
 
     Example::
 
@@ -59,6 +63,7 @@ class DatasetWriter:
         *,
         overwrite: bool = False,
         versions: Mapping[str, str] | None = None,
+        lock: Lock | None = None,
     ) -> None:
         self.path = Path(path)
         self.meta = meta
@@ -68,9 +73,11 @@ class DatasetWriter:
         self._attributes = meta_to_attributes(meta)
         if versions is not None:
             self._attributes["versions"] = json.dumps(dict(versions))
+        self._lock = file_lock(self.path, error=DatasetError) if lock is None else None
         self._sink: Sink | None = None
         self._file: h5py.File | None = None
         self._columns: Columns | None = None
+        self._admission = Admission(meta)
         self._check = RowCheck(meta)
         self._refuse_existing()
 
@@ -88,8 +95,11 @@ class DatasetWriter:
     def __enter__(self) -> Self:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self._lock is not None:
+                self._lock.__enter__()
             self._sink = Sink(self.part)
         except OSError as error:
+            self._unlock()
             raise DatasetError(f"{self.path} cannot be written: {error.strerror or error}") from error
         try:
             self._file = h5py.File(self._sink, "w", libver=("v110", "v110"), rdcc_nbytes=CACHE_BYTES)
@@ -115,14 +125,7 @@ class DatasetWriter:
             DatasetError: the episode would not pass validation, does not fit those before it, or the disk is full.
         """
         columns = self._opened()
-        errors = errors_of(episode_findings(episode, self.meta))
-        if errors:
-            text = "; ".join(f"{finding.where}: {finding.message}" for finding in errors)
-            raise DatasetError(f"episode {self.episodes} (seed {episode.seed}) cannot be stored: {text}")
-        arrays = self._rows_of(episode, per_episode or {})
-        differing = columns.differing(arrays)
-        if differing:
-            raise DatasetError(f"episode {self.episodes} differs from those before it in {', '.join(differing)}")
+        arrays = self._admission.admit(episode, per_episode)
         columns.append(arrays)
         self.transitions += len(episode.rewards)
         self.episodes += 1
@@ -158,20 +161,12 @@ class DatasetWriter:
             raise DatasetError(f"{self.path} is not being written", hint)
         return self._columns
 
-    @staticmethod
-    def _rows_of(episode: Episode, per_episode: Mapping[str, Rows]) -> dict[str, Rows]:
-        arrays = {name: np.asarray(getattr(episode, name), dtype=kind) for name, kind in ARRAYS.items()}
-        infos = {f"{INFOS}/{name}": np.asarray(rows) for name, rows in sorted(episode.infos.items())}
-        seeds = {SEEDS: np.asarray([episode.seed], dtype="<i8")}
-        once = {f"{EPISODES}/{name}": np.asarray(value)[np.newaxis] for name, value in sorted(per_episode.items())}
-        return arrays | infos | seeds | once
-
     def _check_disk(self) -> None:
         error = self._sink.error if self._sink is not None else None
         if error is not None:
             self.abort()
             raise DatasetError(
-                f"{self.path} cannot be written: {error.strerror or error}; nothing was left behind",
+                f"{self.path} cannot be written: {error.strerror or error}; the unfinished file was removed",
                 "Free some space, or write to another disk.",
             ) from error
 
@@ -223,9 +218,11 @@ class DatasetWriter:
             self._check_disk()
         self._refuse_existing()
         self.part.replace(self.path)
+        sync_folder(self.path.parent)
         self._sink = None
         if sink is not None:
             sink.close()
+        self._unlock()
 
     def abort(self) -> None:
         """Drop what was written; nothing happens after :meth:`finish`."""
@@ -236,3 +233,8 @@ class DatasetWriter:
             if sink is not None:
                 self.part.unlink(missing_ok=True)
                 sink.close()
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()

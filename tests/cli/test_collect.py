@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +119,39 @@ def test_the_help_ends_in_examples() -> None:
     assert "awac-tr collect --source bc --n 500" in result.stdout.split("Examples:")[1]
 
 
-def test_interrupted_collection_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_ctrl_c_stops_at_once_and_what_was_collected_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt  # as the second one does
 
     monkeypatch.setattr("awac_tr.collect.display.CollectDisplay.on_episode", interrupt)
     result = run("--source", "random", "--out", "a.hdf5", *SHORT)
     assert result.exit_code == 130
-    assert not list(Path().iterdir())
+    assert "1 of 2 episodes are kept in a.hdf5.partial; --resume goes on." in result.stderr
+    assert [path.name for path in Path().iterdir()] == ["a.hdf5.partial"]
+
+
+def test_an_unfinished_collection_is_gone_on_with_or_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = json.loads(run("--source", "random", "--out", "whole.hdf5", "--json", *SHORT).stdout)
+    with monkeypatch.context() as patch:
+        patch.setattr("awac_tr.collect.display.CollectDisplay.on_episode", _stop_here)
+        stopped = run("--source", "random", "--out", "a.hdf5", *SHORT)
+    assert stopped.exit_code == 143
+    assert "Saved 1 of 2 episodes. Go on with:\n  awac-tr" in stopped.stderr
+    assert stopped.stderr.endswith("--resume\n")
+    again = refused("--source", "random", "--out", "a.hdf5", *SHORT)
+    assert "a.hdf5.partial is an unfinished collection: 1 of 2 episodes" in again
+    assert "--resume, or start anew with --force" in again
+    assert "seed: 0, now 3" in refused("--source", "random", "--out", "a.hdf5", "--resume", "--seed", "3", *SHORT)
+    assert "give one of the two" in refused("--source", "random", "--out", "a.hdf5", "--resume", "--force", *SHORT)
+    assert run("--source", "random", "--out", "b.hdf5", "--resume", *SHORT).exit_code == 0
+    resumed = run("--source", "random", "--out", "a.hdf5", "--resume", "--json", *SHORT)
+    assert "Going on with a.hdf5.partial: 1 of 2 episodes are there." in resumed.stderr
+    assert {**json.loads(resumed.stdout), **_NOT_COMPARED} == {**whole, **_NOT_COMPARED}
+    assert sorted(path.name for path in Path().iterdir()) == ["a.hdf5", "b.hdf5", "whole.hdf5"]
+
+
+_NOT_COMPARED = dict.fromkeys(("path", "seconds", "steps_per_second"))
+
+
+def _stop_here(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

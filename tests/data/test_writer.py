@@ -107,7 +107,7 @@ def test_nothing_is_left_when_the_block_is_left_early(tmp_path: Path, make_episo
     path = tmp_path / "a.hdf5"
     with DatasetWriter(path, make_meta()) as writer:
         writer.append(make_episode())
-        assert names(tmp_path) == ["a.hdf5.part"]
+        assert names(tmp_path) == ["a.hdf5.lock", "a.hdf5.part"]
     assert names(tmp_path) == []
     with pytest.raises(DatasetError, match="not being written"):
         writer.append(make_episode())
@@ -240,7 +240,7 @@ def test_a_full_disk_leaves_nothing_and_the_process_alive(tmp_path: Path, room: 
     command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), "a.hdf5", str(room)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "a.hdf5 cannot be written: File too large; nothing was left behind" in done.stdout
+    assert "a.hdf5 cannot be written: File too large; the unfinished file was removed" in done.stdout
     assert names(tmp_path) == []
 
 
@@ -256,4 +256,4 @@ def test_a_killed_process_leaves_no_file_under_the_final_name(tmp_path: Path) ->
     command = [sys.executable, "-c", script, "a.hdf5", "10000000"]
     done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
     assert done.returncode == -signal.SIGKILL
-    assert names(tmp_path) == ["a.hdf5.part"]
+    assert names(tmp_path) == ["a.hdf5.lock", "a.hdf5.part"]

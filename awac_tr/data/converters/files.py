@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import h5py
 
 from awac_tr.data.sink import Sink
 from awac_tr.errors import DatasetError
+from awac_tr.locks import file_lock
 
 __all__ = ["in_order", "load_json", "refuse_existing", "whole_hdf5"]
 
@@ -73,26 +74,27 @@ def whole_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
         overwrite: replace an existing file.
 
     Raises:
-        DatasetError: it exists, cannot be written, or the disk is full.
+        DatasetError: it exists, is being written by another process, cannot be written, or the disk is full.
     """
     refuse_existing(path, overwrite=overwrite)
     part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sink = Sink(part)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be written: {error.strerror or error}") from error
-    try:
-        with h5py.File(sink, "w", libver=("v110", "v110")) as file:
-            yield file
-        _wait_for_disk(path, sink)
-        refuse_existing(path, overwrite=overwrite)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    finally:
-        sink.close()
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(file_lock(path, error=DatasetError))
+            sink = Sink(part)
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be written: {error.strerror or error}") from error
+        stack.callback(sink.close)
+        try:
+            with h5py.File(sink, "w", libver=("v110", "v110")) as file:
+                yield file
+            _wait_for_disk(path, sink)
+            refuse_existing(path, overwrite=overwrite)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 def _wait_for_disk(path: Path, sink: Sink) -> None:

@@ -1,0 +1,152 @@
+"""Collections that end before their time: what is kept, how they go on, and what they refuse to go on with."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from awac_tr.collect.identity import differences
+from awac_tr.collect.plan import Plan
+from awac_tr.data.partial import Partial, PartialSummary, partial_path, summarize_partial
+from awac_tr.envs.rollout import episode_seeds
+from awac_tr.errors import AwacError, DatasetError
+from awac_tr.training.cloning import clone_path
+from awac_tr.training.interrupt import Interruption, StopRequested
+
+__all__ = ["CollectInterrupted", "open_partial", "refuse_existing", "whatever_ends_it"]
+
+_log = logging.getLogger(__name__)
+
+
+class CollectInterrupted(Exception):  # noqa: N818
+    """A collection was stopped by a signal, after the episode under way.
+
+    Attributes:
+        out: the dataset that was being collected.
+        signum: the signal's number; shells expect the exit code 128 + signum.
+        episodes: kept.
+        complete: the signal came so late that the dataset is complete.
+    """
+
+    def __init__(self, out: Path, signum: int, episodes: int, *, complete: bool = False) -> None:
+        kept = "it is complete" if complete else f"{episodes} episodes are kept, resume goes on with them"
+        super().__init__(f"{signal.Signals(signum).name} stopped the collection of {out}: {kept}")
+        self.out, self.signum, self.episodes, self.complete = out, signum, episodes, complete
+
+
+def refuse_existing(plan: Plan, *, resume: bool = False) -> None:
+    """Say at once, before any work, that a file of the plan is there already.
+
+    Args:
+        plan: the plan.
+        resume: go on with an unfinished collection.
+
+    Raises:
+        DatasetError: the dataset, its clone or, unless it is to be resumed, an unfinished collection of it is there.
+    """
+    found = _found(plan)
+    finished = resume and found is not None and (found.replaces or found.episodes >= plan.n)
+    if plan.out.exists() and not finished:
+        raise _exists(plan.out)
+    if found is not None and not resume:
+        raise DatasetError(f"{found.path} is {found}", "go on with it by --resume, or start anew with --force.")
+    if found is None and plan.source == "bc" and clone_path(plan.out).exists():
+        raise _exists(clone_path(plan.out))
+
+
+def _exists(path: Path) -> DatasetError:
+    return DatasetError(f"{path} exists already", "choose another name with --out, or replace it with --force.")
+
+
+def _found(plan: Plan, *, check: bool = False) -> PartialSummary | None:
+    """The unfinished collection of a plan's dataset, if there is one."""
+    path = partial_path(plan.out)
+    if not path.exists():
+        return None
+    try:
+        return summarize_partial(path, check=check)
+    except DatasetError as error:
+        raise DatasetError(error.message, error.hint or "remove it, or start anew with --force.") from error
+
+
+def open_partial(plan: Plan, facts: Mapping[str, Any], *, resume: bool, overwrite: bool) -> tuple[Partial, bool]:
+    """Begin a collection, or go on with one.
+
+    Args:
+        plan: the plan.
+        facts: what decides its episodes, see :func:`awac_tr.collect.identity.plan_facts`.
+        resume: go on with what is there.
+        overwrite: begin anew, and replace an existing dataset.
+
+    Returns:
+        The partial file, and whether an existing dataset is to be replaced.
+
+    Raises:
+        DatasetError: what is there belongs to another plan, or cannot be read; or nothing can be written.
+    """
+    before = None if overwrite else _found(plan, check=True)
+    if before is not None:
+        _refuse_another(before, facts, plan)
+        _log.info("Going on with %s: %d of %d episodes are there.", before.path, before.episodes, plan.n)
+        if before.episodes > plan.n:
+            _log.info("%d episodes more than asked for are dropped.", before.episodes - plan.n)
+    elif resume:
+        _log.info("There is nothing of %s to go on with: it begins.", plan.out)
+    replaces = overwrite or (before is not None and before.replaces)
+    partial = Partial(plan.out, before)
+    try:
+        if before is None or before.wanted != plan.n:
+            partial.note_plan(facts, wanted=plan.n, replaces=replaces)
+    except BaseException:
+        (partial.remove if before is None else partial.close)()
+        raise
+    return partial, replaces
+
+
+def _refuse_another(before: PartialSummary, facts: Mapping[str, Any], plan: Plan) -> None:
+    changed = list(differences(before.plan, dict(facts)))
+    if not changed and before.seeds != episode_seeds(plan.seed, before.episodes):
+        changed = ["episodes: of other seeds"]
+    if changed:
+        raise DatasetError(
+            f"{before.path} is of another collection: {'; '.join(changed)}",
+            "ask for what it was begun as, start anew with --force (or remove it), or choose another --out.",
+        )
+
+
+@contextmanager
+def whatever_ends_it(plan: Plan, partial: Partial, stop: Interruption) -> Iterator[None]:
+    """Keep what was collected, and say so; a file without anything worth keeping is removed.
+
+    Raises:
+        CollectInterrupted: a signal asked for it.
+    """
+    clone = clone_path(plan.out) if plan.source == "bc" else None
+    had_clone = clone is not None and clone.exists()
+    try:
+        yield
+    except BaseException as error:
+        partial.close()
+        worth_keeping = partial.episodes > 0 or (clone is not None and partial.actor is not None)
+        if not worth_keeping:
+            partial.remove()
+            if clone is not None and not had_clone:
+                clone.unlink(missing_ok=True)
+        if isinstance(error, StopRequested):
+            raise CollectInterrupted(plan.out, stop.signum or 0, partial.episodes) from error
+        if worth_keeping:
+            _tell(error, f"{partial.episodes} of {plan.n} episodes are kept in {partial.path}; --resume goes on.")
+        raise
+
+
+def _tell(error: BaseException, what: str) -> None:
+    """In the error's own message where it has one for the user, so that there is one message."""
+    if isinstance(error, AwacError):
+        error.hint = f"{error.hint}\n{what}".strip()
+        error.args = (f"{error.message}\n{error.hint}",)
+    else:
+        _log.warning("%s", what)
