@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,11 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["COUNTERS", "Metrics", "read_rows"]
 
+_log = logging.getLogger(__name__)
+
 COUNTERS: Final = ("event", "phase", "update", "env_step", "wall")
 """What every row has: what happened (train, round, eval), in which phase, after so many updates and steps, when [s]."""
 
 _FILE: Final = "metrics.jsonl"
 _COPIES: Final = ("csv", "tensorboard")
+_WANDB_SECONDS: Final = 20
+"""How long a service that does not answer may hold up a run that does not need it."""
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
@@ -138,23 +145,42 @@ def _wandb(run: Path, section: LogSection, run_id: str, config: Mapping[str, Any
         raise AwacError(
             f"log.wandb: {section.wandb}, but wandb is not installed", "pip install wandb, or log.wandb=off"
         ) from error
-    mode = os.environ.get("WANDB_MODE")
+    make = partial(
+        WandbLogger,
+        run.name,
+        save_dir=str(run),
+        id=run_id,
+        project=section.wandb_project,
+        log_env_packages=False,
+        config=dict(config),
+        settings=wandb.Settings(
+            console="off", disable_git=True, disable_code=True, silent=True, init_timeout=_WANDB_SECONDS
+        ),
+    )
     try:
-        return WandbLogger(
-            run.name,
-            offline=section.wandb == "offline",
-            save_dir=str(run),
-            id=run_id,
-            project=section.wandb_project,
-            log_env_packages=False,
-            config=dict(config),
-            settings=wandb.Settings(console="off", disable_git=True, disable_code=True, silent=True),
+        with _mode_as_it_was():
+            return make(offline=section.wandb == "offline")
+    except wandb.errors.CommError as error:
+        reason = str(error).partition("\n")[0]
+        _log.warning(
+            "Weights & Biases cannot be reached (%s): rows go to %s; wandb sync uploads them.", reason, run / "wandb"
         )
     except wandb.Error as error:
         raise AwacError(
             f"Weights & Biases refused: {error}", "log in with wandb login, or use log.wandb=offline"
         ) from error
-    finally:  # the logger switches the whole process to offline; runs after this one may want otherwise
+    wandb.teardown()  # its service process would take the second try for a second run of the same id
+    with _mode_as_it_was():
+        return make(offline=True)
+
+
+@contextmanager
+def _mode_as_it_was() -> Iterator[None]:
+    """The logger switches the whole process to offline; runs after this one may want otherwise."""
+    mode = os.environ.get("WANDB_MODE")
+    try:
+        yield
+    finally:
         if mode is None:
             os.environ.pop("WANDB_MODE", None)
         else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from awac_tr.errors import AwacError
 from awac_tr.recipes.schema import LogSection
@@ -74,7 +76,29 @@ def test_wandb_offline_needs_no_network(tmp_path: Path) -> None:
     log.write(row("train", 5, loss_actor=0.25))
     log.write(row("eval", 5, success_any=0.5))
     log.close()
-    files = list((tmp_path / "wandb").glob("offline-run-*-0123abcd/run-0123abcd.wandb"))
+    _require_offline_rows(tmp_path)
+
+
+@pytest.mark.filterwarnings("default")  # wandb's own
+def test_a_service_that_does_not_answer_costs_seconds_and_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wandb.teardown()  # what it was told by the tests before
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setattr("awac_tr.training.metrics._WANDB_SECONDS", 2)
+    log = metrics(tmp_path, wandb="online", csv=False)
+    log.write(row("train", 5, loss_actor=0.25))
+    log.close()
+    assert "Weights & Biases cannot be reached" in caplog.text
+    assert "WANDB_MODE" not in os.environ
+    assert len(read_rows(tmp_path)) == 1
+    _require_offline_rows(tmp_path)
+
+
+def _require_offline_rows(run: Path) -> None:
+    files = list((run / "wandb").glob("offline-run-*-0123abcd/run-0123abcd.wandb"))
     assert len(files) == 1
     deadline = time.monotonic() + 30  # wandb's own process writes the file, a little after finish() has returned
     while b"loss_actor" not in files[0].read_bytes():
