@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import CheckpointError
-from awac_tr.recipes.schema import EnvSection, EvalSection
+from awac_tr.recipes.schema import EnvSection, EvalSection, chosen_env
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -96,7 +96,7 @@ class Evaluation:
         episodes: one mapping an episode in order of seeds: ``seed``, ``return``, ``length``, the success measures, and
             ``goal_count``, the number of goal steps (where the environment reports success).
         seconds: wall time of the episodes.
-        trusted: Stable-Baselines3 loaded the file, and ran code of it.
+        trusted: code that the file names was imported, or stands in it was run, if there was any.
     """
 
     checkpoint: Path
@@ -150,12 +150,14 @@ def evaluate(
         workers: processes to spread the episodes over.
         env: the environment, for files that do not name theirs (``.npz``, ``.zip``); a checkpoint of another task is
             refused.
-        trust: let Stable-Baselines3 itself load its file, which runs code that stands in it.
+        trust: import the code that the file names (wrappers, a reward rule, the module of the environment), or let
+            Stable-Baselines3 itself load its file, which runs code that stands in it.
         on_episode: called with each episode's row as it comes.
 
     Raises:
         CheckpointError: the file cannot be used, does not name its environment, or belongs to another task.
         EnvError: the environment is unknown or cannot be made.
+        UntrustedCodeError: the checkpoint names code, ``env`` does not, and ``trust`` is False.
     """
     from awac_tr.envs.measures import measure
     from awac_tr.envs.rollout import rollouts
@@ -203,11 +205,7 @@ class _Task:
 
         env = None if wanted is None else EnvSection.of(wanted)
         if names_its_env(path):
-            trained = load_policy(path).env
-            if env is None:
-                env = trained
-            elif env == EnvSection(id=env.id) and env.id.rpartition(":")[2] == trained.id:
-                env = trained.model_copy(update={"id": env.id})  # a module may stand before the id
+            env = chosen_env(path, load_policy(path).env, wanted, trust=trust)
         if env is None:
             raise CheckpointError(
                 f"{path} does not say which environment it is for",

@@ -226,7 +226,7 @@ def test_rewards_of_other_arguments_are_another_rule(door: Path) -> None:
 
 def test_another_environment_is_found_out(tmp_path: Path, door: Path) -> None:
     with pytest.raises(DatasetError, match="actions have 28 numbers, in relocate-binary-v0 30") as caught:
-        replay(door, env_id="relocate-binary-v0")
+        replay(door, env="relocate-binary-v0")
     assert caught.value.hint == "It was made in another environment."
     cheetah = record(tmp_path / "c.hdf5", "HalfCheetah-v5")
     with h5py.File(cheetah, "r+") as file:
@@ -308,7 +308,7 @@ def test_what_cannot_be_replayed_says_why(tmp_path: Path, door: Path) -> None:
         file.attrs["env_id"] = "dor-binary-v0"
     with pytest.raises(AwacError, match="Did you mean door-binary-v0"):
         replay(door)
-    report = replay(door, env_id="door-binary-v0")
+    report = replay(door, env="door-binary-v0")
     assert [one.possible for one in report.episodes] == [True, False]
     assert any(remark.startswith("1 episode could not be begun (1): neither") for remark in report.remarks)
 
@@ -322,7 +322,7 @@ def test_a_file_of_others_with_states(tmp_path: Path, door: Path) -> None:
     with pytest.raises(DatasetError, match="does not say its environment") as caught:
         replay(door)
     assert "--env" in caught.value.hint
-    report = replay(door, env_id="door-binary-v0")
+    report = replay(door, env="door-binary-v0")
     assert {one.start for one in report.episodes} == {"state"}
     assert [(one.state_error, one.pose_error) for one in report.episodes] == [(0, 0)] * 2
 

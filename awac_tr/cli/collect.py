@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from awac_tr.cli.environment import ENV_SET, env_of, env_set_option
 from awac_tr.cli.support import TRUST_HELP, echo_json, examples
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["command"]
 
 _ONLY = {
     "policy": ("policy",),
-    "trust_policy": ("policy",),
+    "trust": ("policy",),
     "dataset": ("bc",),
     "settings": ("bc",),
     "theta": ("ou",),
@@ -32,14 +33,16 @@ _ONLY = {
 }
 """Options that only some sources look at; given with another one they are a mistake, not a silence."""
 
+DEFAULT_ENV = "door-binary-v0"
+
 _FLAGS = {
     "dataset": "--from",
     "env_id": "--env",
+    "env_set": ENV_SET,
     "settings": "--set",
     "sample": "--sample/--mean",
     "action_noise": "--action-noise",
     "record_state": "--state/--no-state",
-    "trust_policy": "--trust-policy",
 }
 
 
@@ -52,6 +55,8 @@ _FLAGS = {
         "awac-tr collect --source bc --from door-human --out datasets/door-human-bc.hdf5",
         "awac-tr collect --source ou --env HalfCheetah-v5 --n 20 --theta 0.15 --sigma 0.3",
         "awac-tr collect --source bc --n 500 --resume",
+        "awac-tr collect --source ou --env hammer.yaml --n 20",
+        "awac-tr collect --source random --env Pendulum-v1 --env-set rescale_actions=true --env-set kwargs.g=5.0",
         "awac-tr collect --source policy --policy runs/NAME/checkpoints/best.pt --sample --n 100",
         "awac-tr collect --source policy --policy tqc_HalfCheetah.zip --env HalfCheetah-v5 --n 15",
     ),
@@ -59,13 +64,16 @@ _FLAGS = {
 @click.option("--source", type=click.Choice(["demos", "bc", "ou", "random", "policy"]), help="Who acts, see above.")
 @click.option("--card", help="Collect what a dataset card says, instead of --source; for example door-bc.")
 @click.option("--n", "n", type=click.IntRange(min=1), help="Episodes  [default: as the card, or 25, 500, 100].")
-@click.option("--env", "env_id", help="Gymnasium id  [default: the checkpoint's own, or door-binary-v0].")
+@click.option(
+    "--env", "env_id", metavar="ID|FILE", help="Gymnasium id, or a recipe  [default: the checkpoint's, or the door]."
+)
+@env_set_option
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of it all  [default: as the card, or 0].")
 @click.option("--out", type=click.Path(path_type=Path), help="File to make  [default: datasets/ENV-SOURCE.hdf5].")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode is cut  [default: as registered].")
 @click.option("--policy", type=click.Path(path_type=Path), help="policy: .pt, an expert's .npz, or SB3's .zip.")
-@click.option("--trust-policy", is_flag=True, default=None, help=f"policy: {TRUST_HELP}")
+@click.option("--trust", is_flag=True, default=None, help=f"policy: {TRUST_HELP}")
 @click.option("--from", "dataset", help="bc: name or file to clone  [default: the environment's demonstrations].")
 @click.option(
     "--set",
@@ -188,7 +196,8 @@ def _plan(
     policy: Path | None,
     sample: bool | None,
     settings: tuple[str, ...],
-    trust_policy: bool | None,
+    env_set: tuple[str, ...],
+    trust: bool | None,
     **rest: Any,
 ) -> Plan:
     from awac_tr.collect import plan
@@ -196,14 +205,14 @@ def _plan(
 
     noise = {name: rest.pop(name) for name in ("theta", "sigma", "action_noise", "label")}
     state, horizon = rest.pop("record_state"), rest.pop("horizon")
-    env = _env_of(policy) if env_id is None else EnvSection(id=env_id)
-    if horizon is not None:
+    env = env_of(env_id, env_set, None if env_id else _env_of(policy, trust=bool(trust)))
+    if env is not None and horizon is not None:
         env = env.model_copy(update={"horizon": horizon})
     return plan(
         source,
-        env=env,
+        env=env or EnvSection(id=DEFAULT_ENV),
         policy=policy,
-        trust=bool(trust_policy),
+        trust=bool(trust),
         mode=None if sample is None else "sample" if sample else "mean",
         options={**_nested(settings), **{name: value for name, value in noise.items() if value is not None}},
         record_state=True if state is None else state,
@@ -211,17 +220,17 @@ def _plan(
     )
 
 
-def _env_of(policy: Path | None) -> EnvSection:
+def _env_of(policy: Path | None, *, trust: bool) -> EnvSection:
     """Where a checkpoint belongs; files of others do not know."""
     from awac_tr.recipes.schema import EnvSection
 
     if policy is None or policy.suffix == ".npz":
-        return EnvSection(id="door-binary-v0")
+        return EnvSection(id=DEFAULT_ENV)
     if policy.suffix == ".zip":
         raise click.UsageError(f"{policy} does not say which environment it is for: name it with --env.")
     from awac_tr.policies.checkpoint import load_policy
 
-    return load_policy(policy).env
+    return load_policy(policy).env.checked(policy, trust=trust)
 
 
 def _nested(settings: Sequence[str]) -> dict[str, Any]:

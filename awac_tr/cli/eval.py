@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from awac_tr.cli.environment import env_of, env_set_option
 from awac_tr.cli.support import TRUST_HELP, echo_json, examples
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         "awac-tr eval runs/NAME/checkpoints/best.pt --episodes 200 --workers 4 --json",
         "awac-tr eval runs/NAME/checkpoints/last.pt --video",
         "awac-tr eval expert.npz --env door-binary-v0",
+        "awac-tr eval runs/NAME/checkpoints/best.pt --env hammer.yaml",
         "awac-tr eval tqc_HalfCheetah.zip --env HalfCheetah-v5",
     )
 )
@@ -48,12 +50,16 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=None,
     help="Folder for evaluation.json and the films. Default: no JSON file, films beside the checkpoint or in its run.",
 )  # fmt: skip
-@click.option("--env", "env_id", default=None, help="Environment, for files that do not name theirs (.npz, .zip).")
-@click.option("--trust-policy", is_flag=True, help=TRUST_HELP)
+@click.option(
+    "--env", "env_id", default=None, metavar="ID|FILE",
+    help="Environment, an id or a recipe, for files that do not name theirs (.npz, .zip).",
+)  # fmt: skip
+@env_set_option
+@click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with a row for each episode.")
 def command(
     *, checkpoint: Path, episodes: int, seed: int | None, sample: bool, workers: int, video: bool, out: Path | None,
-    env_id: str | None, trust_policy: bool, as_json: bool,
+    env_id: str | None, env_set: tuple[str, ...], trust: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure the policy in CHECKPOINT: success in four senses, return and length.
 
@@ -74,8 +80,8 @@ def command(
             seed=DEFAULT_SEED if seed is None else seed,
             action="sample" if sample else "mean",
             workers=workers,
-            env=env_id,
-            trust=trust_policy,
+            env=env_of(env_id, env_set),
+            trust=trust,
             on_episode=advance,
         )
     # The numbers come first: filming takes longer and may fail.

@@ -33,7 +33,7 @@ EXIT_USER: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
-TRUST_HELP: Final = "Let Stable-Baselines3 load its .zip, which runs code that stands in the file."
+TRUST_HELP: Final = "Import the code that the file names, or, for an SB3 .zip, run what stands in it."
 
 
 class UserError(click.ClickException):

@@ -38,7 +38,7 @@ class Plan:
         out: the file.
         mode: mean or sampled actions, of sources that are policies.
         policy: the file of source ``policy``.
-        trust: let Stable-Baselines3 load that file, which runs code that stands in it.
+        trust: let Stable-Baselines3 load that file, which runs code that stands in it; files of ours need no trust.
         dataset: what source ``bc`` clones.
         settings: of the source, the model that :data:`awac_tr.recipes.options.OPTIONS` has for it.
         record_state: keep the simulator's state before each action in ``infos``.

@@ -24,8 +24,8 @@ from awac_tr.data.semantics.metadata import flag_findings, metadata_findings
 from awac_tr.data.semantics.numbers import NumbersCheck
 from awac_tr.data.semantics.rewards import RewardsCheck
 from awac_tr.data.semantics.terminations import TerminationsCheck
-from awac_tr.errors import AwacError
-from awac_tr.recipes.schema import EnvSection
+from awac_tr.errors import AwacError, UntrustedCodeError
+from awac_tr.recipes.schema import EnvSection, chosen_env
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -68,20 +68,24 @@ class Examination:
         return {finding.code for finding in self.findings}
 
 
-def examine(path: str | Path, *, env_id: str | None = None, known: Known | None = None) -> Examination:
+def examine(
+    path: str | Path, *, env: str | EnvSection | None = None, trust: bool = False, known: Known | None = None
+) -> Examination:
     """Look at everything in a dataset file, reading it once in blocks.
 
     Args:
         path: an HDF5 file in our format, or any with D4RL's six arrays.
-        env_id: environment to hold the rows against; None: the one the file names.
+        env: environment to hold the rows against; None: the one the file names.
+        trust: import the code that the file names for its environment; else there is a note, and less is checked.
         known: episodes of files examined before, to find copies over several files; those of this file are added.
 
     Raises:
         DatasetError: the file cannot be read at all.
-        EnvError: ``env_id`` is unknown.
+        EnvError: ``env`` is unknown, or cannot be made.
+        UntrustedCodeError: ``env`` is an id alone, and the file names code beyond it.
     """
     with Dataset(path) as dataset:
-        context, findings = _context(dataset, env_id)
+        context, findings = _context(dataset, env, trust=trust)
         found = Examination(dataset.path, context, extra_row_findings(dataset) + findings)
         if _readable(dataset):
             _look(dataset, found, known)
@@ -101,12 +105,12 @@ def _readable(dataset: Dataset) -> bool:
     return shapes["observations"] == shapes["next_observations"] and shapes["observations"][0] > 0
 
 
-def _context(dataset: Dataset, env_id: str | None) -> tuple[Context, list[Finding]]:
+def _context(dataset: Dataset, env: str | EnvSection | None, *, trust: bool) -> tuple[Context, list[Finding]]:
     """What the file can be held against, and what is to be said about that."""
     meta, found = dataset.meta, []
-    facts, rules, unknown = _environment(dataset, env_id)
+    facts, rules, unknown = _environment(dataset, env, trust=trust)
     found += unknown
-    if env_id and meta.env_id and facts is not None and meta.env_id != facts.id:
+    if env and meta.env_id and facts is not None and meta.env_id.rpartition(":")[2] != facts.id:
         message = f"made in {meta.env_id}, held against {facts.id}"
         found.append(Finding("warning", "other-env", "env_id", message))
     low, high = (np.asarray(bound, dtype=np.float32) for bound in (meta.action_low, meta.action_high))
@@ -117,22 +121,28 @@ def _context(dataset: Dataset, env_id: str | None) -> tuple[Context, list[Findin
     return Context(meta, dataset.ours, facts, rules, low, high), found
 
 
-def _environment(dataset: Dataset, env_id: str | None) -> tuple[EnvFacts | None, EnvRules | None, list[Finding]]:
-    name = env_id or dataset.meta.env_id
-    if not name:
-        return None, None, []
-    same = env_id in (None, dataset.meta.env_id)
-    env = dataset.meta.env.model_copy(update={"horizon": None}) if same else EnvSection(id=name)
-    if not env_id and env.code:
-        message = f"{env.code[0]!r} names a module, which a file cannot have imported: nothing was checked against it"
-        return None, None, [Finding("note", "unknown-env", "env_id", message, "If you trust it, name it with --env.")]
+def _environment(
+    dataset: Dataset, said: str | EnvSection | None, *, trust: bool
+) -> tuple[EnvFacts | None, EnvRules | None, list[Finding]]:
     from awac_tr.envs.facts import env_facts
+    from awac_tr.envs.make import find_spec
     from awac_tr.envs.rules import env_rules
 
+    found = dataset.meta.env if dataset.meta.env_id else None
+    if not said and found is None:
+        return None, None, []
     try:
+        env = chosen_env(dataset.path, found, said or None, trust=trust)
+        if not (isinstance(said, EnvSection) and said.horizon) and find_spec(env.id).max_episode_steps:
+            env = env.model_copy(update={"horizon": None})  # as registered: the file's own is what is looked at
         return env_facts(env), env_rules(env), []
+    except UntrustedCodeError as error:
+        if said:
+            raise
+        text = f"{error.message}: sizes, rewards and ends were not checked against it"
+        return None, None, [Finding("note", "unknown-env", "env_id", text, error.hint)]
     except AwacError as error:
-        if env_id:
+        if said:
             raise
         message = f"{error.message}: sizes, rewards and ends were not checked against it"
         return None, None, [Finding("note", "unknown-env", "env_id", message)]

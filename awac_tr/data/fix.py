@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from awac_tr.data.reader import Dataset
 from awac_tr.data.semantics.layout import episode_ends, without_last_states
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.errors import DatasetError
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["FixReport", "default_copy", "fix"]
 
@@ -60,42 +62,57 @@ def default_copy(path: Path) -> Path:
 
 
 def fix(
-    path: str | Path, out: str | Path | None = None, *, env_id: str | None = None, overwrite: bool = False
+    path: str | Path,
+    out: str | Path | None = None,
+    *,
+    env: str | EnvSection | None = None,
+    trust: bool = False,
+    overwrite: bool = False,
 ) -> FixReport:
     """Write a copy of a dataset in which everything is mended that can be mended with certainty.
 
     Args:
         path: the file; never changed.
         out: the copy; None: ``NAME-mended.hdf5`` beside it.
-        env_id: environment to hold the rows against; None: the one the file names.
+        env: environment to hold the rows against; None: the one the file names.
+        trust: import the code that the file names for its environment.
         overwrite: replace an existing copy.
 
     Raises:
         DatasetError: the file cannot be read, has faults that nobody can mend with certainty and our format does not
             hold (named in the message), or the copy cannot be written. Nothing is left behind.
-        EnvError: ``env_id`` is unknown.
+        EnvError: ``env`` is unknown, or cannot be made.
     """
     source = Path(path)
     target = default_copy(source) if out is None else Path(out)
     if target.exists() and source.exists() and target.samefile(source):
         raise DatasetError(f"{source} is not mended in place", "Name another file with --out.")
     _refuse_existing(target, overwrite=overwrite)
-    found, report = examine(source, env_id=env_id), FixReport()
+    look = partial(examine, env=env, trust=trust)
+    found, report = look(source), FixReport()
     plan = make_plan(found)
     if plan is None:
         report.left = sort_out(found.findings)[1]
         return report
-    return _in_passes(found, plan, report, target, overwrite=overwrite)
+    return _in_passes(found, plan, report, target, look, overwrite=overwrite)
 
 
-def _in_passes(found: Examination, plan: Plan, report: FixReport, target: Path, *, overwrite: bool) -> FixReport:
+def _in_passes(
+    found: Examination,
+    plan: Plan,
+    report: FixReport,
+    target: Path,
+    look: Callable[[Path], Examination],
+    *,
+    overwrite: bool,
+) -> FixReport:
     """Mend, look again, and mend what came to light; only the last copy gets the name."""
     source, meta, further = found.path, _meta(found, report), plan
     copies = [target.with_name(f"{target.name}.pass{number}") for number in range(_PASSES)]
     try:
         for copy in copies:
             _write_pass(found, further, meta, report, copy)
-            found = examine(copy)
+            found = look(copy)
             again = make_plan(found, source)
             if again is None:
                 break
@@ -139,8 +156,10 @@ def _meta(found: Examination, report: FixReport) -> DatasetMeta:
         report.parent = dataset.compute_hash()
     meta = found.context.meta
     parent = Parent(found.path.stem, report.parent, meta.source)
-    env_id = meta.env_id or (found.context.env.id if found.context.env is not None else "")
-    return replace(meta, env_id=env_id, parents=(parent,))
+    if not meta.env_id and found.context.env is not None:
+        env = found.context.env.env
+        meta = replace(meta, env_id=env.id, env_kwargs=env.kwargs, env_options=env.options)
+    return replace(meta, parents=(parent,))
 
 
 def _episodes(

@@ -12,7 +12,7 @@ import numpy as np
 
 from awac_tr.data.format import FORMAT, VERSION
 from awac_tr.errors import DatasetError
-from awac_tr.recipes.schema import EnvSection
+from awac_tr.recipes.schema import FoundEnv
 
 __all__ = ["DatasetMeta", "Parent", "meta_from_attributes", "meta_to_attributes", "versions"]
 
@@ -53,7 +53,7 @@ class DatasetMeta:
         action_low: lower bound of each action entry, [a].
         action_high: upper bound of each action entry, [a].
         env_kwargs: keyword arguments of ``gymnasium.make``.
-        env_options: wrappers, reward and rescaled actions, see :attr:`awac_tr.recipes.schema.EnvSection.options`.
+        env_options: wrappers, reward and the like, see :attr:`awac_tr.recipes.schema.EnvSection.options`.
         horizon: steps before an episode was cut; None where unknown.
         policy: what acted, in words (a packaged demonstrator's name, a checkpoint, a person).
         seed: seed of the whole collection; None where there was none.
@@ -85,15 +85,15 @@ class DatasetMeta:
             raise DatasetError(f"action_low has {len(self.action_low)} entries, action_high {len(self.action_high)}")
 
     @property
-    def env(self) -> EnvSection:
-        """The environment in one piece; a file of a stranger may name code in it, see :attr:`EnvSection.code`.
+    def env(self) -> FoundEnv:
+        """The environment in one piece, as the file says: nothing that it names is imported, see :class:`FoundEnv`.
 
         Raises:
             DatasetError: the file names none, or says of it what cannot be.
         """
         said = {"id": self.env_id, "kwargs": self.env_kwargs, "horizon": self.horizon, **self.env_options}
         try:
-            return EnvSection.from_plain(said)
+            return FoundEnv.model_validate_json(json.dumps(said))
         except ValueError as error:
             raise DatasetError(f"the environment {self.env_id!r} is described wrongly: {error}") from error
 

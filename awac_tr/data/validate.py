@@ -18,6 +18,7 @@ from awac_tr.data.records import hash_findings
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
+    from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["scan", "validate", "validate_files"]
 
@@ -25,60 +26,66 @@ Array = np.ndarray[Any, Any]
 See = Callable[[int, Mapping[str, Array]], None]
 
 
-def validate(path: str | Path, *, env_id: str | None = None) -> list[Finding]:
+def validate(path: str | Path, *, env: str | EnvSection | None = None, trust: bool = False) -> list[Finding]:
     """Everything that is wrong with a dataset file, worst first; docs/validation.md lists what is looked for.
 
     Args:
         path: an HDF5 file in our format, or any with D4RL's six arrays.
-        env_id: environment to hold its rows against; None: the one the file names.
+        env: environment to hold its rows against; None: the one the file names.
+        trust: import the code that the file names for its environment; else there is a note, and less is checked.
 
     Raises:
         DatasetError: the file cannot be read at all: missing, truncated, no HDF5, of a newer version, leading outside.
-        EnvError: ``env_id`` is unknown.
+        EnvError: ``env`` is unknown, or cannot be made.
     """
-    return examine(path, env_id=env_id).findings
+    return examine(path, env=env, trust=trust).findings
 
 
-def validate_files(paths: Sequence[str | Path], *, env_id: str | None = None) -> Iterator[tuple[Path, list[Finding]]]:
+def validate_files(
+    paths: Sequence[str | Path], *, env: str | EnvSection | None = None, trust: bool = False
+) -> Iterator[tuple[Path, list[Finding]]]:
     """The same for files that are to be used together: episodes that lie in several of them are found.
 
     Args:
         paths: the files, in the order in which they are looked at.
-        env_id: as in :func:`validate`.
+        env: as in :func:`validate`.
+        trust: as in :func:`validate`.
 
     Yields:
         (path, findings) of each.
     """
     known: Known = {}
     for path in paths:
-        yield Path(path), examine(path, env_id=env_id, known=known).findings
+        yield Path(path), examine(path, env=env, trust=trust, known=known).findings
 
 
-def scan(dataset: Dataset, *, env: EnvFacts | None, see: See | None = None) -> None:
+def scan(dataset: Dataset, *, env: EnvFacts | None, see: See | None = None, further: Sequence[str] = ()) -> None:
     """Read the six arrays once, validating them on the way; warnings are logged.
 
     Args:
         dataset: an open file.
         env: environment it must fit; None: only its own bounds are looked at.
         see: given every block, as its first row and array name -> rows; nothing is certain before the end.
+        further: arrays of one row a transition to read beside the six; of these only the hashes are looked at.
 
     Raises:
         DatasetError: something is wrong; everything in one message.
     """
-    findings = _content_findings(dataset, env, see)
+    findings = _content_findings(dataset, env, see, further)
     if env is not None and dataset.meta.env_id and dataset.meta.env_id != env.id:
         message = f"made in {dataset.meta.env_id}, used for {env.id}"
         findings.append(Finding("warning", "other-env", "env_id", message))
     report(dataset.path, findings)
 
 
-def _content_findings(dataset: Dataset, env: EnvFacts | None, see: See | None) -> list[Finding]:
-    """Sizes, rows, and hashes of the six arrays."""
+def _content_findings(dataset: Dataset, env: EnvFacts | None, see: See | None, further: Sequence[str]) -> list[Finding]:
+    """Sizes, rows, and hashes of what is read."""
     sizes = {name: dataset.shape(name)[1] for name in ("observations", "actions")}
     findings = size_findings(sizes, env) if env is not None else []
     check = RowCheck(dataset.meta, env=env, ours=dataset.ours)
-    hashes = {name: ArrayHash(kind, dataset.shape(name)[1:]) for name, kind in ARRAYS.items()} if dataset.ours else {}
-    for start, block in dataset.blocks(ARRAYS):
+    kinds = ARRAYS | {name: dataset.dtype(name).newbyteorder("<").str for name in further}
+    hashes = {name: ArrayHash(kind, dataset.shape(name)[1:]) for name, kind in kinds.items()} if dataset.ours else {}
+    for start, block in dataset.blocks(kinds):
         check.feed(block)
         for name, digest in hashes.items():
             digest.update(block[name])

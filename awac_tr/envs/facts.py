@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from awac_tr.envs.goal_rule import GoalRule, goal_rule
 from awac_tr.envs.goals import (
     DOOR_HINGE,
     PEN_DISTANCE,
@@ -42,6 +43,7 @@ class EnvFacts:
         action_size: length of the action vector.
         action_bounds: lowest and highest action, each ``action_size`` numbers, maybe infinite; None: not looked at.
         described: the description it was read from; None: the id and the horizon say all.
+        goal: how rewards follow from goals; None: no goal environment, or one whose rewards do not, as far as is known.
     """
 
     id: str
@@ -53,12 +55,14 @@ class EnvFacts:
     action_size: int
     action_bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     described: EnvSection | None = None
+    goal: GoalRule | None = None
 
     @property
     def env(self) -> EnvSection:
-        """The environment in one piece, for files: the id without a module, the horizon as it is."""
+        """The environment in one piece, for files: the horizon as it is, the id with a module that must be imported."""
         described = self.described or EnvSection(id=self.id)
-        return described.model_copy(update={"id": self.id, "horizon": self.horizon})
+        name = described.id if described.id in described.code else self.id
+        return described.model_copy(update={"id": name, "horizon": self.horizon})
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def env_facts(env: str | EnvSection) -> EnvFacts:
     section = EnvSection.of(env)
     spec = find_spec(section.id)
     binary = _BINARY.get(spec.id)
-    if binary is None or section.options:
+    if binary is None or section.options.keys() - {"reward_range"}:
         return _facts_by_making(spec.id, section)
     try:
         thresholds = {name: float(section.kwargs.get(name, value)) for name, value in binary.thresholds.items()}
@@ -104,7 +108,7 @@ def env_facts(env: str | EnvSection) -> EnvFacts:
     return EnvFacts(
         id=spec.id,
         horizon=section.horizon or spec.max_episode_steps or 0,
-        reward_range=(-1.0, 0.0),
+        reward_range=section.reward_range or (-1.0, 0.0),
         goal_steps=binary.goal_steps,
         reward_rule=partial(binary.rule, **thresholds),
         observation_size=binary.sizes[0],
@@ -122,16 +126,19 @@ def _facts_by_making(env_id: str, section: EnvSection) -> EnvFacts:
         space: Any = env.action_space
         bounds = tuple(space.low.tolist()), tuple(space.high.tolist())
         horizon = horizon_of(env)
+        # a reward of the user's own knows nothing of goals
+        goal = goal_rule(env, env.goal_size, env_id) if env.goal_size and section.reward is None else None
     finally:
         env.close()
     return EnvFacts(
         id=env_id,
         horizon=horizon,
-        reward_range=(-np.inf, np.inf),
+        reward_range=section.reward_range or (-np.inf, np.inf),
         goal_steps=None,
         reward_rule=None,
         observation_size=observation_shape[0] if observation_shape else 0,
         action_size=action_shape[0] if action_shape else 0,
         action_bounds=bounds,
         described=section,
+        goal=goal,
     )

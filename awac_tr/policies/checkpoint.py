@@ -16,8 +16,6 @@ import json
 import logging
 import os
 import pickle
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +28,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from awac_tr.errors import CheckpointError
-from awac_tr.recipes.schema import EnvSection, PolicySection
+from awac_tr.policies.archive import require_archive, require_room, require_stored
+from awac_tr.recipes.schema import FoundEnv, PolicySection
 
 if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
@@ -51,7 +50,7 @@ class LoadedPolicy:
     Attributes:
         module: keys ``observation`` [B, observation_size] -> ``loc``, ``scale``, ``action`` [B, action_size], float32.
         spec: the recipe section it was built from.
-        env: the environment it was trained for; nothing that it names beyond registered ids has been imported.
+        env: the environment it was trained for; nothing that it names has been imported, see :class:`FoundEnv`.
         action_low: lower bounds of the actions, [action_size] float32.
         action_high: upper bounds of the actions, [action_size] float32.
         kind: ``policy`` or ``train``.
@@ -61,7 +60,7 @@ class LoadedPolicy:
 
     module: ProbabilisticTensorDictSequential
     spec: PolicySection
-    env: EnvSection
+    env: FoundEnv
     observation_size: int
     action_size: int
     action_low: np.ndarray
@@ -76,7 +75,7 @@ class LoadedPolicy:
         Raises:
             CheckpointError: the environment's id or sizes differ from the checkpoint's.
         """
-        mine = (self.env.id, self.observation_size, self.action_size)
+        mine = (self.env.name, self.observation_size, self.action_size)
         if mine != (env_id, observation_size, action_size):
             raise CheckpointError(
                 f"{self.path} is a policy for {mine[0]} (observations {mine[1]}, actions {mine[2]}), "
@@ -152,7 +151,7 @@ def read_checkpoint(path: str | Path, *, kind: Literal["policy", "train"] | None
         CheckpointError: missing, truncated, not ours, of a newer version, of another kind, or holding more than data.
     """
     path = Path(path)
-    _require_archive(path)
+    require_archive(path)
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -164,6 +163,7 @@ def read_checkpoint(path: str | Path, *, kind: Literal["policy", "train"] | None
         raise CheckpointError(
             f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one."
         ) from error
+    require_stored(path, payload)
     _require_format(path, payload, kind)
     return dict(payload)
 
@@ -186,7 +186,7 @@ def load_policy(path: str | Path) -> LoadedPolicy:
         return LoadedPolicy(
             module=module,
             spec=spec,
-            env=EnvSection.from_plain(env),
+            env=FoundEnv.model_validate_json(json.dumps(env)),
             observation_size=entry["observation_size"],
             action_size=entry["action_size"],
             action_low=low,
@@ -195,7 +195,7 @@ def load_policy(path: str | Path) -> LoadedPolicy:
             path=path,
             info=dict(payload.get("info", {})),
         )
-    except (ValidationError, RuntimeError, TypeError, ValueError, KeyError) as error:
+    except (ValidationError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: the policy cannot be built from what the file says: {_first_line(error)}",
             "the file was changed by hand or written by another version.",
@@ -207,6 +207,7 @@ def _built(
 ) -> ProbabilisticTensorDictSequential:
     from awac_tr.policies.build import build_policy
 
+    require_room(spec, entry)
     broken = [name for name, value in entry["state"].items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise ValueError(f"values that are not finite in {', '.join(broken[:3])}: the training diverged")
@@ -221,40 +222,6 @@ def _built(
         )
     module.load_state_dict(entry["state"])
     return module.eval().requires_grad_(requires_grad=False)
-
-
-def _require_archive(path: Path) -> None:
-    if not path.is_file():
-        raise CheckpointError(
-            f"no checkpoint at {path}", "checkpoints of a run stand in RUN/checkpoints/last.pt and best.pt."
-        )
-    if zipfile.is_zipfile(path):
-        _require_checksums(path)
-        return
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:1] == b"\x80":
-        raise CheckpointError(
-            f"{path} is a bare pickle and was not opened: pickles can run foreign code",
-            "give a checkpoint written by awac-tr.",
-        )
-    state = "is truncated" if start == b"PK\x03\x04" else "is not a checkpoint"
-    raise CheckpointError(f"{path} {state}", "copy it again, or give a checkpoint written by awac-tr.")
-
-
-def _require_checksums(path: Path) -> None:
-    """Torch writes checksums and does not look at them when it reads: a flipped bit would become a weight."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise CheckpointError(
-            f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one."
-        ) from error
-    if broken is not None:
-        raise CheckpointError(
-            f"{path} is damaged: {broken} does not match its checksum", "copy it again, or use an earlier one."
-        )
 
 
 def _require_format(path: Path, payload: object, kind: str | None) -> None:

@@ -123,7 +123,7 @@ def load_controller(
         mode: ``mean`` or ``sample``.
         env: refuse a policy that was not made for this task; squashed actions of SB3 files are scaled to its range.
         trust: let Stable-Baselines3 itself load its file, which runs code that stands in it. False: nothing in any
-            file is ever run, see docs/policies.md.
+            file is ever run, see docs/policies.md. Files of other kinds are read alike either way.
 
     Raises:
         CheckpointError: the file cannot be used, or belongs to another task.
@@ -131,11 +131,6 @@ def load_controller(
     path = Path(path)
     if path.suffix == ".zip":
         return load_trusted(path, mode, env=env) if trust else load_sb3(path, mode, env=env)
-    if trust:
-        raise CheckpointError(
-            f"{path} needs no trust: nothing in a {path.suffix or 'file without an ending'} is ever run",
-            "leave out --trust-policy (trust=True); it is for Stable-Baselines3's .zip files.",
-        )
     if path.suffix == ".npz":
         expert = load_expert(path, mode)
         if env is not None:

@@ -85,6 +85,8 @@ def build(
         texts: dict[KeyPath, str] = {}
         for item in error.errors(include_url=False, include_context=False):
             path, text = _explain(model, filled, item["type"], item["loc"])
+            if item["type"] == "value_error":  # a rule of the model's own, in its own words
+                text = f"{item['msg'].removeprefix('Value error, ')}, got {shown(get_path(filled, path))}"
             texts.setdefault(path, text)
     problems = [Problem(dotted(path), where(path), text) for path, text in texts.items()]
     return None, problems, set(texts)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
 from awac_tr.errors import UntrustedCodeError
 from awac_tr.recipes.base import PositiveCount, Section
 
-__all__ = ["EnvSection", "FoundEnv", "WrapperSection"]
+__all__ = ["DOTTED_NAME", "EnvSection", "FoundEnv", "WrapperSection", "chosen_env"]
 
-DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
+DOTTED_NAME: Final = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+DottedName = Annotated[str, Field(pattern=DOTTED_NAME)]
 
 _MODULE_FIRST = re.compile(r"[A-Za-z_][\w.]*:")
 _INSTALLED = ("awac_tr", "gymnasium", "gymnasium_robotics")
@@ -115,19 +116,20 @@ class FoundEnv(EnvSection):
         """The same, of which everything may be imported."""
         return EnvSection.model_construct(**{name: getattr(self, name) for name in EnvSection.model_fields})
 
-    def checked(self, file: str = "a file", own: EnvSection | None = None) -> EnvSection:
-        """The same, where nothing has to be imported, or only what the user names too.
+    def checked(self, file: object = "a file", *, own: EnvSection | None = None, trust: bool = False) -> EnvSection:
+        """The same, where nothing has to be imported, or only what the user names too or trusts.
 
         Args:
             file: for the message.
             own: what the user says of the environment.
+            trust: the user says that the file may decide what is imported.
 
         Raises:
             UntrustedCodeError: it names code.
         """
         named = [name for name in self.code if own is None or name not in own.code]
-        if named:
-            hint = "If you trust whoever made it: --trust (in Python: trust=True)."
+        if named and not trust:
+            hint = "If you trust whoever made it: --trust (in Python: trust=True), or describe it yourself with --env."
             raise UntrustedCodeError(f"{file} names code, which was not imported: {', '.join(named)}", hint)
         return self.trusted()
 
@@ -137,3 +139,27 @@ class FoundEnv(EnvSection):
         return mine == theirs
 
     __hash__ = EnvSection.__hash__
+
+
+def chosen_env(file: object, found: FoundEnv | None, said: str | EnvSection | None, *, trust: bool) -> EnvSection:
+    """The environment to make for a file: what the user says, and what the file says where the user leaves it open.
+
+    Args:
+        file: for the message.
+        found: what the file says.
+        said: what the user says; an id alone stands for the whole of what the file says of this very id.
+        trust: the file may decide what is imported.
+
+    Raises:
+        UntrustedCodeError: the file names code that the user does not, and ``trust`` is False.
+        ValueError: neither says anything.
+    """
+    own = None if said is None else EnvSection.of(said)
+    if own is None:
+        if found is None:
+            raise ValueError("neither the file nor the user names an environment")
+        return found.checked(file, trust=trust)
+    if found is None or own != EnvSection(id=own.id) or own.name != found.name:
+        return own
+    # a module may stand before the user's id and not before the file's
+    return found.checked(file, own=own, trust=trust).model_copy(update={"id": own.id})

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from awac_tr.recipes.closest import closest
+from awac_tr.recipes.environment import DOTTED_NAME, WrapperSection
 from awac_tr.recipes.yaml_text import dump_value, parse_yaml
 
 __all__ = ["advice", "expected", "shown"]
@@ -18,7 +19,9 @@ _NOUNS: dict[Any, str] = {
     bool: "true or false",
     str: "text",
     type(None): "null",
+    WrapperSection: "a mapping of name and kwargs",
 }
+_PATTERNS = {DOTTED_NAME: "written module:name"}
 _LONGEST = 60
 _BOUNDS = (("gt", "above"), ("ge", "of at least"), ("lt", "below"), ("le", "of at most"))
 
@@ -103,7 +106,7 @@ def _describe_scalar(annotation: Any, metadata: list[Any]) -> str:
     for item in metadata:
         bounds += [f"{word} {getattr(item, name)}" for name, word in _BOUNDS if getattr(item, name, None) is not None]
         pattern = getattr(item, "pattern", None)
-        bounds += [f"that matches {pattern}"] if pattern else []
+        bounds += [_PATTERNS.get(pattern, f"that matches {pattern}")] if pattern else []
     return " ".join([noun, " and ".join(bounds)]).strip()
 
 

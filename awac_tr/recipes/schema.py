@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, create_model
 
 from awac_tr.recipes.base import Count, HiddenSizes, NonNegative, Positive, PositiveCount, Section, Seed
-from awac_tr.recipes.environment import EnvSection, FoundEnv, WrapperSection
+from awac_tr.recipes.environment import EnvSection, FoundEnv, WrapperSection, chosen_env
 
 __all__ = [
     "AWACSection",
@@ -30,6 +30,7 @@ __all__ = [
     "QValueSection",
     "Recipe",
     "WrapperSection",
+    "chosen_env",
 ]
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]

@@ -16,7 +16,7 @@ from awac_tr.data.meta import versions
 from awac_tr.data.reader import Dataset, open_dataset
 from awac_tr.envs.make import make_env
 from awac_tr.errors import DatasetError
-from awac_tr.recipes.schema import EnvSection
+from awac_tr.recipes.schema import EnvSection, chosen_env
 from awac_tr.replay.compare import EpisodeReplay, replay_episode
 from awac_tr.replay.verdict import remarks, verdict
 
@@ -108,7 +108,8 @@ def replay(
     path: str | Path,
     *,
     episodes: Sequence[int] | None = None,
-    env_id: str | None = None,
+    env: str | EnvSection | None = None,
+    trust: bool = False,
     tolerance: float = TOLERANCE,
     row_by_row: bool = True,
     on_episode: Callable[[EpisodeReplay], None] | None = None,
@@ -119,7 +120,8 @@ def replay(
     Args:
         path: the dataset.
         episodes: numbers of those to replay; None: all.
-        env_id: simulator to replay in; None: the one the file names.
+        env: simulator to replay in; None: the one the file names.
+        trust: import the code that the file names for its environment.
         tolerance: difference beyond which a replay departs.
         row_by_row: where an episode departs and states are recorded, also play every action from its own recorded
             state, which tells the very rows that are wrong from a sum that drifts.
@@ -130,18 +132,19 @@ def replay(
         DatasetError: the file cannot be read, does not say its environment, was made in one of other sizes, or no
             episode has a start to be set.
         EnvError: the environment is unknown here, or cannot be made.
+        UntrustedCodeError: the file names code, ``env`` does not, and ``trust`` is False.
         VideoError: films were asked for and cannot be made.
     """
     with open_dataset(path) as dataset:
         numbers = _numbers(dataset, episodes)
-        task = task_of(dataset, env_id)
-        with _simulator(dataset, task, films) as (env, shown):
+        task = task_of(dataset, env, trust=trust)
+        with _simulator(dataset, task, films) as (simulator, shown):
             found = []
             for number in numbers:
                 noted, recorded = _noted(dataset, number), dataset.episode(number)
                 with shown.filming(number, recorded) if shown else nullcontext() as on_step:
                     options: dict[str, Any] = {"row_by_row": row_by_row, "on_step": on_step}
-                    found.append(replay_episode(env, number, recorded, noted, tolerance, **options))
+                    found.append(replay_episode(simulator, number, recorded, noted, tolerance, **options))
                 if on_episode is not None:
                     on_episode(found[-1])
         _refuse_nothing(dataset, found)
@@ -160,33 +163,29 @@ def _numbers(dataset: Dataset, episodes: Sequence[int] | None) -> Sequence[int]:
     return episodes
 
 
-def task_of(dataset: Dataset, env_id: str | None = None) -> EnvSection:
+def task_of(dataset: Dataset, env: str | EnvSection | None = None, *, trust: bool = False) -> EnvSection:
     """The simulator for a file, with a horizon that no episode is longer than.
 
     Args:
         dataset: the file.
-        env_id: another one than it names; its keyword arguments are then left out.
+        env: what the user says; an id alone leaves the rest of the description to the file, where it names the same.
+        trust: the file may decide what is imported.
 
     Raises:
-        DatasetError: the file names none, or one in a module that would have to be imported, or its actions were not
-            executed.
+        DatasetError: the file names none, or its actions were not executed.
+        UntrustedCodeError: the file names code, ``env`` does not, and ``trust`` is False.
     """
     meta = dataset.meta
-    if not (env_id or meta.env_id):
+    if not (env or meta.env_id):
         raise DatasetError(f"dataset {dataset.path} does not say its environment", "Name it with --env.")
-    if not env_id and ":" in meta.env_id:
-        message = f"dataset {dataset.path} names {meta.env_id!r}; a module that a file names is not imported"
-        raise DatasetError(message, f"If you trust it: --env {meta.env_id}")
     if meta.extra.get("label") == "clean":
         message = (
             f"dataset {dataset.path} cannot be replayed: its actions are labels without the noise that was executed"
         )
         raise DatasetError(message, "Collect with --label executed for a file that can.")
-    same = env_id in (None, meta.env_id) or not meta.env_id
     lengths = np.diff(dataset.episode_bounds, axis=1)
-    name = env_id or meta.env_id
-    described = meta.env if same and meta.env_id else EnvSection(id=name)
-    return described.model_copy(update={"id": name, "horizon": int(max(lengths.max(), meta.horizon or 1))})
+    described = chosen_env(f"dataset {dataset.path}", meta.env if meta.env_id else None, env, trust=trust)
+    return described.model_copy(update={"horizon": int(max(lengths.max(), meta.horizon or 1))})
 
 
 @contextmanager

@@ -179,4 +179,4 @@ def test_a_module_that_a_file_names_is_not_imported(
     found = [finding for finding in validate(three) if finding.code == "unknown-env"]
     assert [finding.severity for finding in found] == ["note"]
     with pytest.raises(SystemExit, match="imported"):  # asked for by name, it is: the test would notice an import
-        validate(three, env_id="stranger:door-binary-v0")
+        validate(three, env="stranger:door-binary-v0")

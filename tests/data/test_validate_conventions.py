@@ -103,7 +103,7 @@ def test_files_of_others_are_sound(
     sound: Mapping[str, Path], tmp_path: Path, name: str, env_id: str | None, convention: str
 ) -> None:
     path = flat(tmp_path / "theirs.hdf5", sound[name], CONVENTIONS[convention])
-    findings = validate(path, env_id=env_id)
+    findings = validate(path, env=env_id)
     assert loud(findings) == set()
     assert "foreign" in codes(findings)
 
@@ -128,22 +128,22 @@ def test_a_file_of_others_is_held_against_the_environment_named(sound: Mapping[s
 
     path = flat(tmp_path / "theirs.hdf5", sound["hopper"], swap)
     assert "missed-terminal" not in codes(validate(path))
-    assert loud(validate(path, env_id="Hopper-v5")) == {"missed-terminal"}
-    assert loud(validate(path, env_id="HalfCheetah-v5")) >= {"size"}
-    report = fix(path, tmp_path / "ours.hdf5", env_id="Hopper-v5")
+    assert loud(validate(path, env="Hopper-v5")) == {"missed-terminal"}
+    assert loud(validate(path, env="HalfCheetah-v5")) >= {"size"}
+    report = fix(path, tmp_path / "ours.hdf5", env="Hopper-v5")
     assert report.left == []
     with open_dataset(tmp_path / "ours.hdf5") as dataset:
         assert dataset.ours
         assert dataset.meta.env_id == "Hopper-v5"
         assert dataset.arrays(["terminals"])["terminals"].sum() == dataset.n_episodes
     with pytest.raises(EnvError, match="Hoper"):
-        validate(path, env_id="Hoper-v5")
+        validate(path, env="Hoper-v5")
 
 
 def test_actions_of_unknown_bounds_are_not_clipped(sound: Mapping[str, Path], tmp_path: Path) -> None:
     path = flat(tmp_path / "theirs.hdf5", sound["pendulum"])
     assert [f.fixable for f in validate(path) if f.code == "action-bounds"] == [False]
-    assert loud(validate(path, env_id="Pendulum-v1")) == set()
+    assert loud(validate(path, env="Pendulum-v1")) == set()
 
 
 def test_terminals_where_time_runs_out_in_an_unknown_environment(sound: Mapping[str, Path], tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_what_a_file_says_of_itself_is_held_against_its_environment(sound: Mappi
     path = spoil_meta(tmp_path / "a.hdf5", sound["door"], env_id="nowhere-v9")
     assert "unknown-env" in codes(validate(path))
     assert "horizon-env" in codes(validate(sound["door"]))
-    assert "other-env" in codes(validate(path, env_id="door-binary-v0"))
+    assert "other-env" in codes(validate(path, env="door-binary-v0"))
 
 
 def test_what_never_changes_is_noted(sound: Mapping[str, Path], tmp_path: Path) -> None:

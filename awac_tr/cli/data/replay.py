@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from awac_tr.cli.data.shared import echo_table, file_argument, json_option
+from awac_tr.cli.environment import env_of, trust_option
 from awac_tr.cli.support import echo_json, examples
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ _SHOWN: Final = 20
 )
 @file_argument
 @click.option("--episodes", metavar="LIST", help="Episodes to replay, as 0-9 or 3,7,20-24  [default: all].")
-@click.option("--env", "env_id", help="Simulator to replay in  [default: the one the file names].")
+@click.option(
+    "--env", "env_id", metavar="ID|FILE", help="Simulator, an id or a recipe  [default: the one the file names]."
+)
+@trust_option
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
@@ -52,6 +56,7 @@ def command(
     file: str,
     episodes: str | None,
     env_id: str | None,
+    trust: bool,
     tolerance: float,
     rows: bool,
     films: Path | None,
@@ -74,7 +79,15 @@ def command(
 
     numbers = None if episodes is None else _numbers(episodes)
     path = dataset_path(file)
-    report = replay(path, episodes=numbers, env_id=env_id, tolerance=tolerance, row_by_row=rows, films=films)
+    report = replay(
+        path,
+        episodes=numbers,
+        env=env_of(env_id),
+        trust=trust,
+        tolerance=tolerance,
+        row_by_row=rows,
+        films=films,
+    )
     if as_json:
         echo_json(report.as_json())
     else:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from awac_tr.cli.data.shared import json_option
+from awac_tr.cli.environment import env_of, trust_option
 from awac_tr.cli.support import echo_json, examples
 
 if TYPE_CHECKING:
     from awac_tr.data.findings import Finding
     from awac_tr.data.fix import FixReport
+    from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["command"]
 
@@ -31,7 +33,13 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
     ),
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--env", "env_id", help="Hold the rows against this environment  [default: the one the file names].")
+@click.option(
+    "--env",
+    "env_id",
+    metavar="ID|FILE",
+    help="Hold the rows against this one, an id or a recipe  [default: the one the file names].",
+)
+@trust_option
 @click.option("--strict", is_flag=True, help="Notes count as findings, too.")
 @click.option("--fix", "mend", is_flag=True, help="Write a copy with everything mended that can be with certainty.")
 @click.option(
@@ -45,6 +53,7 @@ def command(
     *,
     files: tuple[str, ...],
     env_id: str | None,
+    trust: bool,
     strict: bool,
     mend: bool,
     out: str | None,
@@ -66,12 +75,13 @@ def command(
     from awac_tr.data.validate import validate_files
 
     _check_options(files, mend=mend, out=out)
+    env = env_of(env_id)
     looked_at: list[tuple[Path, list[Finding]]] = []
-    for path, findings in validate_files([dataset_path(file) for file in files], env_id=env_id):
+    for path, findings in validate_files([dataset_path(file) for file in files], env=env, trust=trust):
         looked_at.append((path, findings))
         if not as_json:
             _show(path, findings)
-    report, refusal = _mend(looked_at[0], env_id, out, force=force) if mend else (None, "")
+    report, refusal = _mend(looked_at[0], env, out, trust=trust, force=force) if mend else (None, "")
     if as_json:
         echo_json(_plain(looked_at, report, refusal))
     elif report is not None:
@@ -110,7 +120,7 @@ def _verdict(path: Path, severities: Sequence[str]) -> str:
 
 
 def _mend(
-    looked_at: tuple[Path, list[Finding]], env_id: str | None, out: str | None, *, force: bool
+    looked_at: tuple[Path, list[Finding]], env: EnvSection | None, out: str | None, *, trust: bool, force: bool
 ) -> tuple[FixReport | None, str]:
     """The report, or why the file is refused; trouble with writing the copy is an error like any other."""
     from awac_tr.data.fix import fix
@@ -118,7 +128,7 @@ def _mend(
     from awac_tr.data.plan import RefusalError
 
     try:
-        return fix(looked_at[0], dataset_path(out) if out else None, env_id=env_id, overwrite=force), ""
+        return fix(looked_at[0], dataset_path(out) if out else None, env=env, trust=trust, overwrite=force), ""
     except RefusalError as error:
         return None, str(error)
 

@@ -21,7 +21,7 @@ __all__ = ["Family", "Settings", "read_settings", "refuse_unknown"]
 Family = Literal["squashed", "deterministic", "actor_critic"]
 
 TRUST_HINT: Final = (
-    "if you trust whoever made the file: --trust-policy (in Python: trust=True) lets Stable-Baselines3 load it, which "
+    "if you trust whoever made the file: --trust (in Python: trust=True) lets Stable-Baselines3 load it, which "
     'runs code that stands in the file, and takes pip install "awac-tr[sb3]".'
 )
 

@@ -1,0 +1,89 @@
+"""The environment that somebody names on the command line: an id, or a file that describes one, with changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from awac_tr.recipes.build import build
+from awac_tr.recipes.environment import EnvSection
+from awac_tr.recipes.loader import mapping_of, read_yaml_file
+from awac_tr.recipes.problems import Problem, problems_error
+from awac_tr.recipes.yaml_text import KeyPath, dotted, parse_yaml
+
+__all__ = ["FILE_ENDINGS", "env_with", "read_env"]
+
+FILE_ENDINGS: Final = (".yaml", ".yml")
+
+
+def read_env(ref: str) -> EnvSection:
+    """The environment of a Gymnasium id, or of a YAML file: a recipe's section ``env``, or a file of such keys alone.
+
+    Args:
+        ref: the id, or the path of a file that ends in ``.yaml`` or ``.yml``.
+
+    Raises:
+        RecipeError: the file cannot be read, or has mistakes in what it says of the environment; all named together.
+
+    >>> read_env("HalfCheetah-v5").id
+    'HalfCheetah-v5'
+    """
+    path = Path(ref)
+    if path.suffix not in FILE_ENDINGS:
+        return EnvSection(id=ref)
+    parsed, title = read_yaml_file(path), f"the environment of {ref}"
+    whole = mapping_of(parsed, title)
+    inside: KeyPath = ("env",) if "env" in whole else ()
+    said = whole["env"] if inside else whole
+    if isinstance(said, str):  # as dataset cards may write it
+        said = {"id": said}
+
+    def where(key: KeyPath) -> str:
+        line = parsed.lines.get((*inside, *key))
+        return "" if line is None else f"line {line}"
+
+    if not isinstance(said, Mapping):
+        raise problems_error(title, [Problem("env", "", "expected a section with the key id, or an id")])
+    return _built(said, title, where, parsed.problems, inside)
+
+
+def env_with(env: EnvSection, changes: Sequence[str]) -> EnvSection:
+    """A description with some keys changed.
+
+    Args:
+        env: the description.
+        changes: ``KEY=VALUE`` each, a key of a recipe's section ``env``, dotted for one argument; the value YAML.
+
+    Raises:
+        RecipeError: a change is not of this form, or its key or value is not known; all named together.
+
+    >>> env_with(EnvSection(id="Pendulum-v1"), ["kwargs.g=5.0", "rescale_actions=true"]).kwargs
+    {'g': 5.0}
+    """
+    said, problems = env.to_plain(), []
+    for change in changes:
+        key, sign, text = change.partition("=")
+        value = parse_yaml(text)
+        if not sign or not key.strip():
+            problems.append(Problem(change, "(--env-set)", "expected KEY=VALUE, for example horizon=100"))
+            continue
+        problems += [Problem(key, "(--env-set)", problem.text) for problem in value.problems]
+        _set(said, tuple(key.strip().split(".")), value.data)
+    return _built(said, "the environment", lambda _: "", problems, ())
+
+
+def _set(said: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Only arguments have keys within; any other dotted key is left for the model to refuse by name."""
+    if path[0] == "kwargs" and len(path) > 1:
+        said["kwargs"] = {**said["kwargs"], ".".join(path[1:]): value}
+    else:
+        said[dotted(path)] = value
+
+
+def _built(said: Mapping[str, Any], title: str, where: Any, problems: Sequence[Problem], inside: KeyPath) -> EnvSection:
+    env, found, _ = build(EnvSection, said, where)
+    found = [Problem(dotted((*inside, one.key)), one.where, one.text) for one in found]
+    if env is None or problems or found:
+        raise problems_error(title, [*problems, *found])
+    return env
