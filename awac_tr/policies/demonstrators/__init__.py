@@ -13,6 +13,7 @@ DEMONSTRATORS: Final[dict[str, str]] = {
     "pen-binary-v0": "pen.pt",
     "door-binary-v0": "door.pt",
     "relocate-binary-v0": "relocate.pt",
+    "HalfCheetah-v5": "halfcheetah.pt",
 }
 """Environment id -> checkpoint beside this file."""
 
