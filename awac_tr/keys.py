@@ -19,6 +19,9 @@ DONE: Final = ("next", "done")
 SUCCESS: Final = ("next", "success")
 INFO: Final = "info"
 EPISODE: Final = "episode"
+ACHIEVED_GOAL: Final = "achieved_goal"
+DESIRED_GOAL: Final = "desired_goal"
+NEXT_ACHIEVED_GOAL: Final = ("next", "achieved_goal")
 
 DISK_TO_MEMORY: Final[dict[str, Key]] = {
     "observations": OBSERVATION,
@@ -29,3 +32,10 @@ DISK_TO_MEMORY: Final[dict[str, Key]] = {
     "timeouts": TRUNCATED,
 }
 """Array name in a dataset file -> key of the TensorDict that TorchRL sees. ``DONE`` is the or of the last two."""
+
+GOALS: Final[dict[str, Key]] = {
+    "achieved_goals": ACHIEVED_GOAL,
+    "next_achieved_goals": NEXT_ACHIEVED_GOAL,
+    "desired_goals": DESIRED_GOAL,
+}
+"""Infos of a goal environment's episodes and files, float32 [T, g] each -> keys in buffers that relabel."""

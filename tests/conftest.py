@@ -87,3 +87,10 @@ def door_checkpoint(tmp_path: Path) -> Path:
     entry = policy_entry(build_policy(spec, 39, 28), spec, **sizes)
     env = {"id": "door-binary-v0", "kwargs": {"hinge": -1.0}, "horizon": 6}
     return save_checkpoint(tmp_path / "door.pt", {"kind": "policy", "policy": entry, "env": env, "info": {}})
+
+
+@pytest.fixture
+def goal_point(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A goal environment with episodes of differing lengths; ``goal_point:PlainPoint-v0`` has only what it must."""
+    monkeypatch.syspath_prepend(REPOSITORY / "tests" / "toys")
+    return "goal_point:GoalPoint-v0"

@@ -13,14 +13,18 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.data import RandomSampler, TensorDictReplayBuffer
 
+from awac_tr.data.goals import GOAL_ARRAYS, GoalArrays
+from awac_tr.data.hindsight import Hindsight, goal_rule_of
 from awac_tr.data.reader import Dataset, open_dataset
 from awac_tr.data.storage import MappedRows, RowStorage
 from awac_tr.data.validate import scan
 from awac_tr.errors import DatasetError
-from awac_tr.keys import DISK_TO_MEMORY, DONE, OBSERVATION, TERMINATED, TRUNCATED
+from awac_tr.keys import DISK_TO_MEMORY, DONE, GOALS, OBSERVATION, TERMINATED, TRUNCATED
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
+    from awac_tr.envs.goal_rule import GoalRule
+    from awac_tr.recipes.schema import HindsightSection
 
 __all__ = [
     "TransitionBuffer",
@@ -76,6 +80,7 @@ def load_buffer(
     growth: int | None = None,
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
+    hindsight: HindsightSection | None = None,
 ) -> TransitionBuffer:
     """Read and validate dataset files straight into a replay buffer, block by block.
 
@@ -93,23 +98,31 @@ def load_buffer(
         growth: rows that will be added at most, so that mapped files take no more of the disk; None: to the capacity.
         device: where samples appear.
         generator: as of :func:`build_buffer`.
+        hindsight: shares of goals to replace in samples, see :mod:`awac_tr.data.hindsight`; the rows then hold the
+            goals of the files too. None, or all kept: samples are rows.
 
     Raises:
-        DatasetError: as of :func:`load_transitions`; or the buffer is too small, or the disk.
+        DatasetError: as of :func:`load_transitions`; or the buffer is too small, or the disk; or the files have no
+            goals, or rewards that do not follow from them.
+        RecipeError: ``hindsight`` without a goal environment.
     """
+    rule = goal_rule_of(env) if hindsight is not None and hindsight.relabels else None
     with ExitStack() as files:
         datasets = _open(files, paths)
         rows = sum(dataset.n_transitions for dataset in datasets)
         _refuse_too_many(rows, capacity)
         size = capacity if growth is None else min(capacity, rows + growth)
-        buffer = _empty(
+        rows_of = (
             MappedRows(size, folder=Path(folder), device=device)
             if storage == "memmap"
-            else RowStorage(capacity, device=device),
-            batch_size,
-            generator,
+            else RowStorage(capacity, device=device)
         )
-        _read(datasets, env, action_margin, buffer.extend)
+        relabel = None
+        if rule is not None and hindsight is not None:
+            where = "cpu" if storage == "memmap" else device
+            relabel = Hindsight(rule, hindsight, rows_of.max_size, device=where)
+        buffer = _empty(rows_of, batch_size, generator, relabel)
+        _read(datasets, env, action_margin, buffer.extend, rule)
         return buffer
 
 
@@ -132,21 +145,42 @@ def _refuse_other_sizes(datasets: Sequence[Dataset]) -> None:
 
 
 def _read(
-    datasets: Sequence[Dataset], env: EnvFacts | None, action_margin: float, take: Callable[[TensorDict], Any]
+    datasets: Sequence[Dataset],
+    env: EnvFacts | None,
+    action_margin: float,
+    take: Callable[[TensorDict], Any],
+    rule: GoalRule | None = None,
 ) -> None:
-    """Hand on all rows in their order, in blocks."""
+    """Hand on all rows in their order, in blocks; with a goal rule, with their goals."""
     for dataset in datasets:
-        pull = _Pull(dataset, action_margin)
+        passage = _Passage(dataset, action_margin, take, None if rule is None else GoalArrays(dataset, rule))
+        scan(dataset, env=env, see=passage.see, further=() if rule is None else GOAL_ARRAYS)
+        passage.report()
 
-        def see(start: int, block: Mapping[str, Array], dataset: Dataset = dataset, pull: _Pull = pull) -> None:
-            arrays = {**block, "actions": pull(block["actions"])}
-            if start + len(arrays["rewards"]) == dataset.n_transitions:
-                arrays["timeouts"] = arrays["timeouts"].copy()
-                arrays["timeouts"][-1] |= not arrays["terminals"][-1]
-            take(as_tensordict(arrays))
 
-        scan(dataset, env=env, see=see)
-        pull.report()
+class _Passage:
+    """Takes the blocks of one file, and hands them on as transitions."""
+
+    def __init__(
+        self, dataset: Dataset, margin: float, take: Callable[[TensorDict], Any], goals: GoalArrays | None
+    ) -> None:
+        self._rows, self._take = dataset.n_transitions, take
+        self._pull, self._goals = _Pull(dataset, margin), goals
+
+    def see(self, start: int, block: Mapping[str, Array]) -> None:
+        arrays = {**block, "actions": self._pull(block["actions"])}
+        if start + len(arrays["rewards"]) == self._rows:
+            arrays["timeouts"] = arrays["timeouts"].copy()
+            arrays["timeouts"][-1] |= not arrays["terminals"][-1]
+        rows = as_tensordict(arrays)
+        for name, goals in (self._goals(block) if self._goals is not None else {}).items():
+            rows.set(GOALS[name], torch.from_numpy(goals))
+        self._take(rows)
+
+    def report(self) -> None:
+        self._pull.report()
+        if self._goals is not None:
+            self._goals.report()
 
 
 class _Rows:
@@ -195,11 +229,12 @@ def as_tensordict(arrays: Mapping[str, Array]) -> TensorDict:
     return batch
 
 
-def select_transitions(data: TensorDictBase) -> TensorDictBase:
+def select_transitions(data: TensorDictBase, *, goals: bool = False) -> TensorDictBase:
     """Our seven keys of any batch of transitions, as rows; whatever else a collector adds is left behind.
 
     Args:
         data: TensorDict with those keys, of any batch size ([N], [environments, T] ...).
+        goals: keep the three keys of goals as well.
 
     Returns:
         A new TensorDict of batch size [N] that shares the tensors; ``data`` is not changed.
@@ -207,24 +242,43 @@ def select_transitions(data: TensorDictBase) -> TensorDictBase:
     Raises:
         KeyError: one of the keys is missing; ``terminated`` is never guessed from ``done``.
     """
-    return data.select(*_KEYS, strict=True).reshape(-1)
+    return data.select(*_KEYS, *(GOALS.values() if goals else ()), strict=True).reshape(-1)
 
 
 class TransitionBuffer(TensorDictReplayBuffer):
-    """A TorchRL buffer of transitions that takes what a collector gives and keeps :func:`select_transitions` of it."""
+    """A TorchRL buffer of transitions that takes what a collector gives and keeps :func:`select_transitions` of it.
+
+    Args:
+        hindsight: replaces goals in samples; what ``buffer[...]`` reads stays as it was recorded.
+        **options: of TorchRL's buffer.
+    """
+
+    def __init__(self, *, hindsight: Hindsight | None = None, **options: Any) -> None:
+        self._hindsight = hindsight
+        super().__init__(**options)
 
     def extend(self, tensordicts: TensorDictBase, *, update_priority: bool | None = None) -> torch.Tensor:
         """Add transitions.
 
         Args:
-            tensordicts: batch of transitions of any batch size, with any other keys.
+            tensordicts: batch of transitions of any batch size, with any other keys. With hindsight they have goals,
+                and tell their episodes as :meth:`Hindsight.note` says.
             update_priority: as in TorchRL.
 
         Returns:
-            Where the rows went, [N] int64.
+            Where the rows went, [N] int64. Of more rows than the buffer holds only the newest are written.
         """
-        index: torch.Tensor = super().extend(select_transitions(tensordicts), update_priority=update_priority)
+        rows = select_transitions(tensordicts, goals=self._hindsight is not None)[-self._storage.max_size :]
+        index: torch.Tensor = super().extend(rows, update_priority=update_priority)
+        if self._hindsight is not None:
+            self._hindsight.note(index, tensordicts)
         return index
+
+    def _sample(self, batch_size: int) -> tuple[Any, dict[str, Any]]:
+        batch, info = super()._sample(batch_size)
+        if self._hindsight is not None:
+            self._hindsight.relabel(batch, info["index"], self._storage, self._rng)
+        return batch, info
 
 
 def build_buffer(
@@ -260,9 +314,14 @@ def _refuse_too_many(rows: int, capacity: int) -> None:
 
 
 def _empty(
-    storage: RowStorage | MappedRows, batch_size: int | None, generator: torch.Generator | None
+    storage: RowStorage | MappedRows,
+    batch_size: int | None,
+    generator: torch.Generator | None,
+    hindsight: Hindsight | None = None,
 ) -> TransitionBuffer:
-    return TransitionBuffer(storage=storage, sampler=RandomSampler(), batch_size=batch_size, generator=generator)
+    return TransitionBuffer(
+        storage=storage, sampler=RandomSampler(), batch_size=batch_size, generator=generator, hindsight=hindsight
+    )
 
 
 def observation_statistics(transitions: TensorDictBase | TransitionBuffer) -> tuple[torch.Tensor, torch.Tensor]:

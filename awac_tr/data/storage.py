@@ -16,6 +16,7 @@ from tensordict import TensorDictBase
 from torchrl.data import LazyMemmapStorage, LazyTensorStorage
 
 from awac_tr.errors import DatasetError
+from awac_tr.keys import Key
 
 __all__ = ["MappedRows", "RowStorage"]
 
@@ -57,6 +58,12 @@ class RowStorage(LazyTensorStorage):
         if not isinstance(index, torch.Tensor) or index.ndim != 1 or index.dtype != torch.int64 or not self.initialized:
             return super().get(index)
         return self._storage.apply(lambda leaf: leaf.index_select(0, index), batch_size=index.shape)
+
+    def column(self, key: Key, index: torch.Tensor) -> torch.Tensor:
+        """One entry of rows by number, [N] int64."""
+        stored: Any = self._storage
+        found: torch.Tensor = stored.get(key).index_select(0, index)
+        return found
 
     def set(self, cursor: Any, data: TensorDictBase, *, set_cursor: bool = True) -> None:
         """Put rows where the cursor says."""
@@ -112,6 +119,11 @@ class MappedRows(LazyMemmapStorage):
         stored: Any = self._storage
         rows = stored.apply(lambda leaf: _plain(leaf).index_select(0, index), batch_size=index.shape)
         return rows if self._target.type == "cpu" else rows.to(self._target)
+
+    def column(self, key: Key, index: torch.Tensor) -> torch.Tensor:
+        """One entry of rows by number, [N] int64, read into memory."""
+        stored: Any = self._storage
+        return _plain(stored.get(key)).index_select(0, index.cpu()).to(self._target)
 
     def set(self, cursor: Any, data: TensorDictBase, *, set_cursor: bool = True) -> None:
         """Put rows where the cursor says."""

@@ -36,7 +36,9 @@ class Episode:
         terminals: [T] bool, the task ended here: no bootstrap.
         timeouts: [T] bool, the episode was cut here: bootstrap.
         infos: further arrays [T, ...]; ``success`` [T] bool after each action where the environment says so, ``qpos``,
-            ``qvel`` float64 and what the reset drew, before each action, where states were recorded.
+            ``qvel`` float64 and what the reset drew, before each action, where states were recorded;
+            ``achieved_goals`` before and ``next_achieved_goals`` after each action and ``desired_goals``, [T, g]
+            float32 each, of a goal environment.
         seed: what the environment's reset and the controller were seeded with.
 
     The last row, and no other, has exactly one of ``terminals`` and ``timeouts`` set.
@@ -132,6 +134,7 @@ class _Recorder:
         self._observations = np.empty((horizon + 1, *self._env.observation_shape), np.float32)
         self._actions = np.empty((horizon, *self._bounds[0].shape), np.float32)
         self._rewards = np.empty(horizon, np.float32)
+        self._achieved = np.empty((horizon + 1, self._env.goal_size), np.float32)
         self._success: list[bool] = []
         self._states: list[dict[str, NDArray[np.float64]]] = []
         self._length, self._terminated, self.over = 0, False, False
@@ -140,6 +143,7 @@ class _Recorder:
         """Reset; the first observation [o]."""
         observation, info = self._env.reset(seed=self._seed)
         self._observations[0] = observation
+        self._note_goal(0, info)
         self._show(float("nan"), info.get("success"))
         return observation
 
@@ -150,6 +154,7 @@ class _Recorder:
             self._states.append(pose_of(self._env))
         observation, reward, self._terminated, truncated, info = self._env.step(executed)
         self._actions[row], self._rewards[row], self._observations[row + 1] = executed, reward, observation
+        self._note_goal(row + 1, info)
         if "success" in info:
             self._success.append(bool(info["success"]))
         self._length = row + 1
@@ -166,6 +171,10 @@ class _Recorder:
             infos["success"] = np.array(self._success)
         for name in self._states[0] if self._states else ():
             infos[name] = np.stack([state[name] for state in self._states])
+        if size := self._env.goal_size:
+            infos["achieved_goals"] = self._achieved[:length].copy()
+            infos["next_achieved_goals"] = self._achieved[1 : length + 1].copy()
+            infos["desired_goals"] = self._observations[:length, -size:].copy()
         return Episode(
             observations=self._observations[:length].copy(),
             actions=self._actions[:length].copy(),
@@ -176,6 +185,10 @@ class _Recorder:
             infos=infos,
             seed=self._seed,
         )
+
+    def _note_goal(self, row: int, info: dict[str, Any]) -> None:
+        if self._env.goal_size:
+            self._achieved[row] = info["achieved_goal"]
 
     def _executed(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         low, high = self._bounds

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from awac_tr.recipes.schema import Recipe
 
 __all__ = ["Conflict", "conflicts"]
+
+_SUM_TOLERANCE: Final = 1e-6
 
 Conflict = tuple[tuple[str, ...], str]
 """The dotted keys involved, the first being the one to name; and the text."""
@@ -16,7 +19,7 @@ Conflict = tuple[tuple[str, ...], str]
 def conflicts(recipe: Recipe) -> list[Conflict]:
     """All contradictions of a recipe, each with the dotted keys it involves."""
     found: list[Conflict] = []
-    for check in (_device, _policy, _values, _batches, _phases, _collect, _init_from):
+    for check in (_device, _policy, _values, _batches, _phases, _collect, _init_from, _hindsight):
         found += check(recipe)
     return found
 
@@ -70,6 +73,15 @@ def _collect(recipe: Recipe) -> Iterator[Conflict]:
     if workers > steps:
         text = f"{workers} have nothing to do with online.steps_per_round {steps}: at least a step each is needed"
         yield ("collect.workers", "online.steps_per_round"), text
+
+
+def _hindsight(recipe: Recipe) -> Iterator[Conflict]:
+    shares = recipe.hindsight.model_dump()
+    total = sum(shares.values())
+    if abs(total - 1) > _SUM_TOLERANCE:
+        summed = " + ".join(f"{share:g} {name}" for name, share in shares.items())
+        text = f"the shares must sum to 1: {summed} is {total:g}"
+        yield tuple(f"hindsight.{name}" for name in shares), text
 
 
 def _init_from(recipe: Recipe) -> Iterator[Conflict]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from awac_tr.recipes.build import get_path
 from awac_tr.recipes.resolved import LoadedRecipe
-from awac_tr.recipes.schema import AWACSection, BCSection, QValueSection, Recipe
+from awac_tr.recipes.schema import AWACSection, BCSection, HindsightSection, QValueSection, Recipe
 
 __all__ = ["idle_keys", "say_idle_keys"]
 
@@ -18,7 +18,7 @@ _ALL_UPDATES: Final = "in awac-tr train, which makes all of offline.updates (col
 
 _IDLE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "awac": {"with algorithm: awac": ("bc.",)},
-    "bc": {"with algorithm: bc": ("awac.", "qvalue.", "compile"), _ALL_UPDATES: _EARLY_STOPPING},
+    "bc": {"with algorithm: bc": ("awac.", "qvalue.", "hindsight.", "compile"), _ALL_UPDATES: _EARLY_STOPPING},
 }
 """Algorithm -> where keys have no effect -> beginnings of the keys that training does not look at."""
 
@@ -26,6 +26,7 @@ _USUAL: Final = {
     "awac": AWACSection().model_dump(),
     "bc": BCSection().model_dump(),
     "qvalue": QValueSection().model_dump(),
+    "hindsight": HindsightSection().model_dump(),
     "compile": Recipe.model_fields["compile"].default,
 }
 

@@ -18,7 +18,19 @@ from tensordict import TensorDict
 
 from awac_tr.envs.steps import Steps
 from awac_tr.errors import AwacError
-from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
+from awac_tr.keys import (
+    ACHIEVED_GOAL,
+    ACTION,
+    DESIRED_GOAL,
+    DONE,
+    EPISODE,
+    NEXT_ACHIEVED_GOAL,
+    NEXT_OBSERVATION,
+    OBSERVATION,
+    REWARD,
+    TERMINATED,
+    TRUNCATED,
+)
 from awac_tr.policies.acting import RowPolicy
 from awac_tr.training.crew import Alone, Crew, Processes
 
@@ -78,7 +90,8 @@ class OnlineCollector:
 
         Returns:
             Transitions [steps] with the keys of :mod:`awac_tr.keys`, on the CPU, and ``SUCCESS`` where
-            the environment tells it. Of several environments the first one's come first.
+            the environment tells it; of a goal environment also goals and ``EPISODE``, a number for each episode of
+            the run. Of several environments the first one's come first.
 
         Raises:
             AwacError: the policy's weights are no finite numbers.
@@ -122,6 +135,12 @@ def _as_tensordict(shares: Sequence[Steps]) -> TensorDict:
     }
     if all(share.success is not None for share in shares):
         data[SUCCESS] = _column(shares, "success")
+    if size := shares[0].achieved.shape[1]:
+        data[ACHIEVED_GOAL], data[NEXT_ACHIEVED_GOAL] = _rows(shares, "achieved"), _rows(shares, "next_achieved")
+        data[DESIRED_GOAL] = data[OBSERVATION][:, -size:].clone()
+        # a worker's share always stands in the same place, and steps are far fewer than 2**40
+        names = [share.episodes + (worker << 40) for worker, share in enumerate(shares)]
+        data[EPISODE] = torch.from_numpy(np.concatenate(names)).unsqueeze(-1)
     return TensorDict(data, batch_size=[len(terminated)])
 
 

@@ -24,6 +24,7 @@ from awac_tr.policies.build import inner_margin
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.training.cloning import clone_path
 from awac_tr.training.collection import OnlineCollector
+from awac_tr.training.divergence import Watch, largest_return
 from awac_tr.training.evaluation import Evaluator
 from awac_tr.training.seeding import Seeds, seed_everything
 
@@ -72,6 +73,11 @@ class Rig:
         """Plays the episodes of evaluations; its processes, if any, start when they are needed."""
         return Evaluator(self.recipe.env, self.recipe.eval)
 
+    def watch(self) -> Watch:
+        """Tells when learning has gone wrong for good."""
+        gamma, horizon = self.recipe.awac.gamma, self.facts.horizon
+        return Watch(largest_return(self.buffer, gamma, horizon), gamma, horizon)
+
     def collect(self, steps: int, env_step: int, *, then: int = 0) -> TensorDict:
         """Take the steps of a round, see :meth:`OnlineCollector.collect`; the collector is made at the first call."""
         if self.collector is None:
@@ -116,6 +122,7 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Rig:
         growth=recipe.online.steps,
         device=device,
         generator=generator,
+        hindsight=recipe.hindsight if recipe.algorithm == "awac" else None,
     )
     seed_everything(seeds.learner)
     clone = _find_clone(datasets)
