@@ -11,6 +11,7 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -114,7 +115,7 @@ def load_trusted(
     data = read_data(path)
     algorithm = _algorithm(path, data)
     custom = {name: value for name, value in _INSTEAD.items() if name in data} | _spaces(env)
-    _log.info("%s is loaded by Stable-Baselines3 as %s, which runs code of the file.", path, algorithm.__name__)
+    _say(path, algorithm.__name__)
     try:
         with _chance_untouched(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old versions, about what is replaced
@@ -130,6 +131,12 @@ def load_trusted(
         raise CheckpointError(f"{path} gives actions of shape {action.shape}, {env.id} takes ({env.action_size},)")
     controller.reset(0)
     return controller
+
+
+@cache
+def _say(path: Path, name: str) -> None:
+    """Once a process: a file is loaded for a check, and again for each worker."""
+    _log.info("%s is loaded by Stable-Baselines3 as %s, which runs code of the file.", path, name)
 
 
 def _algorithm(path: Path, data: Mapping[str, Any]) -> Any:
