@@ -1,0 +1,255 @@
+"""A collection that is killed, at whatever moment and however often, ends in the file of one that was not.
+
+Processes are forked from this one, which has imported everything, so that a kill costs a fraction of a second.
+``AWAC_TR_KILLS`` is the number of kills a source is tried with (``nox -s faults`` sets it).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from awac_tr.collect import Plan, collect, plan
+from awac_tr.data.partial import read_episodes, summarize_partial
+from awac_tr.data.reader import open_dataset
+from awac_tr.data.validate import validate
+from awac_tr.envs.facts import env_facts
+from awac_tr.envs.rollout import episode_seeds
+from awac_tr.policies.build import build_policy
+from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
+from awac_tr.recipes.schema import EnvSection, PolicySection
+
+KILLS = int(os.environ.get("AWAC_TR_KILLS", "3"))
+SOURCES = ("random", "ou", "policy", "bc", "demos")
+CLONE = {"policy": {"hidden_sizes": [8]}, "max_updates": 60, "bc": {"check_every": 10, "patience": 9}}
+
+
+def plan_of(source: Any) -> Plan:
+    """A fraction of a second's work."""
+    env = EnvSection(id="door-binary-v0" if source == "demos" else "Pendulum-v1", horizon=15)
+    more: dict[str, Any] = {"options": {"action_noise": 0.1, "label": "clean"}} if source == "demos" else {}
+    if source == "policy":
+        more = {"policy": _policy(Path("p.pt")), "mode": "sample"}
+    if source == "bc":
+        more = {"dataset": collect(plan("random", env=env, n=4, seed=1, out="play.hdf5")).path, "options": CLONE}
+    return plan(source, env=env, n=6 if source == "demos" else 25, seed=5, out="a.hdf5", **more)
+
+
+def _policy(path: Path) -> Path:
+    facts, spec = env_facts("Pendulum-v1"), PolicySection(hidden_sizes=(8,))
+    sizes = {"observation_size": facts.observation_size, "action_size": facts.action_size}
+    bounds: dict[str, Any] = {"action_low": [-2.0], "action_high": [2.0]}
+    entry = policy_entry(build_policy(spec, *sizes.values(), **bounds), spec, **sizes, **bounds)
+    return save_checkpoint(
+        path, {"kind": "policy", "policy": entry, "env": {"id": "Pendulum-v1", "kwargs": {}, "horizon": 15}}
+    )
+
+
+def forked(work: Callable[[], Any]) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of newer Pythons: some library may have begun a thread
+        pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        raise
+    finally:
+        os._exit(code)
+
+
+def outcome(pid: int) -> int:
+    """Exit code, or minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_after(pid: int, seconds: float) -> int:
+    """Kill a process unless it ends before; its outcome."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(min(0.005, max(0.0, deadline - time.monotonic())))
+    os.kill(pid, signal.SIGKILL)
+    return outcome(pid)
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """All of a dataset but the moment it was made."""
+    with open_dataset(path) as dataset:
+        assert dataset.compute_hash() == dataset.content_hash
+        said = {name: value for name, value in dataset.attributes.items() if name != "created"}
+        return {name: getattr(value, "tolist", lambda value=value: value)() for name, value in said.items()}
+
+
+def check_partial(wanted: Plan) -> int:
+    """What a killed process left: either nothing to go on with, or whole episodes of the right seeds; how many."""
+    path = Path("a.hdf5.partial")
+    found = summarize_partial(path, check=True) if path.exists() else None
+    if found is None:
+        return 0
+    assert found.seeds == episode_seeds(wanted.seed, found.episodes)
+    assert sum(1 for _ in read_episodes(path, wanted.n)) == found.episodes
+    return found.episodes
+
+
+def start_over() -> None:
+    for path in Path().glob("a.*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_killed_at_random_moments_and_resumed_it_is_the_same_file(source: str) -> None:
+    wanted, chance = plan_of(source), random.Random(source)
+    started = time.perf_counter()
+    assert outcome(forked(lambda: collect(wanted))) == 0
+    seconds, whole = time.perf_counter() - started, contents(wanted.out)
+    start_over()
+    kills = finished = attempts = 0
+    while kills < KILLS or not finished:
+        attempts += 1
+        assert attempts < 20 * KILLS + 20, "the kills come too late"
+        pid = forked(lambda: collect(wanted, resume=True))
+        code = killed_after(pid, chance.uniform(0, seconds if kills < KILLS else 60 * seconds))
+        assert code in (0, -signal.SIGKILL)
+        kills += code != 0
+        check_partial(wanted)
+        if code == 0:
+            assert contents(wanted.out) == whole
+            assert not list(Path().glob("a.hdf5.*"))
+            finished += 1
+            start_over()
+        elif wanted.out.exists():  # killed after it had its name
+            assert contents(wanted.out) == whole
+
+
+def kill_at(step: int) -> None:
+    """In this process, be killed at the given call that changes files, in the middle of it where it writes."""
+    calls = 0
+
+    def counted(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == step:
+                if name == "write":
+                    act(arguments[0], memoryview(arguments[1]).cast("B")[: len(arguments[1]) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+            return act(*arguments, **options)
+
+        return call
+
+    for name in ("write", "fsync", "fdatasync", "ftruncate", "replace", "unlink", "open"):
+        setattr(os, name, counted(name, getattr(os, name)))
+
+
+def _collect_killed_at(step: int, wanted: Plan) -> None:
+    kill_at(step)
+    collect(wanted)
+
+
+def test_killed_at_every_change_of_a_file_and_resumed_it_is_the_same_file() -> None:
+    """Not at moments, but at each of the calls that change files, of which a sample unless more are asked for."""
+    wanted = replace(plan_of("bc"), n=3)
+    whole = contents(collect(wanted).path)
+    step, kills, stride = 1, 0, max(1, 60 // KILLS)
+    while True:
+        start_over()
+        code = outcome(forked(partial(_collect_killed_at, step, wanted)))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        check_partial(wanted)
+        assert outcome(forked(lambda: collect(wanted, resume=True))) == 0
+        assert contents(wanted.out) == whole
+        assert sorted(path.name for path in Path().glob("a.*")) == ["a.clone.pt", "a.hdf5"]
+        step, kills = step + stride, kills + 1
+    assert kills >= 80 // stride
+
+
+COMMAND = ("collect", "--source", "ou", "--env", "door-binary-v0", "--n", "40", "--seed", "3", "--workers", "2")
+
+
+@pytest.mark.slow
+def test_two_workers_signals_and_no_orphans(tmp_path: Path) -> None:
+    """One collection of two workers, stopped by Ctrl-C, by SIGKILL and by SIGTERM, each time after some episodes."""
+    command = [*COMMAND, "--out", "a.hdf5", "--resume"]
+    before = 0
+    for signum, whole_group, code in (
+        (signal.SIGINT, True, 130),
+        (signal.SIGKILL, False, -9),
+        (signal.SIGTERM, False, 143),
+    ):
+        said, kept = _stopped(command, before + 2, signum, code, whole_group=whole_group)
+        assert kept >= before + 2
+        assert ("Go on with:\n  awac-tr collect --source ou" in said) == (signum != signal.SIGKILL)
+        before = kept
+    wanted = plan("ou", env="door-binary-v0", n=40, seed=3, out="a.hdf5")
+    resumed = collect(wanted, resume=True)
+    assert resumed.content_hash == collect(replace(wanted, out=Path("b.hdf5"))).content_hash
+    assert [finding for finding in validate(resumed.path) if finding.severity == "error"] == []
+
+
+def _stopped(command: list[str], episodes: int, signum: int, code: int, *, whole_group: bool) -> tuple[str, int]:
+    """Run a command, stop it once it has so many episodes; what it said, and how many episodes it kept."""
+    import subprocess
+
+    kept, log = Path("a.hdf5.partial"), Path("log")
+    with log.open("w") as stream:
+        arguments = [sys.executable, "-m", "awac_tr", *command]
+        process = subprocess.Popen(arguments, stdout=stream, stderr=stream, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 240
+        while not (kept.exists() and _episodes(kept) >= episodes):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        started = _descendants(process.pid)
+        assert len(started) >= 2
+        (os.killpg if whole_group else os.kill)(process.pid, signum)
+        assert process.wait(timeout=60) == code, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 20
+    while any(map(_runs, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in started if _runs(pid)] == []
+    return log.read_text(), _episodes(kept)
+
+
+def _episodes(path: Path) -> int:
+    found = summarize_partial(path)
+    return found.episodes if found else 0
+
+
+def _descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found |= {int(child) for child in (task / "children").read_text().split()}
+    return found.union(*(_descendants(child) for child in found))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text() != ""
+    except OSError:
+        return False
