@@ -286,3 +286,13 @@ def test_a_dataset_says_which_file_it_came_from(swing: Any) -> None:
     assert (extra["policy_file"], extra["policy_sha256"]) == ("agent.zip", digest)
     assert "policy_trusted" not in extra
     assert (first.actions[0] == load_controller(path).act(first.observations[0])).all()
+
+
+def test_a_dataset_card_may_name_one(swing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWAC_TR_DATA", str(swing.folder))
+    card = f"name: swing\nenv: Pendulum-v1\nsource: policy\npolicy: {swing.write()}\nn: 1\nlicence: MIT\n"
+    (swing.folder / "swing.yaml").write_text(card, encoding="utf-8")
+    result = CliRunner().invoke(main, ["collect", "--card", "swing", "--quiet"])
+    assert result.exit_code == 0, result.output
+    with open_dataset(swing.folder / "swing.hdf5") as dataset:
+        assert (dataset.n_transitions, dataset.meta.extra["policy_file"]) == (200, "agent.zip")

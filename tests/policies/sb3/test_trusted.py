@@ -128,6 +128,7 @@ def test_trusting_runs_code_of_the_file_and_not_trusting_does_not(sb3: Any, tmp_
     np.testing.assert_allclose(acts(path, trust=True), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_trusted_files_are_collected_and_evaluated_in_workers(sb3: Any, tmp_path: Path) -> None:
     path, _ = make(sb3, "CrossQ", tmp_path / "agent.zip")
     common = ["--env", PENDULUM, "--trust"]
