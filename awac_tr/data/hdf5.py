@@ -11,11 +11,22 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from awac_tr.data.heaps import is_loose, require_sound_text
 from awac_tr.data.paths import SUFFIXES
+from awac_tr.data.unfinished import refuse_unfinished
 from awac_tr.errors import DatasetError
 from awac_tr.recipes.closest import closest
 
-__all__ = ["CACHE_BYTES", "array_of", "clear_errors", "open_hdf5", "read_attributes", "read_text", "write_attributes"]
+__all__ = [
+    "CACHE_BYTES",
+    "array_of",
+    "clear_errors",
+    "open_hdf5",
+    "read_attribute",
+    "read_attributes",
+    "read_text",
+    "write_attributes",
+]
 
 _MADE_AGAIN: Final = "Copy, download or collect it again."
 CACHE_BYTES: Final = 1 << 20
@@ -32,13 +43,13 @@ def clear_errors(path: Path) -> Iterator[None]:
     """Turn whatever h5py raises over a damaged file into a DatasetError that names the file."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, SystemError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DatasetError(f"dataset {path} cannot be read: {reason}", _MADE_AGAIN) from error
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open a file for reading, refusing what is missing, cut off, no HDF5, or points outside itself.
+    """Open a file for reading, refusing what is missing, unfinished, cut off, no HDF5, or points outside itself.
 
     Args:
         path: the file.
@@ -46,6 +57,7 @@ def open_hdf5(path: Path) -> h5py.File:
     Raises:
         DatasetError: for each of those.
     """
+    refuse_unfinished(path)
     if not path.exists():
         raise DatasetError(f"there is no dataset {path}", _what_is_there(path))
     if not path.is_file():
@@ -81,15 +93,25 @@ def _why_not_opened(path: Path, error: OSError) -> str:
 
 
 def _refuse_links(path: Path, file: h5py.File) -> None:
-    """Soft and external links could lead to any file the reader may read; a dataset of rows needs neither."""
+    """Soft and external links could lead to any file the reader may read; a dataset of rows needs neither.
 
-    def look(name: str, link: Any) -> str | None:
-        return None if isinstance(link, h5py.HardLink) else name
+    Nor does it need two names for one object, by which a few bytes could stand for any number of arrays.
+    """
+    places: dict[int, str] = {}
 
-    found = file.visititems_links(look)
+    def look(raw: bytes, link: Any) -> tuple[str, str] | None:
+        name = raw.decode("utf-8", "replace")
+        if "\ufffd" in name:
+            return name, f"a name that is not text ({name})"
+        if link.type != h5py.h5l.TYPE_HARD:
+            return name, f"a soft or external link ({name}), which could lead out of the file"
+        first = places.setdefault(link.u, name)
+        return None if first == name else (name, f"one object under two names, {first} and {name}")
+
+    found = file.id.links.visit(look, info=True)
     if found is not None:
         raise DatasetError(
-            f"dataset {path} holds a soft or external link ({found}), which could lead out of the file: refused",
+            f"dataset {path} holds {found[1]}: refused",
             "Ask its author for a file that holds its data itself (h5repack, or copy the arrays into a new file).",
         )
 
@@ -140,19 +162,36 @@ def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
         path: for the message.
         file: the open file.
     """
-    found: dict[str, Any] = {}
     with clear_errors(path):
-        for name in file.attrs if "format" in file.attrs else ():
-            value = _plain(file.attrs[name])
-            if not isinstance(value, h5py.Empty):
-                found[name] = value
-    return found
+        names = list(file.attrs) if "format" in file.attrs else []
+        found = {name: _plain(read_attribute(path, file, name)) for name in names}
+    return {name: value for name, value in found.items() if not isinstance(value, h5py.Empty)}
+
+
+def read_attribute(path: Path, item: h5py.Group | h5py.Dataset, name: str, default: Any = None) -> Any:
+    """An attribute as h5py gives it, after a look at the heap it may lie in.
+
+    Args:
+        path: the file.
+        item: of an open file.
+        name: of the attribute.
+        default: where there is none of that name.
+
+    Raises:
+        DatasetError: its text is damaged.
+    """
+    if name not in item.attrs:
+        return default
+    attribute = item.attrs.get_id(name)
+    if is_loose(attribute.get_type()):
+        require_sound_text(path, item.file, math.prod(attribute.shape or ()))
+    return item.attrs[name]
 
 
 def read_text(path: Path, array: h5py.Dataset, name: str) -> str:
     """A text attribute of an array; empty where there is none."""
     with clear_errors(path):
-        return str(_plain(array.attrs.get(name, "")))
+        return str(_plain(read_attribute(path, array, name, "")))
 
 
 def _plain(value: Any) -> Any:

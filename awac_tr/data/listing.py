@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-import h5py
-
 from awac_tr.data.findings import errors_of
-from awac_tr.data.hdf5 import clear_errors, open_hdf5
 from awac_tr.data.paths import SUFFIXES
 from awac_tr.data.reader import Dataset
+from awac_tr.data.unfinished import UNFINISHED
 from awac_tr.errors import DatasetError
 
 __all__ = ["list_datasets"]
-
-PATIENCE: Final = 20.0
-"""Seconds after which a file whose text may be damaged is given up."""
 
 _NOTED: Final = ("format_version", "created", "content_hash", "n_episodes")
 
@@ -26,7 +19,7 @@ _NOTED: Final = ("format_version", "created", "content_hash", "n_episodes")
 def list_datasets(
     folder: str | Path, *, env: str | None = None, source: str | None = None, problems: bool = False
 ) -> list[dict[str, Any]]:
-    """The dataset files of a folder; their rows are not read.
+    """The dataset files of a folder, unfinished ones among them; their rows are not read.
 
     Args:
         folder: where to look, its subfolders left out.
@@ -46,7 +39,7 @@ def list_datasets(
     folder = Path(folder)
     if not folder.is_dir():
         raise DatasetError(f"there is no folder {folder}", "Name one, or set AWAC_TR_DATA.")
-    entries = [_entry(path) for path in sorted(folder.iterdir()) if path.name.endswith(SUFFIXES)]
+    entries = [_entry(path) for path in sorted(folder.iterdir()) if path.name.endswith((*SUFFIXES, *UNFINISHED))]
     return [
         entry
         for entry in entries
@@ -60,51 +53,11 @@ def _entry(path: Path) -> dict[str, Any]:
     entry |= dict.fromkeys(names)
     try:
         entry["bytes"] = path.stat().st_size
-        return entry | (_noted_in_a_process(path) if _has_loose_text(path) else _noted(path))
+        return entry | _noted(path)
     except DatasetError as error:
         return {**entry, "problem": error.message}
     except OSError as error:  # a link to nowhere, a file that may not be read
         return {**entry, "problem": f"{path} cannot be opened: {error.strerror}"}
-
-
-def _has_loose_text(path: Path) -> bool:
-    """Is there text of variable length among the root attributes? We write none; h5py does when one is edited."""
-    with open_hdf5(path) as file, clear_errors(path):
-        kinds = [file.attrs.get_id(name).get_type() for name in file.attrs]
-        return any(isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str() for kind in kinds)
-
-
-def _noted_in_a_process(path: Path) -> dict[str, Any]:
-    """As :func:`_noted`, given up after a while.
-
-    The HDF5 library can run in circles over damaged text of variable length, where neither Ctrl-C nor a thread ends it;
-    one such file must not hide the others of its folder.
-    """
-    context = get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(path, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        found = here.recv() if here.poll(PATIENCE) else None
-    except EOFError:
-        found = None
-    finally:
-        process.kill()
-        process.join()
-        here.close()
-    if found is None:
-        raise DatasetError(f"dataset {path} cannot be read: its text is damaged")
-    if isinstance(found, str):
-        raise DatasetError(found)
-    return dict(found)
-
-
-def _send(path: Path, there: Connection) -> None:
-    try:
-        there.send(_noted(path))
-    except DatasetError as error:
-        there.send(error.message)
 
 
 def _noted(path: Path) -> dict[str, Any]:

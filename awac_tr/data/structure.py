@@ -62,7 +62,10 @@ def find_arrays(path: Path, file: h5py.File, *, ours: bool) -> dict[str, h5py.Da
         group = file.get(folder)
         names += [f"{folder}/{name}" for name in group] if isinstance(group, h5py.Group) else []
     found = {name: array_of(path, file, name) for name in names}
-    arrays = {name: array for name, array in found.items() if array is not None}
+    empty = [name for name, array in found.items() if array is not None and array.shape is None]
+    if empty and (ours or set(empty) & set(ARRAYS)):
+        raise DatasetError(f"dataset {path}: {empty[0]} has no rows and no shape", "The file was edited by hand.")
+    arrays = {name: array for name, array in found.items() if array is not None and name not in empty}
     if ours or "observations" not in arrays:
         return arrays
     rows = arrays["observations"].shape[:1]

@@ -11,6 +11,7 @@ the actions, ``bounds`` cuts what is in the actions' own units already.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,9 @@ from awac_tr.policies.noise import action_generator
 __all__ = ["ExpertController", "load_expert"]
 
 Array = NDArray[np.float32]
+
+_MAX_BYTES: Final = 1 << 28
+"""Arrays of one file, together; the largest expert known takes 3 MB."""
 
 
 class ExpertController:
@@ -118,19 +122,42 @@ def load_expert(path: str | Path, mode: Literal["mean", "sample"] = "mean") -> E
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"no policy at {path}")
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a readable .npz file of plain arrays: {error}") from error
+    arrays = _arrays(path)
     try:
         return ExpertController(arrays, mode)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
+    except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
         raise CheckpointError(
             f"{path} is not a policy of DAPG or Stable-Baselines3 as arrays: {error}",
             "needed: W0, b0, W1, b1, ... and in_shift, in_scale, out_shift, out_scale (DAPG) "
             "or activation, final, act_low, act_high (SB3).",
         ) from error
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of the file, after a look at what they claim to be: room is made for them before they are read."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            _refuse_large(file.zip)
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # damaged archives fail in a dozen ways, all of them the file's fault
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(f"{path} is not a readable .npz file of plain arrays: {reason}") from error
+
+
+def _refuse_large(archive: zipfile.ZipFile) -> None:
+    claimed = sum(_claimed(archive, name) for name in archive.namelist())
+    if claimed > _MAX_BYTES:
+        raise ValueError(f"it claims {claimed:,} bytes, {_MAX_BYTES:,} are read")
+
+
+def _claimed(archive: zipfile.ZipFile, name: str) -> int:
+    """Bytes of the array a member says it holds."""
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):  # the others are for headers of 64 KiB and names that are not ASCII
+            raise ValueError(f"{name} is an array of format {version}")
+        shape, _, kind = np.lib.format.read_array_header_1_0(member)
+    return math.prod(shape) * max(1, kind.itemsize)
 
 
 def _layers(arrays: dict[str, NDArray[Any]]) -> list[tuple[Array, Array]]:

@@ -165,10 +165,14 @@ class LeRobotRecording:
         import pyarrow as pa
         from pyarrow import parquet
 
+        first: list[str] = []
         for path in self._files:
             try:
                 with parquet.ParquetFile(path) as file:
-                    names = _wanted(path, file, self._features)
+                    names = _wanted(path, file, self._features, self._keys)
+                    first = first or names
+                    if names != first:
+                        raise DatasetError(f"{path} has other columns than {self._files[0]}")
                     for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names):
                         yield {name: self._numbers(path, name, batch.column(name)) for name in names}
             except (pa.ArrowException, OSError, ValueError) as error:
@@ -237,14 +241,14 @@ def _parquet_files(folder: Path) -> list[Path]:
     return files
 
 
-def _wanted(path: Path, file: Any, features: dict[str, _Feature]) -> list[str]:
+def _wanted(path: Path, file: Any, features: dict[str, _Feature], keys: list[str]) -> list[str]:
     """Columns to read, after a look at how large the file says they are."""
     there = set(file.schema_arrow.names)
     for number in range(file.metadata.num_row_groups):
         size = file.metadata.row_group(number).total_byte_size
         if size > _MAX_GROUP_BYTES:
             raise DatasetError(f"{path}: a row group claims {size:,} bytes: refused")
-    needed = [name for name in (_ACTION, _EPISODE, _FRAME) if name not in there or name not in features]
+    needed = [name for name in (*keys, _ACTION, _EPISODE, _FRAME) if name not in there or name not in features]
     if needed:
         raise DatasetError(f"{path} has no column {', '.join(needed)}")
     return [name for name in features if name in there]

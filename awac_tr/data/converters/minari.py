@@ -26,7 +26,7 @@ from awac_tr.data.converters.minari_export import BEFORE, FACTS, export
 from awac_tr.data.converters.minari_place import fetch
 from awac_tr.data.converters.passport import read_passport
 from awac_tr.data.converters.recording import ImportSettings, Recorded, origin_of
-from awac_tr.data.hdf5 import array_of, clear_errors, open_hdf5
+from awac_tr.data.hdf5 import array_of, clear_errors, open_hdf5, read_attribute
 from awac_tr.errors import DatasetError
 
 __all__ = ["MinariRecording", "export", "open_recording"]
@@ -140,9 +140,10 @@ class MinariRecording:
         if states.ndim == 0 or len(states) != len(actions) + 1:
             raise DatasetError(f"{where} has {len(states)} observations for {len(actions)} actions, expected one more")
         infos, per_episode = self._infos(name, len(actions), left)
-        attributes = self._file[name].attrs
+        group = self._file[name]
         if self._ours:
-            per_episode = {key[len(FACTS) + 1 :]: np.asarray(attributes[key]) for key in attributes if _is_own(key)}
+            own = [key for key in group.attrs if _is_own(key)]
+            per_episode = {key[len(FACTS) + 1 :]: np.asarray(read_attribute(self.path, group, key)) for key in own}
         return Recorded(
             where,
             states[:-1],
@@ -152,7 +153,7 @@ class MinariRecording:
             terminated,
             infos,
             per_episode,
-            seed=int(attributes.get("seed", -1)),
+            seed=int(read_attribute(self.path, group, "seed", -1)),
         )
 
     def _infos(self, name: str, rows: int, left: set[str]) -> tuple[dict[str, Array], dict[str, Array]]:

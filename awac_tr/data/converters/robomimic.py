@@ -22,7 +22,8 @@ import numpy as np
 from awac_tr.data.converters.files import in_order, whole_hdf5
 from awac_tr.data.converters.passport import issue_passport, read_passport, stored_text, write_text
 from awac_tr.data.converters.recording import ImportSettings, Recorded, origin_of
-from awac_tr.data.hdf5 import array_of, clear_errors, open_hdf5
+from awac_tr.data.hdf5 import array_of, clear_errors, open_hdf5, read_attribute
+from awac_tr.data.heaps import require_sound_text
 from awac_tr.data.reader import Dataset
 from awac_tr.errors import DatasetError
 from awac_tr.recipes.closest import closest
@@ -104,6 +105,8 @@ class RobomimicRecording:
                 f"Did you mean {closest(key, known)}?" if closest(key, known) else f"It has {', '.join(known) or 'no'}."
             )
             raise DatasetError(f"{self.path} has no filter key {key!r}", hint)
+        if array.dtype.kind == "O":
+            require_sound_text(self.path, self._file, array.size)
         return {bytes(name).decode("utf-8", "replace") for name in array[...]}
 
     def _observation_parts(self) -> tuple[list[str], list[str]]:
@@ -127,7 +130,7 @@ class RobomimicRecording:
 
     def _environment(self) -> dict[str, Any]:
         """Name and type of the environment; its arguments can be anything, and are left where they are."""
-        text = self._file["data"].attrs.get("env_args", "")
+        text = read_attribute(self.path, self._file["data"], "env_args", "")
         try:
             read = json.loads(text)
         except (TypeError, ValueError, RecursionError):
@@ -171,7 +174,7 @@ class RobomimicRecording:
             terminated,
             infos=infos | self._kept(name, "infos", len(actions)),
             per_episode=self._kept(name, "episode", None) if self._ours else {},
-            seed=int(self._file["data"][name].attrs.get("seed", -1)) if self._ours else -1,
+            seed=int(read_attribute(self.path, self._file["data"][name], "seed", -1)) if self._ours else -1,
         )
 
     def _array(self, demo: str, name: str) -> Array | None:
