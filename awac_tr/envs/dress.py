@@ -9,8 +9,8 @@ From the inside to the outside:
    become ``observation`` followed by ``desired_goal``, and ``info["achieved_goal"]`` carries what was achieved. Other
    dictionaries, tuples, matrices and choices among a few are flattened as ``gymnasium.spaces.flatten`` does:
 
-   - a dictionary key after key, in the order of its space: alphabetical, unless the environment built the space from an
-     ``OrderedDict`` or from pairs; a dictionary within it in its place;
+   - a dictionary key after key, in the order of its space: alphabetical, unless the environment built the space from
+     keywords, pairs or an ``OrderedDict``; a dictionary within it in its place;
    - a tuple part after part, a matrix row after row;
    - a choice among n as n numbers, a 1 at what was chosen;
 
