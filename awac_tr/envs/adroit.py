@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
+from awac_tr.envs.pose import State, check_state
 from awac_tr.envs.registered import without_notice
 from awac_tr.errors import EnvError
 
 if TYPE_CHECKING:
     import mujoco
 
-__all__ = ["AdroitBinaryEnv", "DoorBinaryEnv", "PenBinaryEnv", "RelocateBinaryEnv", "State"]
+__all__ = ["AdroitBinaryEnv", "DoorBinaryEnv", "PenBinaryEnv", "RelocateBinaryEnv"]
 
 Observation = NDArray[np.float32]
-State = dict[str, NDArray[np.float64]]
 
 
 class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -130,7 +130,7 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         import mujoco
 
-        self._check_state(state)
+        check_state(state, self.get_state(), {"qpos", "qvel", *self._layout()})
         data = self.data
         mujoco.mj_resetData(self.model, data)
         for name, view in self._layout().items():
@@ -144,15 +144,6 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             if name in state:
                 getattr(data, name)[:] = state[name]
         return self._observe()
-
-    def _check_state(self, state: Mapping[str, NDArray[np.float64]]) -> None:
-        known = self.get_state()
-        needed = {"qpos", "qvel", *self._layout()}
-        if needed - set(state) or set(state) - set(known):
-            raise EnvError(f"a state holds {sorted(known)}, of which {sorted(needed)} are needed; got {sorted(state)}")
-        for name, value in state.items():
-            if np.shape(value) != known[name].shape:
-                raise EnvError(f"state entry {name!r} has shape {np.shape(value)}, expected {known[name].shape}")
 
     @property
     def mujoco_renderer(self) -> Any:

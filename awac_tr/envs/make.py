@@ -14,7 +14,7 @@ from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.guard import Guarded
 from awac_tr.envs.imports import imported_module
 from awac_tr.envs.registered import registered
-from awac_tr.errors import EnvError
+from awac_tr.errors import AwacError, EnvError
 from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def make_bare(env: str | EnvSection, *, render_mode: str | None = None) -> gymna
     import_mujoco()
     try:
         return gymnasium.make(spec.id, max_episode_steps=section.horizon, disable_env_checker=True, **options)
+    except AwacError:
+        raise  # it says itself what is missing
     # Environments of others raise what they like on arguments they do not like.
     except Exception as error:
         raise EnvError(f"{section.id} cannot be made with {options}: {type(error).__name__}: {error}") from error

@@ -9,8 +9,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from awac_tr.envs.adroit import AdroitBinaryEnv, DoorBinaryEnv, PenBinaryEnv, RelocateBinaryEnv, State
+from awac_tr.envs.adroit import AdroitBinaryEnv, DoorBinaryEnv, PenBinaryEnv, RelocateBinaryEnv
 from awac_tr.envs.dress import GoalObservation, NewReward
+from awac_tr.envs.pose import Posed, State
 from awac_tr.errors import EnvError
 
 __all__ = ["has_pose", "pose_of", "rebuilt_pose", "set_pose"]
@@ -47,7 +48,7 @@ def pose_of(env: gymnasium.Env[Any, Any]) -> State:
         EnvError: there is no MuJoCo state.
     """
     base: Any = env.unwrapped
-    if isinstance(base, AdroitBinaryEnv):
+    if isinstance(base, Posed):
         return base.get_pose()
     if not has_pose(env):
         name = env.spec.id if env.spec else str(env)
@@ -60,7 +61,7 @@ def set_pose(env: gymnasium.Env[Any, Any], pose: Mapping[str, NDArray[Any]]) -> 
 
     From the start of an episode on, the same actions then give the same observations, bit for bit. In the middle of
     one the solver's warm start is missing: a step then agrees within about 1e-5. Our environments also take the other
-    entries of :meth:`AdroitBinaryEnv.get_state`, with which the middle is as exact as the start.
+    entries of their ``get_state``, with which the middle is as exact as the start.
 
     Args:
         env: reset at least once.
@@ -73,7 +74,7 @@ def set_pose(env: gymnasium.Env[Any, Any], pose: Mapping[str, NDArray[Any]]) -> 
         EnvError: an entry is missing or of another shape, or the state cannot be set.
     """
     base: Any = env.unwrapped
-    if isinstance(base, AdroitBinaryEnv):
+    if isinstance(base, Posed):
         return _seen(env, base.set_state({name: pose[name] for name in base.get_state() if name in pose}))
     if not has_pose(env) or not hasattr(base, "set_state") or not hasattr(base, "_get_obs"):
         raise EnvError(f"the state of {env.spec.id if env.spec else env} cannot be set")
