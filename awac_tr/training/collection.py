@@ -9,14 +9,17 @@ alone, never on which process was faster, so a run can be repeated.
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
 from tensordict import TensorDict
+from torch import Tensor
 
-from awac_tr.envs.steps import Steps
+from awac_tr.envs.steps import Place, Steps
 from awac_tr.errors import AwacError
 from awac_tr.keys import (
     ACHIEVED_GOAL,
@@ -36,11 +39,12 @@ from awac_tr.training.crew import Alone, Crew, Processes
 
 if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
-    from torch import Tensor
 
     from awac_tr.recipes.schema import CollectSection, EnvSection
 
 __all__ = ["SUCCESS", "OnlineCollector"]
+
+_log = logging.getLogger(__name__)
 
 SUCCESS: Final = ("next", "success")
 """Where the environment says that the goal is reached."""
@@ -51,7 +55,8 @@ class OnlineCollector:
 
     Actions are clipped to the bounds before they are executed, and it is the clipped ones that are kept: what the
     buffer holds is what the environment saw. The noise is drawn from torch's global generator, a round at a time, and
-    an episode is seeded by the number of steps before it: checkpoints need not know of either.
+    an episode is seeded by the number of steps before it. What a checkpoint has to know beyond them is where the
+    environments stand, and a round that was begun ahead: :meth:`state_dict`.
 
     Args:
         section: the environment.
@@ -59,6 +64,9 @@ class OnlineCollector:
         seed: of the environments' episodes.
         how: who takes the steps, and when; None: this process, when asked.
         env_step: steps taken in earlier sittings.
+
+    Attributes:
+        dropped: episodes of the last round in which the environment failed.
 
     Raises:
         EnvError: the environment cannot be made.
@@ -78,7 +86,8 @@ class OnlineCollector:
         self._crew: Crew = Processes(section, seed, workers) if apart else Alone(section, seed)
         self._policy = policy
         self._env_step = env_step
-        self._under_way = False
+        self._under_way: _Round | None = None
+        self.dropped = 0
 
     def collect(self, steps: int, *, then: int = 0) -> TensorDict:
         """Take the steps of a round.
@@ -95,13 +104,14 @@ class OnlineCollector:
 
         Raises:
             AwacError: the policy's weights are no finite numbers.
-            EnvError: an environment fails, or a process died.
+            EnvError: an environment fails again and again, or a process dies so; the round is still to be taken.
         """
-        if not self._under_way:
+        if self._under_way is None:
             self._begin(steps)
         shares = self._crew.results()
-        self._under_way = False
+        self._under_way = None
         self._env_step += steps
+        self._say_dropped(shares)
         if self._ahead and then > 0:
             self._begin(then)
         return _as_tensordict(shares)
@@ -110,6 +120,27 @@ class OnlineCollector:
         """Free environments and processes; a round begun ahead is lost, and is not counted anywhere."""
         self._crew.close()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the environments stand, and the round that was begun; tensors and plain data."""
+        under_way = self._under_way
+        return {
+            "places": [_plain(place) for place in self._crew.places()],
+            "round": None if under_way is None else {"policy": under_way.weights, "noise": under_way.noise},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave: environments get back into the middle of their episodes.
+
+        They do so by the same actions from the same seed. One that does not repeat itself begins an episode, which is
+        said.
+        """
+        if not self._crew.take_up([_place(plain) for plain in state["places"]]):
+            _log.warning("the environment does not repeat itself: an episode under way is begun anew")
+        if state["round"] is not None:
+            module = copy.deepcopy(self._policy)
+            module.load_state_dict(state["round"]["policy"])
+            self._hand_out(RowPolicy.of(module), _Round(state["round"]["policy"], state["round"]["noise"]))
+
     def _begin(self, steps: int) -> None:
         policy = RowPolicy.of(self._policy)
         if not policy.is_finite():
@@ -117,8 +148,34 @@ class OnlineCollector:
                 f"training diverged: the policy is no finite number at environment step {self._env_step}",
                 "earlier checkpoints are kept. Smaller learning rates, awac.value_bounds or capped weights may help.",
             )
-        self._crew.begin(policy, torch.randn(steps, policy.action_size).numpy(), self._env_step)
-        self._under_way = True
+        weights = {name: value.detach().to("cpu", copy=True) for name, value in self._policy.state_dict().items()}
+        self._hand_out(policy, _Round(weights, torch.randn(steps, policy.action_size)))
+
+    def _hand_out(self, policy: RowPolicy, work: _Round) -> None:
+        self._crew.begin(policy, work.noise.numpy(), self._env_step)
+        self._under_way = work
+
+    def _say_dropped(self, shares: Sequence[Steps]) -> None:
+        messages = [message for share in shares for message in share.dropped]
+        for message in messages:
+            _log.warning("an episode was dropped: %s", message)
+        self.dropped = len(messages)
+
+
+class _Round(NamedTuple):
+    """A round that was begun: the policy's tensors as they were, and the noise [T, a]."""
+
+    weights: dict[str, Tensor]
+    noise: Tensor
+
+
+def _plain(place: Place) -> dict[str, Any]:
+    arrays = {name: torch.from_numpy(getattr(place, name)) for name in ("actions", "observation")}
+    return {**place._asdict(), **arrays}
+
+
+def _place(plain: dict[str, Any]) -> Place:
+    return Place(**{**plain, **{name: plain[name].numpy() for name in ("actions", "observation")}})
 
 
 def _as_tensordict(shares: Sequence[Steps]) -> TensorDict:

@@ -116,8 +116,8 @@ def _read(run: Path) -> _Curve:
         recipe=load_recipe(run / "recipe.yaml").recipe,
         updates=np.array([row["update"] for row in evaluated]),
         steps=np.array([row["env_step"] for row in evaluated]),
-        values={name: np.array([row[name] for row in evaluated], np.float64) for name in names},
-        clone={name: clone[name] for name in names if name in clone},
+        values={name: np.array([row.get(name) for row in evaluated], np.float64) for name in names},
+        clone={name: clone[name] for name in names if clone.get(name) is not None},
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from awac_tr.errors import AwacError
+from awac_tr.errors import AwacError, EnvError
 from awac_tr.keys import REWARD
 from awac_tr.policies.checkpoint import save_checkpoint
 from awac_tr.policies.controllers import load_controller
@@ -162,7 +162,10 @@ class Loop:
         with progress.timed("collect"):
             steps = self._round_after(progress.env_step)
             then = self._round_after(progress.env_step + steps)
-            transitions = self.rig.collect(steps, progress.env_step, then=then)
+            try:
+                transitions = self.rig.collect(steps, progress.env_step, then=then)
+            except EnvError as error:
+                raise self._saved(error) from error
             self.rig.buffer.extend(transitions)
             self.parts.add(transitions)
         self.watch.meet(float(transitions[REWARD].abs().max()))
@@ -174,7 +177,14 @@ class Loop:
         }
         if success is not None:
             values["success_share"] = float(success.float().mean())
+        if self.rig.collector is not None and self.rig.collector.dropped:
+            values["episodes_dropped"] = self.rig.collector.dropped
         self._row("round", {**values, "steps": steps})
+
+    def _saved(self, error: EnvError) -> EnvError:
+        """Where no step can be taken any more: save what is there, and say how to go on."""
+        self.save()
+        return EnvError(error.message, f"{error.hint} Go on with: awac-tr train --resume {self.folder.path}".strip())
 
     def _round_after(self, env_step: int) -> int:
         """Steps of the round that begins after so many; 0: there is none."""

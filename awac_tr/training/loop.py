@@ -65,16 +65,23 @@ def train(
 
     Raises:
         AwacError: the recipe, a dataset, the environment or the checkpoint cannot be used; before anything is written.
-            Also when the losses are no numbers any more, or a file of the run cannot be written.
+            Also when another process is at the run, the losses are no numbers any more, or a file cannot be written.
         TrainingInterrupted: a signal came; a checkpoint was written first.
     """
     if run_dir is not None and resume is None:
         RunFolder.require_new(Path(run_dir))
     with NoticeKeeper() as notices, intra_op_threads(loaded.recipe.threads), ExitStack() as stack:
         say_idle_keys(loaded)
+        if resume is not None:
+            RunFolder(Path(resume)).read_record()
+            stack.enter_context(RunFolder(Path(resume)).lock())
         rig = prepare(loaded.recipe, scratch=scratch_folder(run_dir if resume is None else resume, scratch))
         stack.callback(rig.close)
-        run = _Run.resumed(loaded, rig, Path(resume)) if resume is not None else _Run.begun(loaded, rig, run_dir)
+        if resume is not None:
+            run = _Run.resumed(loaded, rig, Path(resume))
+        else:
+            run = _Run.begun(loaded, rig, run_dir)
+            stack.enter_context(run.folder.lock())
         try:
             run.go(notices, make_display(loaded.recipe, run.progress, quiet=quiet, stream=sys.stderr))
         except OSError as error:

@@ -28,6 +28,9 @@ COUNTERS: Final = ("event", "phase", "update", "env_step", "wall")
 """What every row has: what happened (train, round, eval), in which phase, after so many updates and steps, when [s]."""
 
 _FILE: Final = "metrics.jsonl"
+_MAX_COUNT: Final = 1 << 53
+_LARGEST: Final = 1e100
+"""Nothing that is measured comes near it, and an axis can still be drawn."""
 _COPIES: Final = ("csv", "tensorboard")
 _WANDB_SECONDS: Final = 20
 """How long a service that does not answer may hold up a run that does not need it."""
@@ -46,13 +49,30 @@ def read_rows(run: Path) -> list[dict[str, Any]]:
 
 
 def _parsed(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise AwacError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
         if not line.endswith("\n"):
             return
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
             raise AwacError(f"{path}, line {number}: not a row of metrics ({error})") from error
+        if not _is_row(row):
+            raise AwacError(f"{path}, line {number}: not a row of metrics", f"It needs {', '.join(COUNTERS)}.")
+        yield row
+
+
+def _is_row(row: object) -> bool:
+    """Has it the counters, and nothing beside them but numbers and null."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in COUNTERS[:2]):
+        return False
+    if not all(type(row.get(name)) is int and 0 <= row[name] < _MAX_COUNT for name in ("update", "env_step")):
+        return False
+    others = [value for name, value in row.items() if name not in COUNTERS[:2] and value is not None]
+    return all(isinstance(value, int | float) and abs(value) < _LARGEST for value in others)
 
 
 class Metrics:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from awac_tr.errors import AwacError
+from awac_tr.locks import Lock, folder_lock, holder_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -81,11 +82,21 @@ class RunFolder:
         Raises:
             AwacError: it exists.
         """
-        if path.exists():
+        if not path.exists():
+            return
+        holder = holder_of(folder_lock(path))
+        if holder is not None:
             raise AwacError(
-                f"the run folder {path} exists",
-                f"go on with it by awac-tr train --resume {path}, or name another with --run.",
+                f"{path} is being written by another process ({holder})", "name another folder with --run, or wait."
             )
+        raise AwacError(
+            f"the run folder {path} exists",
+            f"go on with it by awac-tr train --resume {path}, or name another with --run.",
+        )
+
+    def lock(self) -> Lock:
+        """Held while the run goes on, so that no second process goes on with it as well."""
+        return folder_lock(self.path)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace record.json."""
@@ -98,9 +109,11 @@ class RunFolder:
             AwacError: it is missing or damaged.
         """
         try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise AwacError(f"{self.path} is no run folder: record.json cannot be read ({error})") from error
+        if not isinstance(record, dict):
+            raise AwacError(f"{self.path} is no run folder: record.json holds no record")
         return record
 
 

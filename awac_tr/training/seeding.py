@@ -31,18 +31,19 @@ class Seeds(NamedTuple):
         return cls(*(int(x) % _LIMIT for x in np.random.SeedSequence(seed).generate_state(3)))
 
 
-def episode_seed(seed: int, env_step: int, worker: int = 0) -> int:
+def episode_seed(seed: int, env_step: int, failures: int = 0, *, worker: int = 0) -> int:
     """Seed of the online episode that begins after so many steps: neither a resume nor a process changes it.
 
     Args:
         seed: of the environment (``Seeds.env``); the seed of the very first episode.
         env_step: steps taken before.
+        failures: episodes in a row before it in which the environment failed.
         worker: which of several environments that are stepped side by side.
     """
-    if env_step == 0 and worker == 0:
+    if env_step == failures == worker == 0:
         return seed
-    # a worker's number only where there is one: the seeds of earlier versions stay what they were
-    words = [seed, env_step, worker] if worker else [seed, env_step]
+    # numbers only where there are some: the seeds of earlier versions stay what they were
+    words = [seed, env_step, worker, failures] if failures else [seed, env_step, worker] if worker else [seed, env_step]
     return int(np.random.SeedSequence(words).generate_state(1)[0]) % _LIMIT
 
 

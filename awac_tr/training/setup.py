@@ -80,12 +80,16 @@ class Rig:
 
     def collect(self, steps: int, env_step: int, *, then: int = 0) -> TensorDict:
         """Take the steps of a round, see :meth:`OnlineCollector.collect`; the collector is made at the first call."""
+        return self.collector_after(env_step).collect(steps, then=then)
+
+    def collector_after(self, env_step: int) -> OnlineCollector:
+        """The collector, made if there is none yet, after so many steps."""
         if self.collector is None:
             recipe, seed = self.recipe, Seeds.of(self.recipe.seed).env
             self.collector = OnlineCollector(
                 recipe.env, self.learner.policy, seed=seed, how=recipe.collect, env_step=env_step
             )
-        return self.collector.collect(steps, then=then)
+        return self.collector
 
     def close(self) -> None:
         """Free environments and end processes."""

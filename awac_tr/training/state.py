@@ -54,6 +54,7 @@ def payload(
         "means": means,
         "online_parts": list(parts.names),
         "datasets": dict(rig.hashes),
+        "collector": None if rig.collector is None else rig.collector.state_dict(),
         "rng": {**rng_state(), "buffer": rig.generator.get_state()},
     }
 
@@ -76,8 +77,8 @@ def _where(progress: Progress) -> dict[str, Any]:
 def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Rig) -> Progress:
     """Put a freshly prepared rig back to where a checkpoint was written.
 
-    Networks, targets, optimisers, every random stream, the counters and the buffer's contents in their order return;
-    the environment begins a new episode, seeded by the steps taken so far.
+    Networks, targets, optimisers, every random stream, the counters, the buffer's contents in their order and the
+    environments' episodes under way return, so that the run goes on as if it had not been stopped.
 
     Args:
         content: the checkpoint.
@@ -99,7 +100,10 @@ def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Rig
     restore_rng(rng)
     rig.generator.set_state(rng["buffer"])
     progress = Progress.from_plain(content["progress"])
-    if progress.env_step:
+    collector = content.get("collector")
+    if collector is not None:
+        rig.collector_after(progress.env_step).load_state_dict(collector)
+    elif progress.env_step:
         _log.info("resumed at step %d: the environment begins a new episode there", progress.env_step)
     return progress
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -41,7 +43,7 @@ def noise(rows: int, size: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, (rows, size)).astype(np.float32)
 
 
-def seed_at(step: int) -> int:
+def seed_at(step: int, failures: int = 0) -> int:
     return 100 + step
 
 
@@ -87,9 +89,66 @@ def test_terminations_and_silence_about_success(toy: str) -> None:
     assert steps.next_observations[:, 0].tolist() == [1, 2, 3, 1, 2, 3, 1]
 
 
-def test_a_step_that_fails_names_the_seed_of_its_episode(toy: str) -> None:
-    stepper = Stepper(
-        EnvSection(id=toy, kwargs={"trouble": lambda count: float("nan") if count == 2 else 0.0}), seed_at=seed_at
-    )
-    with pytest.raises(EnvError, match="toy-v0, episode seed 140, step 1: the reward is nan"):
+def test_an_episode_that_fails_is_dropped_and_another_takes_its_steps(toy: str) -> None:
+    """The third reset of the environment gives an episode that breaks at its second step."""
+    stepper = Stepper(EnvSection(id=toy, kwargs={"trouble": Trouble(resets=(3,))}), seed_at=seed_at)
+    steps = stepper.take(Noise(), noise(15, 2), 0)
+    assert steps.dropped == ("toy-v0, episode seed 110, step 1: the reward is nan",)
+    assert steps.observations[:, 0].tolist() == [0, 1, 2, 3, 4] * 3
+    assert steps.episodes.tolist() == [0] * 5 + [5] * 5 + [10] * 5
+    assert stepper.take(Noise(), noise(5, 2), 15).dropped == ()
+
+
+def test_what_fails_in_a_later_round_costs_that_round_only(toy: str) -> None:
+    stepper = Stepper(EnvSection(id=toy, kwargs={"trouble": Trouble(resets=(1,), step=4)}), seed_at=seed_at)
+    before = stepper.take(Noise(), noise(2, 2), 0)
+    after = stepper.take(Noise(), noise(6, 2), 2)
+    assert (before.dropped, len(after.dropped)) == ((), 1)
+    assert before.observations[:, 0].tolist() == [0, 1]
+    assert after.observations[:, 0].tolist() == [0, 1, 2, 3, 4, 0]
+    assert after.episodes.tolist() == [2] * 5 + [7]
+
+
+def test_episodes_that_fail_in_a_row_are_an_error_that_names_the_last_seed(toy: str) -> None:
+    stepper = Stepper(EnvSection(id=toy, kwargs={"trouble": Trouble(resets=range(99))}), seed_at=_other_seed_each_time)
+    with pytest.raises(EnvError, match="4 episodes in a row failed; the last: toy-v0, episode seed 3040, step 1: the"):
         stepper.take(Noise(), noise(5, 2), 40)
+
+
+def _other_seed_each_time(step: int, failures: int) -> int:
+    return step + 1000 * failures
+
+
+class Trouble:
+    """A reward that is NaN at one step of the episodes begun by certain resets."""
+
+    def __init__(self, resets: Iterable[int], step: int = 2) -> None:
+        self._resets, self._step, self._episode = set(resets), step, 0
+
+    def __call__(self, count: int) -> float:
+        self._episode += count == 1
+        return float("nan") if count == self._step and self._episode in self._resets else 0.0
+
+
+@pytest.mark.parametrize("taken", [1, 5, 11, HORIZON, HORIZON + 3])
+def test_an_environment_gets_back_into_the_middle_of_its_episode(task: str, taken: int) -> None:
+    """To the last bit, time limit included; with the place as a checkpoint would keep it."""
+    env = EnvSection(id=f"{task}-binary-v0", horizon=HORIZON)
+    first, second = Stepper(env, seed_at=seed_at), Stepper(env, seed_at=seed_at)
+    drawn = noise(3 * HORIZON, make_env(env).action_space.shape[0])
+    first.take(Noise(), drawn[:taken], 0)
+    assert second.take_up(pickle.loads(pickle.dumps(first.place)))  # noqa: S301
+    one, other = (stepper.take(Noise(), drawn[taken:], taken) for stepper in (first, second))
+    for name, array in one._asdict().items():
+        np.testing.assert_array_equal(getattr(other, name), array, err_msg=name)
+
+
+def test_a_simulator_that_does_not_repeat_itself_is_noticed(toy: str) -> None:
+    stepper = Stepper(toy, seed_at=seed_at)
+    stepper.take(Noise(), noise(3, 2), 0)
+    place = stepper.place
+    assert Stepper(toy, seed_at=seed_at).take_up(place)
+    other = Stepper(toy, seed_at=seed_at)
+    assert not other.take_up(place._replace(observation=place.observation + 1))
+    assert not other.take_up(place._replace(actions=np.zeros((9, 2), np.float32)))  # beyond the horizon of 5
+    assert other.take(Noise(), noise(2, 2), 3).observations[:, 0].tolist() == [0, 1]

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from awac_tr.policies.build import build_policy
 from awac_tr.recipes.schema import CollectSection, EnvSection, PolicySection
 from awac_tr.training.collection import SUCCESS, OnlineCollector
 from awac_tr.training.seeding import episode_seed
+from awac_tr.training.state import kept
 
 ENV = EnvSection(id="door-binary-v0", horizon=12)
 ASYNC = CollectSection.model_validate({"async": True})
@@ -159,7 +161,7 @@ def test_two_environments_side_by_side() -> None:
     env = make_env(ENV)
     for rows, worker in ((slice(0, 3), 0), (slice(3, 5), 1)):
         padded = np.concatenate([noise[rows], np.zeros((12, 28), np.float32)])
-        episode = rollout(env, Noisy(module, padded), episode_seed(SEED, 0, worker))
+        episode = rollout(env, Noisy(module, padded), episode_seed(SEED, 0, worker=worker))
         length = rows.stop - rows.start
         assert torch.equal(data[ACTION][rows], torch.from_numpy(episode.actions[:length]))
         assert torch.equal(data[NEXT_OBSERVATION][rows], torch.from_numpy(episode.next_observations[:length]))
@@ -177,16 +179,55 @@ def children() -> set[int]:
     return found
 
 
-def test_a_process_that_dies_is_an_error_with_advice() -> None:
-    before = children()
-    with closing(OnlineCollector(ENV, policy(), seed=SEED, how=ASYNC)) as made:
-        made.collect(3, then=100_000)
-        (pid,) = children() - before
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(EnvError, match="died") as caught:
-            made.collect(100_000)
-        assert "memory" in caught.value.hint
-    assert children() == before
+@pytest.mark.parametrize("how", [ASYNC, CollectSection(workers=2)])
+def test_a_process_that_dies_is_replaced_and_its_steps_are_the_same(
+    how: CollectSection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed in the middle of a round, in the middle of an episode."""
+    collected: list[list[TensorDict]] = []
+    for killing in (False, True):
+        before = children()
+        with closing(OnlineCollector(ENV, policy(), seed=SEED, how=how)) as made:
+            torch.manual_seed(9)
+            rounds = [made.collect(7, then=2_000)]
+            if killing:
+                os.kill(max(children() - before), signal.SIGKILL)
+            collected.append([*rounds, made.collect(2_000, then=5), made.collect(5)])
+        assert children() == before
+    assert all(equal(one, other) for one, other in zip(*collected, strict=True))
+    assert "a collecting process died" in caplog.text
+
+
+@pytest.mark.parametrize("how", [CollectSection(), ASYNC, CollectSection(workers=2)])
+@pytest.mark.parametrize("taken", [5, 12, 29])
+def test_a_collector_goes_on_where_another_stopped(how: CollectSection, taken: int) -> None:
+    """In the middle of episodes, and with a round begun ahead by a policy that has changed since."""
+    module = policy()
+    with closing(OnlineCollector(ENV, module, seed=SEED, how=how)) as first:
+        torch.manual_seed(1)
+        first.collect(taken, then=10)
+        shift(module)
+        state, random = kept(first.state_dict()), torch.get_rng_state()
+        expected = [first.collect(10, then=4), first.collect(4)]
+    with closing(OnlineCollector(ENV, module, seed=SEED, how=how, env_step=taken)) as second:
+        second.load_state_dict(state)
+        torch.set_rng_state(random)
+        found = [second.collect(10, then=4), second.collect(4)]
+    assert all(equal(one, other) for one, other in zip(expected, found, strict=True))
+
+
+def test_episodes_dropped_are_said_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """The reward is NaN where the pendulum stands upright, which some episodes meet."""
+    Path("upright.py").write_text(
+        "def rule(observation, action, next_observation, info):\n"
+        "    return float('nan') if next_observation[0] > 0.7 else 0.0\n"
+    )
+    section = EnvSection(id="Pendulum-v1", horizon=20, reward="upright:rule")
+    with closing(OnlineCollector(section, build_policy(PolicySection(hidden_sizes=(8,)), 3, 1), seed=SEED)) as made:
+        data, dropped = zip(*[(made.collect(60), made.dropped) for _ in range(3)], strict=True)
+    assert sum(dropped) == caplog.text.count("an episode was dropped: Pendulum-v1, episode seed") > 0
+    assert all(bool((one[NEXT_OBSERVATION][:, 0] <= 0.7).all()) for one in data)
+    assert [int(one[TRUNCATED].sum()) for one in data] == [3, 3, 3]
 
 
 def test_what_goes_wrong_in_a_process_reaches_the_caller() -> None:

@@ -63,7 +63,7 @@ def test_seeds_are_independent_and_fixed() -> None:
     many = [Seeds.of(seed) for seed in range(200)]
     assert len({number for seeds in many for number in seeds}) == 600
     assert Seeds.of(5) == Seeds.of(5)
-    assert len({episode_seed(many[0].env, step, worker) for step in range(50) for worker in range(3)}) == 150
+    assert len({episode_seed(many[0].env, step, worker=worker) for step in range(50) for worker in range(3)}) == 150
     assert episode_seed(many[0].env, 0) == many[0].env
 
 
@@ -169,9 +169,10 @@ def test_online_parts_keep_the_order(tmp_path: Path) -> None:
     parts.flush()
     assert parts.names == ["000001.pt", "000002.pt"]
     again = OnlineParts(RunFolder(tmp_path))
-    read = torch.cat(again.restore(parts.names))
+    read = torch.cat(again.read(parts.names))
     assert read["observation"][:, 0].tolist() == [1.0] * 3 + [2.0] * 3 + [3.0]
     assert read["next", "done"].dtype == torch.bool
+    again.go_on_after(parts.names)
     again.add(transitions(4.0, 1))
     again.flush()
     assert again.names[-1] == "000003.pt"
@@ -184,6 +185,6 @@ def test_damaged_online_parts(tmp_path: Path) -> None:
     file = tmp_path / "checkpoints" / "online" / "000001.pt"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(CheckpointError, match=r"000001\.pt"):
-        OnlineParts(RunFolder(tmp_path)).restore(["000001.pt"])
+        OnlineParts(RunFolder(tmp_path)).read(["000001.pt"])
     with pytest.raises(CheckpointError, match=r"000002\.pt"):
-        OnlineParts(RunFolder(tmp_path)).restore(["000002.pt"])
+        OnlineParts(RunFolder(tmp_path)).read(["000002.pt"])
