@@ -235,7 +235,7 @@ def test_films_show_the_episodes_that_were_measured(
     for clip in clips:
         meta, found = decode(clip.path)
         assert meta == {"size": SIZE, "fps": 40, "yuv420p": True}
-        assert len(found) == evaluation.horizon + 1
+        assert len(found) == (evaluation.env.horizon or 0) + 1
         assert found[:, 60:460].std() > 20
         assert np.abs(found[0, 60:460].astype(int) - found[-1, 60:460]).max() > 50
         assert (clip.fps, clip.speed, clip.frames, clip.replaced) == (40, 0.4, len(found), False)

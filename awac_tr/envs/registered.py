@@ -41,19 +41,14 @@ def without_notice() -> Iterator[None]:
 
 
 def registered() -> dict[str, EnvSpec]:
-    """All specifications by the id one has to type, those of gymnasium-robotics with its name before them.
+    """All specifications by id, with those of gymnasium-robotics, which are known to Gymnasium only from here on.
 
-    >>> registered()["gymnasium_robotics:AdroitHandHammer-v1"].max_episode_steps
+    >>> registered()["AdroitHandHammer-v1"].max_episode_steps
     200
     """
     with suppress(ImportError), without_notice():
         import_module(_ROBOTICS)
-    return {_typed(spec): spec for spec in registry.values()}
-
-
-def _typed(spec: EnvSpec) -> str:
-    ours = isinstance(spec.entry_point, str) and spec.entry_point.startswith(_ROBOTICS)
-    return f"{_ROBOTICS}:{spec.id}" if ours else spec.id
+    return dict(registry)
 
 
 def may_be_continuous(spec: EnvSpec) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,23 +12,17 @@ import numpy as np
 
 from awac_tr.envs.episode import Controller, rollout
 from awac_tr.envs.facts import env_facts
-from awac_tr.envs.gl import install_hint, lighten, use_backend
-from awac_tr.envs.make import make_env
-from awac_tr.errors import EnvError
 from awac_tr.evaluate import Evaluation
-from awac_tr.policies.controllers import load_controller
-from awac_tr.recipes.schema import EnvSection
 from awac_tr.video.captions import Captions
-from awac_tr.video.mp4 import SIZE, Film, VideoError
+from awac_tr.video.mp4 import Film
+from awac_tr.video.stage import drawing_env
 
-__all__ = ["FILM_FPS", "Clip", "drawing_env", "film", "pick_episodes", "video_folder"]
+__all__ = ["FILM_FPS", "Clip", "film", "pick_episodes", "video_folder"]
 
 _log = logging.getLogger(__name__)
 
 FILM_FPS: Final = 40.0
 """At most so many pictures a second. Adroit hands make 100 steps a second: each is shown, at 0.4 times the speed."""
-
-_RGB_DIMENSIONS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -104,6 +97,8 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
     Raises:
         VideoError: no picture could be drawn, or no film written.
     """
+    from awac_tr.policies.controllers import load_controller  # torch comes with it, which no still picture needs
+
     controller = load_controller(
         evaluation.checkpoint, evaluation.action, env=env_facts(evaluation.env), trust=evaluation.trusted
     )
@@ -114,54 +109,6 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
             if on_clip is not None:
                 on_clip(clips[-1])
     return clips
-
-
-@contextmanager
-def drawing_env(section: EnvSection, *, seed: int = 0) -> Iterator[Any]:
-    """An environment that is able to draw itself, in our size where it takes one, reset once and drawn once.
-
-    Args:
-        section: the environment.
-        seed: of the reset.
-
-    Raises:
-        VideoError: it cannot be made or drawn; with the reason and what to install.
-    """
-    size = {"width": SIZE[0], "height": SIZE[1]}
-    try:
-        sized = section.model_copy(update={"kwargs": size | section.kwargs})
-        env = make_env(sized, render_mode="rgb_array")
-    except EnvError:
-        try:
-            env = make_env(section, render_mode="rgb_array")
-        except EnvError as error:
-            raise VideoError(str(error)) from error
-    try:
-        _prepare(env, section.id, seed)
-        yield env
-    finally:
-        env.close()
-
-
-def _prepare(env: Any, env_id: str, seed: int) -> None:
-    """Draw one picture, to know that it can be done.
-
-    Raises:
-        VideoError: it cannot; with the reason and what to install.
-    """
-    choice = use_backend()
-    # Others (pygame, ...) draw without GL; MuJoCo's renderer must not be tried without, it fails untidily.
-    if choice.backend is None and hasattr(env.unwrapped, "model"):
-        raise VideoError(f"nothing here can draw {env_id}.\n{choice.explain()}", install_hint(choice))
-    if choice.software:
-        lighten(env)
-    try:
-        env.reset(seed=seed)
-        picture: Any = env.render()
-    except Exception as error:
-        raise VideoError(f"{env_id} could not be drawn: {error}") from error
-    if not isinstance(picture, np.ndarray) or picture.ndim != _RGB_DIMENSIONS:
-        raise VideoError(f"{env_id} draws no pictures: render() gave {type(picture).__name__}")
 
 
 def _film_one(
