@@ -24,10 +24,10 @@ from awac_tr.errors import AwacError
 
 __all__ = ["main"]
 
-COMMANDS: Final = ("collect", "data", "train", "eval", "plot", "bench", "recipes", "doctor")
+COMMANDS: Final = ("collect", "data", "train", "eval", "plot", "bench", "recipes", "envs", "doctor")
 """In the order of the help text; ``awac_tr/cli/NAME.py`` holds the command as ``command``."""
 
-_SIMULATING: Final = frozenset({"collect", "data", "train", "eval", "bench"})
+_SIMULATING: Final = frozenset({"collect", "data", "train", "eval", "bench", "envs"})
 _HELP: Final = ("-h", "--help")
 _ASKED: Final = "awac_tr.arguments"
 
