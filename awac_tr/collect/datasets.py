@@ -18,7 +18,7 @@ from awac_tr.errors import DatasetError
 from awac_tr.locks import Lock, file_lock
 from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.library import cards
-from awac_tr.recipes.schema import EnvSection
+from awac_tr.recipes.schema import differing_keys
 from awac_tr.training.cloning import CloneProgress
 
 __all__ = ["collect", "ensure_datasets", "plan_of_card"]
@@ -154,7 +154,7 @@ def plan_of_card(card: DatasetCard, out: Path) -> Plan:
         raise _import_first(card, out)
     return Plan(
         source=card.source,
-        env=EnvSection(id=card.env, kwargs=card.env_kwargs),
+        env=card.section,
         n=card.n,
         seed=card.seed,
         out=out,
@@ -216,10 +216,8 @@ def _refuse_other_content(name: str, path: Path) -> None:
     with open_dataset(path) as dataset:
         found, meta, episodes = dataset.content_hash, dataset.meta, dataset.n_episodes
     hint = "it was made otherwise, or by other versions: move it away to have it made again, or name it by its path."
-    if (meta.env_id, meta.env_kwargs) != (card.env, card.env_kwargs):
-        raise DatasetError(
-            f"{path} is of {meta.env_id} {meta.env_kwargs}, its card says {card.env} {card.env_kwargs}", hint
-        )
+    if differing := differing_keys(meta.env, card.section):
+        raise DatasetError(f"{path} is not of its card's environment: {'; '.join(differing.values())}", hint)
     for what, has, said in (
         ("source", meta.source, card.source),
         ("seed", meta.seed, card.seed),
@@ -233,7 +231,7 @@ def _refuse_other_content(name: str, path: Path) -> None:
 
 def _import_first(card: DatasetCard, path: Path) -> DatasetError:
     kind = card.options.get("format", "")
-    command = f"awac-tr data import FILE --format {kind} --env {card.env} --out {path}"
+    command = f"awac-tr data import FILE --format {kind} --env {card.section.id} --out {path}"
     return DatasetError(
         f"dataset {card.name} is not collected, but has to be imported: {card.description.strip()}", f"run: {command}"
     )

@@ -96,7 +96,7 @@ def plan(
     name = default_name(described.id, source)
     card = _card_of(name, described.id, source)
     if card is not None and not described.kwargs:
-        described = described.model_copy(update={"kwargs": card.env_kwargs})
+        described = described.model_copy(update={"kwargs": card.section.kwargs})
     if dataset is None and source == "bc":
         dataset = (card.parent if card else None) or default_name(described.id, "demos")
     return Plan(
@@ -142,4 +142,4 @@ def _card_of(name: str, env_id: str, source: str) -> DatasetCard | None:
     if name not in cards():
         return None
     card = load_card(name)
-    return card if (card.env, card.source) == (env_id.rpartition(":")[2], source) else None
+    return card if (card.section.name, card.source) == (env_id.rpartition(":")[2], source) else None

@@ -255,7 +255,7 @@ class _Relabel:
 
 def _meta(plan: Plan, stage: _Stage, source: Source) -> DatasetMeta:
     return DatasetMeta(
-        env_id=stage.facts.id,
+        env_id=stage.facts.env.id,
         env_kwargs=plan.env.kwargs,
         env_options=plan.env.options,
         horizon=stage.facts.horizon,

@@ -128,7 +128,7 @@ _FILE: Final = {
         "warning",
         "the file was made in another environment than it is used for",
         "Transitions of other dynamics or rewards.",
-        "Use it where it was made.",
+        "Use it where it was made, or describe that with the recipe's section env.",
     ),
     "unknown-env": Kind(
         "note",

@@ -20,7 +20,7 @@ from awac_tr.data.semantics.base import SUCCESS, Block, Check, Context
 from awac_tr.data.semantics.duplicates import DuplicatesCheck
 from awac_tr.data.semantics.ends import EndsCheck
 from awac_tr.data.semantics.layout import extra_row_findings
-from awac_tr.data.semantics.metadata import flag_findings, metadata_findings
+from awac_tr.data.semantics.metadata import env_findings, flag_findings, metadata_findings
 from awac_tr.data.semantics.numbers import NumbersCheck
 from awac_tr.data.semantics.rewards import RewardsCheck
 from awac_tr.data.semantics.terminations import TerminationsCheck
@@ -110,9 +110,8 @@ def _context(dataset: Dataset, env: str | EnvSection | None, *, trust: bool) -> 
     meta, found = dataset.meta, []
     facts, rules, unknown = _environment(dataset, env, trust=trust)
     found += unknown
-    if env and meta.env_id and facts is not None and meta.env_id.rpartition(":")[2] != facts.id:
-        message = f"made in {meta.env_id}, held against {facts.id}"
-        found.append(Finding("warning", "other-env", "env_id", message))
+    if env and facts is not None:
+        found += env_findings(meta, facts)
     low, high = (np.asarray(bound, dtype=np.float32) for bound in (meta.action_low, meta.action_high))
     if not dataset.ours and rules is not None:
         low, high = rules.action_low, rules.action_high

@@ -15,6 +15,7 @@ from awac_tr.data.format import ARRAYS
 from awac_tr.data.hashing import ArrayHash
 from awac_tr.data.reader import Dataset
 from awac_tr.data.records import hash_findings
+from awac_tr.data.semantics.metadata import env_findings
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -72,9 +73,8 @@ def scan(dataset: Dataset, *, env: EnvFacts | None, see: See | None = None, furt
         DatasetError: something is wrong; everything in one message.
     """
     findings = _content_findings(dataset, env, see, further)
-    if env is not None and dataset.meta.env_id and dataset.meta.env_id != env.id:
-        message = f"made in {dataset.meta.env_id}, used for {env.id}"
-        findings.append(Finding("warning", "other-env", "env_id", message))
+    if env is not None:
+        findings += env_findings(dataset.meta, env)
     report(dataset.path, findings)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from awac_tr.recipes.base import PositiveCount, Section, Seed
 from awac_tr.recipes.build import build
+from awac_tr.recipes.environment import EnvSection
 from awac_tr.recipes.library import find_card
 from awac_tr.recipes.loader import mapping_of, read_yaml_file
 from awac_tr.recipes.options import OPTIONS
@@ -24,8 +25,8 @@ class DatasetCard(Section):
     """How a dataset is made."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="also the file's name, NAME.hdf5")]
-    env: Annotated[str, Field(description="Gymnasium id")]
-    env_kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of gymnasium.make")
+    env: Annotated[str | EnvSection, Field(description="Gymnasium id, or keys as in a recipe's section env")]
+    env_kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of gymnasium.make, beside an id")
     source: Annotated[
         Literal["demos", "bc", "ou", "random", "policy", "import"],
         Field(description="demonstrator, clone of the parent, noise, uniform actions, policy file, file of others"),
@@ -42,6 +43,15 @@ class DatasetCard(Section):
     description: str = ""
     hash: Annotated[str | None, Field(description="content hash the finished file must have; null: not fixed")] = None
     expected: dict[str, Any] = Field(default_factory=dict, description="statistics of a good copy, for comparison")
+
+    @property
+    def section(self) -> EnvSection:
+        """The environment in one piece.
+
+        >>> load_card("door-bc").section.id
+        'door-binary-v0'
+        """
+        return EnvSection(id=self.env, kwargs=self.env_kwargs) if isinstance(self.env, str) else self.env
 
     @property
     def settings(self) -> Section:
@@ -74,7 +84,9 @@ def read_card(path: Path) -> DatasetCard:
     parsed, title = read_yaml_file(path), f"dataset card {path}"
     data = mapping_of(parsed, title)
     card, problems, _ = build(DatasetCard, data, lambda key: _where(parsed, key))
-    problems = parsed.problems + problems + _option_problems(parsed, data)
+    within = _section_problems(parsed, data)
+    problems = [one for one in problems if one.key != "env" or not within]
+    problems = parsed.problems + problems + within + _option_problems(parsed, data)
     if card is not None:
         problems += [Problem(key, _where(parsed, (key,)), text) for key, text in _conflicts(card, path.stem)]
     if card is None or problems:
@@ -97,6 +109,15 @@ def _option_problems(parsed: ParsedYaml, data: dict[str, Any]) -> list[Problem]:
     return [Problem(dotted((*inside, problem.key)), problem.where, problem.text) for problem in problems]
 
 
+def _section_problems(parsed: ParsedYaml, data: dict[str, Any]) -> list[Problem]:
+    """Of an environment that is described key by key, each with its line."""
+    written = data.get("env")
+    if not isinstance(written, dict):
+        return []
+    _, problems, _ = build(EnvSection, written, lambda key: _where(parsed, ("env", *key)))
+    return [Problem(dotted(("env", problem.key)), problem.where, problem.text) for problem in problems]
+
+
 def _conflicts(card: DatasetCard, stem: str) -> Iterator[tuple[str, str]]:
     if card.name != stem:
         yield "name", f"must be {stem!r}, the name of its file, got {card.name!r}"
@@ -107,5 +128,7 @@ def _conflicts(card: DatasetCard, stem: str) -> Iterator[tuple[str, str]]:
             yield key, f"missing; source {source} needs it"
         if card.source != source and getattr(card, key) is not None:
             yield key, f"has no effect with source {card.source}; only {source} uses it"
+    if card.env_kwargs and not isinstance(card.env, str):
+        yield "env_kwargs", "has no effect beside a section env; write env.kwargs"
     if card.parent == card.name:
         yield "parent", "a dataset cannot be its own parent"

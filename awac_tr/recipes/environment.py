@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from awac_tr.errors import UntrustedCodeError
 from awac_tr.recipes.base import PositiveCount, Section
 
-__all__ = ["DOTTED_NAME", "EnvSection", "FoundEnv", "WrapperSection", "chosen_env"]
+__all__ = ["DOTTED_NAME", "EnvSection", "FoundEnv", "WrapperSection", "chosen_env", "differing_keys"]
 
 DOTTED_NAME: Final = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 DottedName = Annotated[str, Field(pattern=DOTTED_NAME)]
@@ -163,3 +163,29 @@ def chosen_env(file: object, found: FoundEnv | None, said: str | EnvSection | No
         return own
     # a module may stand before the user's id and not before the file's
     return found.checked(file, own=own, trust=trust).model_copy(update={"id": own.id})
+
+
+def differing_keys(found: EnvSection, wanted: EnvSection) -> dict[str, str]:
+    """In which keys two descriptions differ; horizon and range of rewards change no transition and are left out.
+
+    Returns:
+        Key -> the difference in words.
+
+    >>> differing_keys(EnvSection(id="A-v0", reward="a:b"), EnvSection(id="mine:A-v0"))
+    {'reward': 'reward a:b, not null'}
+    """
+    pairs: dict[str, tuple[Any, Any]] = {"id": (found.name, wanted.name)}
+    pairs |= {key: (getattr(found, key), getattr(wanted, key)) for key in ("wrappers", "reward", "rescale_actions")}
+    pairs["kwargs"] = (_plain(found.kwargs), _plain(wanted.kwargs))
+    return {key: f"{key} {_said(has)}, not {_said(want)}" for key, (has, want) in pairs.items() if has != want}
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from a file."""
+    return json.loads(json.dumps(value))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, tuple):
+        value = [one if isinstance(one, str) else one.model_dump() for one in value]
+    return value if isinstance(value, str) else json.dumps(value)

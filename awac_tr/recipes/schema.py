@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, create_model
 
 from awac_tr.recipes.base import Count, HiddenSizes, NonNegative, Positive, PositiveCount, Section, Seed
-from awac_tr.recipes.environment import EnvSection, FoundEnv, WrapperSection, chosen_env
+from awac_tr.recipes.environment import EnvSection, FoundEnv, WrapperSection, chosen_env, differing_keys
 
 __all__ = [
     "AWACSection",
@@ -31,6 +31,7 @@ __all__ = [
     "Recipe",
     "WrapperSection",
     "chosen_env",
+    "differing_keys",
 ]
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]

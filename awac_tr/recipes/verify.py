@@ -57,8 +57,9 @@ def _verify_datasets(path: Path) -> None:
             continue
         _verify_parents(card)
         sources.append(card.source)
-        if card.env != recipe.env.id.rpartition(":")[2]:
-            problems.append(Problem("data.datasets", "", f"{name} is of {card.env}, not of env.id {recipe.env.id}"))
+        if card.section.name != recipe.env.name:
+            text = f"{name} is of {card.section.id}, not of env.id {recipe.env.id}"
+            problems.append(Problem("data.datasets", "", text))
     all_known = len(sources) == len(recipe.data.datasets)
     if recipe.policy.init_from == "clone" and all_known and "bc" not in sources:
         text = "clone, but none of data.datasets has source bc: there is no clone to start from"

@@ -71,8 +71,8 @@ RULE = "def rule(observation, action, next_observation, info):\n    return "
 
 
 def rewards_of(section: EnvSection, seed: int = 0) -> list[float]:
-    env = make_env(section)
-    size = env.action_space.shape[0]  # type: ignore[index]
+    env: Any = make_env(section)
+    size = env.action_space.shape[0]
     return rollout(env, RandomController(-np.ones(size), np.ones(size)), seed).rewards.tolist()
 
 
@@ -82,7 +82,7 @@ def rewards_of(section: EnvSection, seed: int = 0) -> list[float]:
 def test_the_first_wrapper_is_the_innermost() -> None:
     clock = WrapperSection(name="gymnasium.wrappers:TimeAwareObservation")
     stack = WrapperSection(name="gymnasium.wrappers:FrameStackObservation", kwargs={"stack_size": 2})
-    env = make_env(EnvSection(id="Pendulum-v1", wrappers=(clock, stack)))
+    env: Any = make_env(EnvSection(id="Pendulum-v1", wrappers=(clock, stack)))
     assert env.observation_space.shape == (8,)  # two frames of three numbers and the time, row after row
     first, _ = env.reset(seed=0)
     second = env.step(np.zeros(1, np.float32))[0]
@@ -176,13 +176,13 @@ def test_a_rule_sees_the_step_as_the_wrapped_environment_has_it(module: Callable
         "    return float(len(steps))\n"
     )
     clock = WrapperSection(name="gymnasium.wrappers:TimeAwareObservation", kwargs={"flatten": False})
-    env = make_env(EnvSection(id="Pendulum-v1", reward=f"{name}:rule", wrappers=(clock,), rescale_actions=True))
+    env: Any = make_env(EnvSection(id="Pendulum-v1", reward=f"{name}:rule", wrappers=(clock,), rescale_actions=True))
     first, _ = env.reset(seed=0)
     second, reward, *_ = env.step(np.full(1, 0.5, np.float32))
     assert reward == 1.0
     import sys
 
-    observation, action, following, info = sys.modules[name].steps[0]  # type: ignore[attr-defined]
+    observation, action, following, info = sys.modules[name].steps[0]
     assert set(observation) == {"obs", "time"}  # wrappers come before the rule, flattening after it
     assert (observation["obs"].astype(np.float32) == first[:3]).all()
     assert (following["obs"].astype(np.float32) == second[:3]).all()
@@ -265,10 +265,10 @@ def box(*shape: int, kind: Any = np.float64) -> spaces.Box:
 
 def test_dictionaries_are_flattened_key_after_key_in_alphabetical_order(register: Register) -> None:
     inner = {"y": spaces.Box(3, 3.5, (1,)), "x": spaces.Box(2, 2.5, (2,))}
-    env = make_env(
+    env: Any = make_env(
         register(spaces.Dict({"b": spaces.Dict(inner), "a": spaces.Box(1, 1.5, (1,)), "c": spaces.Discrete(3)}))
     )
-    low, high = env.observation_space.low.tolist(), env.observation_space.high.tolist()  # type: ignore[attr-defined]
+    low, high = env.observation_space.low.tolist(), env.observation_space.high.tolist()
     assert low == [1, 2, 2, 3, 0, 0, 0]  # a, b.x, b.y, and c as three numbers
     assert high == [1.5, 2.5, 2.5, 3.5, 1, 1, 1]
     seen, _ = env.reset(seed=0)
@@ -278,8 +278,8 @@ def test_dictionaries_are_flattened_key_after_key_in_alphabetical_order(register
 
 def test_an_order_of_the_environments_own_is_kept(register: Register) -> None:
     parts = OrderedDict(b=spaces.Box(2, 2.5, (1,)), a=spaces.Box(1, 1.5, (1,)))
-    env = make_env(register(spaces.Dict(parts)))
-    assert env.observation_space.low.tolist() == [2, 1]  # type: ignore[attr-defined]
+    env: Any = make_env(register(spaces.Dict(parts)))
+    assert env.observation_space.low.tolist() == [2, 1]
 
 
 def test_matrices_are_flattened_row_after_row_and_tuples_part_after_part(register: Register) -> None:
@@ -293,7 +293,7 @@ def test_matrices_are_flattened_row_after_row_and_tuples_part_after_part(registe
     gymnasium.registry.pop("strange-v0")
     seen = spaces.Tuple((box(2, 3), spaces.Box(6, 8, (1,))))
     gymnasium.register("strange-v0", lambda: Counting(seen), max_episode_steps=6)
-    env = make_env("strange-v0")
+    env: Any = make_env("strange-v0")
     assert env.reset(seed=0)[0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 7]
     assert env.observation_space.shape == (7,)
 
@@ -302,7 +302,7 @@ def test_matrices_are_flattened_row_after_row_and_tuples_part_after_part(registe
     "space", [box(3), box(2, 2), box(3, kind=np.int64), spaces.Box(0, 255, (2, 2), np.uint8), spaces.Discrete(4)]
 )
 def test_observations_of_any_type_become_float32(register: Register, space: Any) -> None:
-    env = make_env(register(space))
+    env: Any = make_env(register(space))
     seen, _ = env.reset(seed=0)
     assert (seen.dtype, env.observation_space.dtype) == (np.float32, np.float32)
     assert seen.shape == env.observation_space.shape
@@ -353,14 +353,14 @@ def test_a_goal_environment_gives_observation_and_desired_goal() -> None:
 def test_a_state_that_is_no_vector_is_flattened_before_the_goal(register: Register) -> None:
     state = spaces.Dict({"b": spaces.Box(2, 2.5, (2,)), "a": spaces.Box(1, 1.5, (1,))})
     goal = spaces.Box(3, 3.5, (2,))
-    env = make_env(register(spaces.Dict(observation=state, achieved_goal=goal, desired_goal=goal)))
-    assert env.observation_space.low.tolist() == [1, 2, 2, 3, 3]  # type: ignore[attr-defined]
+    env: Any = make_env(register(spaces.Dict(observation=state, achieved_goal=goal, desired_goal=goal)))
+    assert env.observation_space.low.tolist() == [1, 2, 2, 3, 3]
     assert env.goal_size == 2
     assert env.observation_space.contains(env.reset(seed=0)[0])
 
 
 def test_goals_of_two_sizes_are_a_dictionary_like_any_other(register: Register) -> None:
-    env = make_env(register(spaces.Dict(observation=box(1), achieved_goal=box(2), desired_goal=box(1))))
+    env: Any = make_env(register(spaces.Dict(observation=box(1), achieved_goal=box(2), desired_goal=box(1))))
     assert (env.goal_size, env.observation_space.shape) == (0, (4,))
 
 
@@ -376,7 +376,7 @@ def test_a_reward_of_ones_own_hides_the_environments_goal_rule(module: Callable[
 def test_stretched_actions_reach_both_bounds_exactly(register: Register) -> None:
     low, high = np.array([-0.3, 0.1, -7.7], np.float32), np.array([1.7, 0.30000001, 1e6], np.float32)
     section = EnvSection(id=register(box(1), spaces.Box(low, high)), rescale_actions=True)
-    env = make_env(section)
+    env: Any = make_env(section)
     assert env.action_space == spaces.Box(-1, 1, (3,), np.float32)
     env.reset(seed=0)
     for action, expected in ((-1, low), (1, high), (0, (low.astype(np.float64) + high) / 2)):
@@ -443,7 +443,7 @@ def hopper(module: Callable[[str], str]) -> EnvSection:
 
 
 def test_an_episode_is_replayed_bit_for_bit_from_its_recorded_start(module: Callable[[str], str]) -> None:
-    env = make_env(hopper(module))
+    env: Any = make_env(hopper(module))
     episode = rollout(env, RandomController(-np.ones(3), np.ones(3)), 7, record_state=True)
     env.reset(seed=99)
     env.step(np.ones(3, np.float32))
@@ -456,7 +456,7 @@ def test_an_episode_is_replayed_bit_for_bit_from_its_recorded_start(module: Call
 
 
 def test_the_observation_of_a_pose_is_the_one_behind_the_wrappers(module: Callable[[str], str]) -> None:
-    env = make_env(EnvSection(id="door-binary-v0", wrappers=(f"{module(DOUBLE)}:Double",)))
+    env: Any = make_env(EnvSection(id="door-binary-v0", wrappers=(f"{module(DOUBLE)}:Double",)))
     first, _ = env.reset(seed=4)
     np.testing.assert_array_equal(set_pose(env, pose_of(env)), first)
     np.testing.assert_array_equal(first, 2 * make_env("door-binary-v0").reset(seed=4)[0])

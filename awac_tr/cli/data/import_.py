@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from awac_tr.cli.data.shared import json_option
+from awac_tr.cli.environment import env_of
 from awac_tr.cli.support import echo_json, examples
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ FORMATS = ("auto", "d4rl", "minari", "hand_dapg", "robomimic", "lerobot")
     show_default=True,
     help="What FILE is; auto looks, and says what it found.",
 )
-@click.option("--env", "env_id", default="", help="Environment whose sizes, bounds, horizon and rewards apply.")
+@click.option(
+    "--env", "env_id", metavar="ID|FILE", help="Environment, an id or a recipe, whose sizes, bounds and rewards apply."
+)
 @click.option("--out", required=True, help="Dataset to make: a path, or a name in the folder of datasets.")
 @click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode was cut, where FILE has no cuts.")
 @click.option("--relabel", is_flag=True, help="Replace rewards by the rule of --env on next observations.")
@@ -56,7 +59,7 @@ def command(
     *,
     source: str,
     format_name: str,
-    env_id: str,
+    env_id: str | None,
     out: str,
     horizon: int | None,
     relabel: bool,
@@ -79,7 +82,7 @@ def command(
     from awac_tr.data.paths import dataset_path
 
     settings = ImportSettings(
-        env_id=env_id,
+        env_id=env_of(env_id) or "",
         horizon=horizon,
         licence=licence,
         relabel=relabel,

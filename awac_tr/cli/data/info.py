@@ -62,6 +62,7 @@ def _origin(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = {
         "environment": meta["env_id"] or "unknown",
         "arguments": meta["env_kwargs"] or None,
+        **{name.replace("_", " "): value for name, value in meta["env_options"].items()},
         "horizon": meta["horizon"],
         "source": meta["source"],
         "policy": meta["policy"],

@@ -15,6 +15,7 @@ from awac_tr.data.converters.target import Target, check_rewards, check_sizes, f
 from awac_tr.data.hand_dapg import ImportReport, import_hand_dapg
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.errors import DatasetError
+from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
     from awac_tr.envs.rollout import Episode
@@ -65,7 +66,11 @@ def _import_pickle(source: str | Path, out: str | Path, settings: ImportSettings
     if not settings.env_id:
         hint = "Name the environment they are of, for example --env door-binary-v0."
         raise DatasetError("hand_dapg's demonstrations do not say which environment they are of", hint)
-    return import_hand_dapg(source, out, settings.env_id, overwrite=overwrite, licence=settings.licence)
+    env = EnvSection.of(settings.env_id)
+    if env != EnvSection(id=env.id):
+        hint = "Name one of the three hand tasks by its id alone."
+        raise DatasetError("hand_dapg's rewards are made anew by the rule of a task as it is registered", hint)
+    return import_hand_dapg(source, out, env.id, overwrite=overwrite, licence=settings.licence)
 
 
 @dataclass

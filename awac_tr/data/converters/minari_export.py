@@ -17,7 +17,7 @@ from awac_tr.data.converters.minari_place import dataset_place
 from awac_tr.data.converters.passport import issue_passport
 from awac_tr.data.converters.robomimic import per_episode_of
 from awac_tr.data.reader import Dataset
-from awac_tr.errors import DatasetError, EnvError
+from awac_tr.errors import DatasetError, EnvError, UntrustedCodeError
 
 __all__ = ["BEFORE", "FACTS", "export"]
 
@@ -67,6 +67,9 @@ def export(dataset: Dataset, out: str, *, overwrite: bool) -> list[str]:
     return [*notes, *large, f"written to {place}"]
 
 
+_UNRECOVERED: Final = "{}: Minari cannot recover it from the export"
+
+
 def _before(dataset: Dataset) -> list[str]:
     """Infos that belong to the state before the action: the simulator's, and what the reset drew beside it."""
     names = [name.removeprefix("infos/") for name in dataset.array_names if name.startswith("infos/")]
@@ -80,16 +83,19 @@ def _env_spec(dataset: Dataset) -> tuple[Any, list[str]]:
     from awac_tr.envs.make import find_spec
 
     meta = dataset.meta
+    if not meta.env_id:
+        return None, [_UNRECOVERED.format("the dataset names no environment")]
     try:
-        spec = copy.deepcopy(find_spec(meta.env_id)) if meta.env_id else None
+        spec = copy.deepcopy(find_spec(meta.env.checked("the dataset").id))
+    except UntrustedCodeError as error:
+        return None, [_UNRECOVERED.format(error.message)]
     except EnvError:
-        spec = None
-    if spec is None:
-        named = f"{meta.env_id} is not known here" if meta.env_id else "the dataset names no environment"
-        return None, [f"{named}: Minari cannot recover it from the export"]
+        return None, [_UNRECOVERED.format(f"{meta.env_id} is not known here")]
     spec.kwargs = dict(meta.env_kwargs)
     spec.max_episode_steps = meta.horizon or spec.max_episode_steps
-    return spec, []
+    said = ", ".join(meta.env_options)
+    lost = [f"the environment that Minari recovers is the bare one: it knows nothing of {said}"] if said else []
+    return spec, lost
 
 
 def _box(size: int, low: float, high: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from awac_tr.data.converters.passport import Passport
+from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["ImportSettings", "Origin", "Reader", "Recorded", "Recording", "origin_of"]
 
@@ -21,7 +22,7 @@ class ImportSettings:
     """What the user says about a recording.
 
     Args:
-        env_id: environment it is of; empty: as the recording says, or unknown.
+        env_id: environment it is of, an id or a description; empty: as the recording says, or unknown.
         horizon: steps before an episode was cut; None: as the recording or the environment says.
         licence: licence of the data.
         relabel: replace rewards by the environment's own rule on the next observation.
@@ -32,7 +33,7 @@ class ImportSettings:
             (``terminal``), or the recording did (``cut``).
     """
 
-    env_id: str = ""
+    env_id: str | EnvSection = ""
     horizon: int | None = None
     licence: str = ""
     relabel: bool = False

@@ -11,7 +11,7 @@ import numpy as np
 from awac_tr.data.converters.recording import ImportSettings, Origin, Recorded, Recording
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.errors import DatasetError, EnvError
-from awac_tr.recipes.schema import EnvSection
+from awac_tr.recipes.schema import EnvSection, FoundEnv
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
@@ -79,10 +79,11 @@ def _facts(origin: Origin, settings: ImportSettings) -> tuple[EnvFacts | None, t
         return None, ("no environment named: sizes and rewards are not checked (--env names one)",)
     unchecked = f"{origin.env_id} as the recording has it is not known here: sizes and rewards are not checked"
     # A stranger's id could name a module to import, and its arguments files to load.
-    if ":" in origin.env_id or (origin.env_kwargs and origin.passport is None):
+    if origin.env_kwargs and origin.passport is None:
         return None, (unchecked,)
+    passport = origin.passport
     try:
-        return env_facts(EnvSection(id=origin.env_id, kwargs=origin.env_kwargs)), ()
+        return env_facts(FoundEnv(id=origin.env_id) if passport is None else passport.meta.env), ()
     except EnvError:
         return None, (unchecked,)
 
@@ -100,7 +101,7 @@ def _bounds(recording: Recording, settings: ImportSettings) -> tuple[Array, Arra
     return low, high, (f"action bounds taken from the actions, [{low.min():.4g}, {high.max():.4g}]: --env knows them",)
 
 
-def _env_bounds(env_id: str) -> tuple[Array, Array]:
+def _env_bounds(env_id: str | EnvSection) -> tuple[Array, Array]:
     from awac_tr.envs.make import make_env
 
     env = make_env(env_id)
@@ -140,11 +141,12 @@ def _meta(origin: Origin, settings: ImportSettings, facts: EnvFacts | None, low:
     named = bool(settings.env_id)
     horizon = settings.horizon or (None if named else origin.horizon) or (facts.horizon if facts is not None else None)
     return DatasetMeta(
-        env_id=facts.id if facts is not None else origin.env_id,
+        env_id=facts.env.id if facts is not None else origin.env_id,
         source="import",
         action_low=low,
         action_high=high,
-        env_kwargs={} if named else origin.env_kwargs,
+        env_kwargs=facts.env.kwargs if named and facts is not None else origin.env_kwargs,
+        env_options=facts.env.options if named and facts is not None else {},
         horizon=horizon,
         policy=origin.policy,
         licence=settings.licence,

@@ -92,6 +92,7 @@ def facts(info: Mapping[str, Any]) -> Html:
     rows = {
         "Environment": meta["env_id"] or "unknown",
         "Its arguments": meta["env_kwargs"] or None,
+        "Its options": meta["env_options"] or None,
         "Horizon": meta["horizon"] and f"{meta['horizon']:,} steps",
         "Source": meta["source"],
         "Policy": meta["policy"],

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from awac_tr.data.findings import Finding, finding_of_rows
+from awac_tr.data.findings import Finding, Severity, finding_of_rows
 from awac_tr.data.format import FLAGS
+from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.reader import Dataset
 from awac_tr.data.semantics.base import Context, RowList
+from awac_tr.recipes.schema import differing_keys
 
-__all__ = ["flag_findings", "metadata_findings"]
+if TYPE_CHECKING:
+    from awac_tr.envs.facts import EnvFacts
+
+__all__ = ["env_findings", "flag_findings", "metadata_findings"]
 
 _TOLERANCE: Final = 1e-5
+
+
+def env_findings(meta: DatasetMeta, env: EnvFacts) -> list[Finding]:
+    """Is the file of the environment that it is used for, options and all.
+
+    Another reward rule or other units of actions are errors: the numbers mean something else. What wrappers and
+    arguments change cannot be known: a warning.
+    """
+    if not meta.env_id:
+        return []
+    if meta.env.name != env.id:
+        return [Finding("warning", "other-env", "env_id", f"made in {meta.env_id}, used for {env.id}")]
+    found = []
+    for key, text in differing_keys(meta.env, env.env).items():
+        severity: Severity = "error" if key in ("reward", "rescale_actions") else "warning"
+        where = "env_kwargs" if key == "kwargs" else "env_options"
+        found.append(Finding(severity, "other-env", where, f"made with {text} as in the environment it is used for"))
+    return found
 
 
 def metadata_findings(context: Context) -> list[Finding]:
