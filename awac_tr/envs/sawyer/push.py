@@ -96,7 +96,7 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if options and "state" in options:
             self.set_state(options["state"])
         observation = self._observe()
-        return observation, {"success": self._success(observation)}
+        return observation, {"success": self._judge(observation)[1]}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One action [2]: observation, reward, terminated (False), truncated (False), ``{"success": bool}``.
@@ -113,8 +113,8 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         # A simulator step ends with new joints and old positions; these belong together in a state.
         self._mujoco.mj_kinematics(self.model, data)
         observation = self._observe()
-        reward = float(goal_reward(observation["achieved_goal"], self._goal))
-        return observation, reward, False, False, {"success": self._success(observation)}
+        reward, success = self._judge(observation)
+        return observation, reward, False, False, {"success": success}
 
     def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float32]:
         """Rewards of any goals achieved under any goals desired, for relabelling.
@@ -208,5 +208,7 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         seen[2:] = self.data.qpos[:2] + _PUCK_ZERO
         return {"observation": seen, "achieved_goal": seen.copy(), "desired_goal": self._goal.copy()}
 
-    def _success(self, observation: Observation) -> bool:
-        return bool(-goal_reward(observation["achieved_goal"], self._goal) < self._distance)
+    def _judge(self, observation: Observation) -> tuple[float, bool]:
+        """Reward and success; of the numbers that are seen, so that both follow from a record."""
+        reward = float(goal_reward(observation["achieved_goal"], self._goal))
+        return reward, -reward < self._distance
