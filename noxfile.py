@@ -80,6 +80,12 @@ def coverage(session: nox.Session) -> None:
     run_in_shared_environment(session, "pytest", "--cov", "--cov-branch", "--cov-report=term-missing", *session.posargs)
 
 
+@nox.session(venv_backend="none", default=False)
+def fuzz(session: nox.Session) -> None:
+    """Damaged files for every reader (not run by default): ``nox -s fuzz -- --seconds 1500 --keep findings``."""
+    run_in_shared_environment(session, "tests.fuzz.campaign", *(session.posargs or ["--seconds", "600"]))
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Speed on this machine, beside d3rlpy's AWAC (not run by default); arguments go to ``awac-tr bench``."""
