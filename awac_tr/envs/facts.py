@@ -21,6 +21,7 @@ from awac_tr.envs.goals import (
     relocate_reward,
 )
 from awac_tr.envs.make import find_spec, horizon_of, make_env
+from awac_tr.envs.sawyer.task import GOAL_SIZE, REWARD_RANGE, draw_goals, goal_reward, push_reward
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
@@ -66,19 +67,24 @@ class EnvFacts:
 
 
 @dataclass(frozen=True)
-class _Binary:
-    """Facts of one of our environments, and the threshold names its keyword arguments may change."""
+class _Ours:
+    """Facts of one of our environments, and the thresholds of its reward that keyword arguments may change."""
 
     sizes: tuple[int, int]
-    goal_steps: int
+    goal_steps: int | None
     rule: Callable[..., NDArray[np.float32]]
     thresholds: Mapping[str, float]
+    reward_range: tuple[float, float] = (-1.0, 0.0)
+    goal: GoalRule | None = None
 
 
-_BINARY: Final[dict[str, _Binary]] = {
-    "pen-binary-v0": _Binary((45, 24), 20, pen_reward, {"distance": PEN_DISTANCE, "similarity": PEN_SIMILARITY}),
-    "door-binary-v0": _Binary((39, 28), 25, door_reward, {"hinge": DOOR_HINGE}),
-    "relocate-binary-v0": _Binary((39, 30), 25, relocate_reward, {"distance": RELOCATE_DISTANCE}),
+_OURS: Final[dict[str, _Ours]] = {
+    "pen-binary-v0": _Ours((45, 24), 20, pen_reward, {"distance": PEN_DISTANCE, "similarity": PEN_SIMILARITY}),
+    "door-binary-v0": _Ours((39, 28), 25, door_reward, {"hinge": DOOR_HINGE}),
+    "relocate-binary-v0": _Ours((39, 30), 25, relocate_reward, {"distance": RELOCATE_DISTANCE}),
+    "SawyerPush-v0": _Ours(
+        (8, 2), None, push_reward, {}, REWARD_RANGE, GoalRule(GOAL_SIZE, reward=goal_reward, sample=draw_goals)
+    ),
 }
 
 
@@ -98,29 +104,30 @@ def env_facts(env: str | EnvSection) -> EnvFacts:
     """
     section = EnvSection.of(env)
     spec = find_spec(section.id)
-    binary = _BINARY.get(spec.id)
-    if binary is None or section.options.keys() - {"reward_range"}:
-        return _dressed_facts(_facts_by_making(spec.id, section), binary)
+    ours = _OURS.get(spec.id)
+    if ours is None or section.options.keys() - {"reward_range"}:
+        return _dressed_facts(_facts_by_making(spec.id, section), ours)
     try:
-        thresholds = {name: float(section.kwargs.get(name, value)) for name, value in binary.thresholds.items()}
+        thresholds = {name: float(section.kwargs.get(name, value)) for name, value in ours.thresholds.items()}
     except (TypeError, ValueError) as error:
         raise EnvError(f"{spec.id} cannot be made with {section.kwargs}: {error}") from error
     return EnvFacts(
         id=spec.id,
         horizon=section.horizon or spec.max_episode_steps or 0,
-        reward_range=section.reward_range or (-1.0, 0.0),
-        goal_steps=binary.goal_steps,
-        reward_rule=partial(binary.rule, **thresholds),
-        observation_size=binary.sizes[0],
-        action_size=binary.sizes[1],
-        action_bounds=((-1.0,) * binary.sizes[1], (1.0,) * binary.sizes[1]),
+        reward_range=section.reward_range or ours.reward_range,
+        goal_steps=ours.goal_steps,
+        reward_rule=partial(ours.rule, **thresholds),
+        observation_size=ours.sizes[0],
+        action_size=ours.sizes[1],
+        action_bounds=((-1.0,) * ours.sizes[1], (1.0,) * ours.sizes[1]),
         described=section,
+        goal=ours.goal,
     )
 
 
-def _dressed_facts(made: EnvFacts, binary: _Binary | None) -> EnvFacts:
+def _dressed_facts(made: EnvFacts, ours: _Ours | None) -> EnvFacts:
     """Success of ours is counted as ever, whatever is put around them."""
-    return made if binary is None else replace(made, goal_steps=binary.goal_steps)
+    return made if ours is None else replace(made, goal_steps=ours.goal_steps)
 
 
 def _facts_by_making(env_id: str, section: EnvSection) -> EnvFacts:

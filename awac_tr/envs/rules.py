@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from awac_tr.envs import ENV_IDS
 from awac_tr.envs.facts import EnvFacts, env_facts
 from awac_tr.envs.make import find_spec, make_env
+from awac_tr.envs.sawyer.task import HIGH, LOW, SEEN_HIGH, SEEN_LOW
 from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["EnvRules", "TerminationRule", "env_rules"]
@@ -25,6 +26,13 @@ _NEVER: Final = ("HalfCheetah", "Swimmer", "Reacher", "Pusher", "HumanoidStandup
 
 _MARGIN: Final = 1e-5
 """Observations are rounded to float32: so near to a limit nothing is said."""
+_BOUNDS: Final = {
+    "SawyerPush-v0": (
+        np.concatenate([SEEN_LOW, SEEN_LOW, LOW, LOW]).astype(np.float32),
+        np.concatenate([SEEN_HIGH, SEEN_HIGH, HIGH, HIGH]).astype(np.float32),
+    )
+}
+"""Of the observations of ours that have any."""
 _CLIPPED: Final = 10.0
 """Hopper clips velocities in observations at this value, and ends beyond 100: what lies between cannot be seen."""
 
@@ -87,8 +95,9 @@ def env_rules(env: str | EnvSection) -> EnvRules:
 
 def _ours(facts: EnvFacts) -> EnvRules:
     """Known without making one, which takes longer than looking at a file."""
-    state, action = np.full(facts.observation_size, np.inf, np.float32), np.ones(facts.action_size, np.float32)
-    return EnvRules(-state, state, -action, action, terminates=False, termination=None)
+    unbounded, action = np.full(facts.observation_size, np.inf, np.float32), np.ones(facts.action_size, np.float32)
+    low, high = _BOUNDS.get(facts.id, (-unbounded, unbounded))
+    return EnvRules(low, high, -action, action, terminates=False, termination=None)
 
 
 def _ends(env_id: str, env: Any) -> tuple[bool | None, TerminationRule | None]:

@@ -18,8 +18,9 @@ def test_facts_of_ours_are_those_of_the_environment(env_id: str) -> None:
     assert (facts.observation_size,) == env.observation_space.shape
     assert (facts.action_size,) == env.action_space.shape
     assert facts.horizon == 200
-    assert facts.reward_range == (-1, 0)
-    assert facts.goal_steps == (20 if "pen" in env_id else 25)
+    assert facts.reward_range == ((-1, 0) if "binary" in env_id else pytest.approx((-(0.2**0.5), 0)))
+    assert facts.goal_steps == {"pen-binary-v0": 20, "SawyerPush-v0": None}.get(env_id, 25)
+    assert (facts.goal.size if facts.goal else 0) == env.goal_size
 
 
 def test_module_prefix_is_dropped_from_the_id() -> None:

@@ -23,6 +23,8 @@ from awac_tr.envs.sawyer.task import (
     LOW,
     PUCK_HIGH,
     PUCK_LOW,
+    SEEN_HIGH,
+    SEEN_LOW,
     SUCCESS_DISTANCE,
     draw_apart,
     draw_goals,
@@ -37,8 +39,6 @@ Observation = dict[str, NDArray[np.float32]]
 _FRAME_SKIP: Final = 50
 _HAND_Z: Final = 0.06
 _MARKER_Z: Final = 0.001
-_GIVE: Final = 0.02
-"""Metres by which a hand in a jam, or a puck under it, may leave the box."""
 _PUCK_ZERO: Final = np.array([0.0, 0.6])
 """Where the puck stands when its joints are at zero."""
 _SIZE: Final[dict[str, Any]] = {"width": 640, "height": 480, "camera_name": "table"}
@@ -78,8 +78,7 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._renderer: Any = None
         self._hand = self.model.body("hand").id
         self._target, self._goal = LOW + (HIGH - LOW) / 2, np.zeros(4, np.float32)
-        low, high = np.tile(LOW, 2).astype(np.float32), np.tile(HIGH, 2).astype(np.float32)
-        seen, wanted = spaces.Box(low - np.float32(_GIVE), high + np.float32(_GIVE)), spaces.Box(low, high)
+        seen, wanted = _box(SEEN_LOW, SEEN_HIGH), _box(LOW, HIGH)
         space: Any = spaces.Dict({"observation": seen, "achieved_goal": seen, "desired_goal": wanted})
         self.observation_space = space
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -212,3 +211,8 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Reward and success; of the numbers that are seen, so that both follow from a record."""
         reward = float(goal_reward(observation["achieved_goal"], self._goal))
         return reward, -reward < self._distance
+
+
+def _box(low: NDArray[np.float64], high: NDArray[np.float64]) -> spaces.Box:
+    """Of hand x, y and puck x, y."""
+    return spaces.Box(np.tile(low, 2).astype(np.float32), np.tile(high, 2).astype(np.float32))

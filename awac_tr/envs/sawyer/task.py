@@ -14,11 +14,15 @@ from awac_tr.errors import EnvError
 
 __all__ = [
     "ACTION_SCALE",
+    "GOAL_SIZE",
     "HIGH",
     "LOW",
     "PUCK_HIGH",
     "PUCK_LOW",
     "REACH",
+    "REWARD_RANGE",
+    "SEEN_HIGH",
+    "SEEN_LOW",
     "SUCCESS_DISTANCE",
     "draw_apart",
     "draw_goals",
@@ -33,6 +37,13 @@ HIGH: Final = np.array([0.2, 0.7])
 PUCK_LOW: Final = LOW + 0.009
 """Where the rails keep the puck's middle: less than the hand's range, so that it can be pushed off a rail again."""
 PUCK_HIGH: Final = HIGH - 0.009
+SEEN_LOW: Final = LOW - 0.02
+"""What an observation may hold: a hand in a jam, or a puck under it, gives by some millimetres."""
+SEEN_HIGH: Final = HIGH + 0.02
+REWARD_RANGE: Final = (-float(np.hypot(*(HIGH - LOW))), 0.0)
+"""Metres: from one corner of the 40 x 20 cm to the other, and none."""
+GOAL_SIZE: Final = 4
+"""Hand x, y and puck x, y."""
 ACTION_SCALE: Final = 0.02
 """Metres the hand's target moves at an action of 1."""
 SUCCESS_DISTANCE: Final = 0.06
@@ -40,7 +51,7 @@ SUCCESS_DISTANCE: Final = 0.06
 REACH: Final = 0.055
 """Metres between the middles of hand and puck when they touch: radii of 15 and 40 mm."""
 
-_OBSERVATION, _GOAL = 4, 4
+_OBSERVATION_SIZE: Final = 4
 
 
 def goal_reward(achieved: ArrayLike, desired: ArrayLike) -> NDArray[np.float32]:
@@ -74,9 +85,10 @@ def push_reward(next_observations: ArrayLike) -> NDArray[np.float32]:
         EnvError: the observations are not [N, 8].
     """
     x = np.asarray(next_observations)
-    if x.ndim != 2 or x.shape[1] != _OBSERVATION + _GOAL:  # noqa: PLR2004
-        raise EnvError(f"observations of SawyerPush-v0 are [N, {_OBSERVATION + _GOAL}], not {list(x.shape)}")
-    return goal_reward(x[:, :_OBSERVATION], x[:, _OBSERVATION:])
+    size = _OBSERVATION_SIZE + GOAL_SIZE
+    if x.ndim != 2 or x.shape[1] != size:  # noqa: PLR2004
+        raise EnvError(f"observations of SawyerPush-v0 are [N, {size}], not {list(x.shape)}")
+    return goal_reward(x[:, :_OBSERVATION_SIZE], x[:, _OBSERVATION_SIZE:])
 
 
 def draw_goals(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
