@@ -73,6 +73,7 @@ class Lock(AbstractContextManager["Lock"]):
     Args:
         path: the lock file; made where it is missing, removed when the lock is given back.
         subject: what it guards, for messages.
+        advice: what whoever comes second may do.
         error: what is raised where another holds it.
         wait: wait for the other instead, which is said.
 
@@ -81,9 +82,11 @@ class Lock(AbstractContextManager["Lock"]):
             cannot be made, and so neither can what it guards.
     """
 
-    def __init__(self, path: Path, subject: str, *, error: type[AwacError] = AwacError, wait: bool = False) -> None:
+    def __init__(
+        self, path: Path, subject: str, *, advice: str = "", error: type[AwacError] = AwacError, wait: bool = False
+    ) -> None:
         self.path = path
-        self._subject, self._error, self._wait = subject, error, wait
+        self._subject, self._advice, self._error, self._wait = subject, advice, error, wait
         self._fd: int | None = None
         self._owner = 0
 
@@ -138,18 +141,19 @@ class Lock(AbstractContextManager["Lock"]):
             else:
                 raise self._error(
                     f"{self._subject} is being written by another process ({_said(self.path)})",
-                    "Wait for it, or choose another name.",
+                    self._advice,
                 )
 
 
 def file_lock(path: Path, *, error: type[AwacError] = AwacError, wait: bool = False) -> Lock:
     """The lock of a file that is to be made: ``NAME.lock`` beside it; see :class:`Lock`."""
-    return Lock(path.with_name(path.name + ".lock"), str(path), error=error, wait=wait)
+    advice = "Wait for it, or choose another name."
+    return Lock(path.with_name(path.name + ".lock"), str(path), advice=advice, error=error, wait=wait)
 
 
-def folder_lock(path: Path, *, error: type[AwacError] = AwacError, wait: bool = False) -> Lock:
+def folder_lock(path: Path, *, error: type[AwacError] = AwacError) -> Lock:
     """The lock of a folder: the file ``lock`` in it; see :class:`Lock`."""
-    return Lock(path / "lock", str(path), error=error, wait=wait)
+    return Lock(path / "lock", str(path), advice="Wait for it, or stop it.", error=error)
 
 
 def holder_of(lock: Lock) -> Holder | None:

@@ -185,24 +185,23 @@ def test_killed_at_every_change_of_a_file_and_resumed_it_is_the_same_file() -> N
     assert kills >= 80 // stride
 
 
-COMMAND = ("collect", "--source", "ou", "--env", "door-binary-v0", "--n", "40", "--seed", "3", "--workers", "2")
+COMMAND = "collect --source ou --env door-binary-v0 --horizon 40 --n 60 --seed 3 --workers 2 --out a.hdf5 --resume"
 
 
 @pytest.mark.slow
 def test_two_workers_signals_and_no_orphans(tmp_path: Path) -> None:
     """One collection of two workers, stopped by Ctrl-C, by SIGKILL and by SIGTERM, each time after some episodes."""
-    command = [*COMMAND, "--out", "a.hdf5", "--resume"]
     before = 0
     for signum, whole_group, code in (
         (signal.SIGINT, True, 130),
         (signal.SIGKILL, False, -9),
         (signal.SIGTERM, False, 143),
     ):
-        said, kept = _stopped(command, before + 2, signum, code, whole_group=whole_group)
+        said, kept = _stopped(COMMAND.split(), before + 2, signum, code, whole_group=whole_group)
         assert kept >= before + 2
         assert ("Go on with:\n  awac-tr collect --source ou" in said) == (signum != signal.SIGKILL)
         before = kept
-    wanted = plan("ou", env="door-binary-v0", n=40, seed=3, out="a.hdf5")
+    wanted = plan("ou", env=EnvSection(id="door-binary-v0", horizon=40), n=60, seed=3, out="a.hdf5")
     resumed = collect(wanted, resume=True)
     assert resumed.content_hash == collect(replace(wanted, out=Path("b.hdf5"))).content_hash
     assert [finding for finding in validate(resumed.path) if finding.severity == "error"] == []
