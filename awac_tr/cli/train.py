@@ -37,6 +37,9 @@ __all__ = ["command"]
     metavar="DIR",
     help="Disk for buffer.storage=memmap; nothing is left there  [default: that of the run].",
 )
+@click.option(
+    "--deterministic", is_flag=True, help="Only algorithms that repeat themselves to the last bit: deterministic=true."
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def command(
     recipe: str | None,
@@ -45,6 +48,7 @@ def command(
     resume: Path | None,
     *,
     scratch: Path | None,
+    deterministic: bool,
     quiet: bool,
 ) -> None:
     """Train a policy as RECIPE says: offline on its datasets, then online.
@@ -55,6 +59,7 @@ def command(
     """
     from awac_tr.recipes.loader import load_recipe
 
+    overrides = (*overrides, "deterministic=true") if deterministic else overrides
     if resume is not None:
         changes = [text for text in (recipe, *overrides) if text is not None]
         _train(_recipe_of(resume, changes, run_dir), run_dir=None, resume=resume, scratch=scratch, quiet=quiet)
@@ -81,7 +86,7 @@ def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRec
 def _train(
     loaded: LoadedRecipe, *, run_dir: Path | None, resume: Path | None, scratch: Path | None, quiet: bool
 ) -> None:
-    from awac_tr.collect import ensure_datasets
+    from awac_tr.collect import CollectInterrupted, ensure_datasets
     from awac_tr.collect.display import CollectDisplay
     from awac_tr.envs.facts import env_facts
     from awac_tr.training.interrupt import TrainingInterrupted
@@ -92,8 +97,13 @@ def _train(
         RunFolder.require_new(run_dir)
     # an unknown task is said before datasets are made for it
     env_facts(loaded.recipe.env)
-    with CollectDisplay(quiet=quiet) as display:
-        ensure_datasets(loaded.recipe.data.datasets, on_episode=display.on_episode, on_check=display.on_check)
+    try:
+        with CollectDisplay(quiet=quiet) as display:
+            ensure_datasets(loaded.recipe.data.datasets, on_episode=display.on_episode, on_check=display.on_check)
+    except CollectInterrupted as stopped:
+        kept = f"Saved {stopped.episodes} episodes of {stopped.out}."
+        click.echo(f"{kept} The same command goes on from there.", err=True)
+        sys.exit(128 + stopped.signum)
     try:
         click.echo(train(loaded, run_dir=run_dir, resume=resume, scratch=scratch, quiet=quiet))
     except TrainingInterrupted as stopped:

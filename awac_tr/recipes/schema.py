@@ -250,6 +250,9 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     algorithm: Literal["awac", "bc"] = "awac"
     seed: Seed = 0
+    deterministic: Annotated[
+        bool, Field(description="only algorithms that repeat themselves; costs speed on GPUs, where it matters")
+    ] = False
     threads: Annotated[
         PositiveCount | None, Field(description="intra-op threads of an update; null: torch's choice")
     ] = None

@@ -15,6 +15,7 @@ from awac_tr.recipes.idle import say_idle_keys
 from awac_tr.recipes.resolved import resolved_yaml
 from awac_tr.training import state
 from awac_tr.training.checkpoint import OnlineParts, read_newest
+from awac_tr.training.determinism import deterministic_algorithms
 from awac_tr.training.display import Display, make_display
 from awac_tr.training.engine import Loop
 from awac_tr.training.interrupt import Interruption, StopRequested, TrainingInterrupted
@@ -71,6 +72,7 @@ def train(
     if run_dir is not None and resume is None:
         RunFolder.require_new(Path(run_dir))
     with NoticeKeeper() as notices, intra_op_threads(loaded.recipe.threads), ExitStack() as stack:
+        stack.enter_context(deterministic_algorithms(loaded.recipe.deterministic))
         say_idle_keys(loaded)
         if resume is not None:
             RunFolder(Path(resume)).read_record()

@@ -25,7 +25,7 @@ LOCOMOTION = {
 
 def test_all_are_there() -> None:
     presets = {f"{task}{kind}" for task in (*TASKS, *LOCOMOTION) for kind in ("", "-authors")}
-    assert presets | {"quickstart"} == set(recipes())
+    assert presets | {"quickstart", "sawyer-push"} == set(recipes())
     kinds = ("demos", "bc", "expert", "demonstrator")
     made = {f"{task}-{kind}" for task in (*TASKS, *LOCOMOTION) for kind in kinds}
     assert made | {"door-human", "door-human-bc", "quickstart-demos", "quickstart-bc"} == set(cards())
