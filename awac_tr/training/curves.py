@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -110,6 +110,7 @@ def _read(run: Path) -> _Curve:
     if not evaluated:
         raise AwacError(f"{run} has no evaluations yet: there is nothing to draw")
     names = measure_names(rows)
+    _require_shares(run, evaluated, names)
     clone = next((row for row in rows if row["event"] == "eval" and row["phase"] == "clone"), {})
     return _Curve(
         run=run.resolve().name,
@@ -119,6 +120,13 @@ def _read(run: Path) -> _Curve:
         values={name: np.array([row.get(name) for row in evaluated], np.float64) for name in names},
         clone={name: clone[name] for name in names if clone.get(name) is not None},
     )
+
+
+def _require_shares(run: Path, evaluated: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    for name in names:
+        wrong = [row[name] for row in evaluated if name.startswith("success") and not 0 <= (row.get(name) or 0) <= 1]
+        if wrong:
+            raise AwacError(f"{run}: {name} is {wrong[0]} in one evaluation, and a share lies from 0 to 1")
 
 
 def _chosen(curves: Sequence[_Curve], measure: str | None) -> str | None:
@@ -190,6 +198,8 @@ def _groups(curves: Sequence[_Curve]) -> list[tuple[str, list[_Curve]]]:
 def _aligned(group: Sequence[_Curve], name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Values at the updates that all runs of a group have, [runs, n]."""
     shared = sorted(set.intersection(*(set(curve.updates.tolist()) for curve in group)))
+    if not shared:
+        raise AwacError(f"{' and '.join(curve.run for curve in group)} were never evaluated after the same update")
     picked = [curve.values[name][np.searchsorted(curve.updates, shared)] for curve in group]
     return np.array(shared), np.stack(picked)
 
@@ -228,7 +238,9 @@ def _finish(axes: Sequence[Axes], curves: Sequence[_Curve]) -> None:
     if both:
         for text, side in (("offline ", "right"), (" online", "left")):
             place = ("data", "axes fraction")
-            axes[0].annotate(text, (border, 1.0), xycoords=place, ha=side, va="top", color=_GREY, fontsize=8)
+            # a border that is not reached yet must not widen the picture until it is
+            style: Any = {"ha": side, "va": "top", "color": _GREY, "fontsize": 8, "annotation_clip": True}
+            axes[0].annotate(text, (border, 1.0), xycoords=place, **style)
     axes[-1].set_xlabel("gradient updates")
     axes[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     longest = max(int(curve.updates[-1]) for curve in curves)

@@ -23,6 +23,7 @@ SUFFIXES: Mapping[str, Damage] = {
     ".pt": damage_zip,
     ".zip": damage_zip,
     ".parquet": damage,
+    ".partial": damage,
     "": damage_text,
 }
 
@@ -107,6 +108,22 @@ def read_checkpoint(path: Path, out: Path) -> None:
     controller.act(np.zeros(3, np.float32))
 
 
+def read_agent(path: Path, out: Path) -> None:
+    from awac_tr.policies.controllers import load_controller
+
+    controller: Any = load_controller(path)
+    controller.reset(0)
+    controller.act(np.zeros(5, np.float32))
+
+
+def read_partial(path: Path, out: Path) -> None:
+    from awac_tr.data.partial import read_episodes, summarize_partial
+
+    for check in (False, True):
+        str(summarize_partial(path, check=check))
+    list(read_episodes(path, 10))
+
+
 def read_online(path: Path, out: Path) -> None:
     from awac_tr.training.checkpoint import _load_tensors
 
@@ -145,6 +162,8 @@ READERS: Mapping[str, Callable[[Path, Path], None]] = {
     "checkpoint": read_checkpoint,
     "online": read_online,
     "npz": read_npz,
+    "sb3": read_agent,
+    "partial": read_partial,
     "run": read_run,
 }
 FOLDERS = frozenset({"minari", "lerobot", "run"})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import pickle
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,33 @@ def online_part() -> bytes:
     return held.getvalue()
 
 
+def sb3(folder: Path) -> list[bytes]:
+    """Agents as Stable-Baselines3 saves them, made without it; their pickles tell when somebody opens them."""
+    spec = importlib.util.spec_from_file_location("forge", ROOT / "tests" / "policies" / "sb3" / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    forge = importlib.util.module_from_spec(spec)
+    sys.modules["forge"] = forge
+    spec.loader.exec_module(forge)
+    return [forge.Forge(folder).of(name).write(f"{name}.zip").read_bytes() for name in ("sac", "td3", "ppo")]
+
+
+def unfinished(folder: Path) -> bytes:
+    """A collection that was stopped after two episodes."""
+    from awac_tr.data.meta import DatasetMeta
+    from awac_tr.data.partial import Partial, partial_path
+
+    out = folder / "unfinished.hdf5"
+    partial = Partial(out, None)
+    partial.note_plan({"env": "x"}, wanted=3, replaces=False)
+    partial.note_actor({"policy": "y"})
+    partial.begin(DatasetMeta("", "random", [-1, -1], [1, 1], horizon=7))
+    for number in range(2):
+        partial.append(episode(number, 4))
+    partial.close()
+    return partial_path(out).read_bytes()
+
+
 def run_folder() -> Files:
     files: Files = {}
     source = ROOT / "docs" / "results" / "quickstart"
@@ -285,6 +314,7 @@ def samples() -> dict[str, list[Files]]:
         minari(folder / "minari")
         lerobot(folder / "lerobot")
         checkpoint(folder / "policy.pt")
+        agents, stopped = sb3(folder), unfinished(folder)
         from awac_tr.data.converters.outlet import export_dataset
 
         for kind in ("d4rl", "robomimic"):
@@ -305,6 +335,8 @@ def samples() -> dict[str, list[Files]]:
         "checkpoint": [{"a.pt": one["policy.pt"]}],
         "online": [{"000001.pt": online_part()}],
         "npz": [{"a.npz": data} for data in experts()],
+        "sb3": [{"a.zip": data} for data in agents],
+        "partial": [{"a.hdf5.partial": stopped}],
         "run": [run_folder()],
     }
 
