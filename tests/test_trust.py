@@ -55,11 +55,16 @@ class Canary:
         return self._mark.exists()
 
     def env(self, how: str) -> EnvSection:
-        named = {
+        named: dict[str, dict[str, Any]] = {
             "id": {"id": f"{self.name}:Canary-v0"},
             "wrapper": {"wrappers": [f"{self.name}:Wrapper"]},
             "wrapper with arguments": {"wrappers": [{"name": f"{self.name}:Wrapper", "kwargs": {}}]},
             "reward": {"reward": f"{self.name}:rule"},
+            "all": {
+                "id": f"{self.name}:Canary-v0",
+                "wrappers": [f"{self.name}:Wrapper"],
+                "reward": f"{self.name}:rule",
+            },
             "gate": {"id": "GymV26Environment-v0", "kwargs": {"env_id": f"{self.name}:Canary-v0"}},
         }
         return EnvSection.from_plain({"id": "Pendulum-v1", "horizon": 8, **named[how]})
@@ -125,7 +130,7 @@ def refused(result: Result, canary: Canary) -> None:
     assert not canary.sang
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", ["all", "gate"])
 def test_looking_at_a_dataset_imports_nothing(dataset: Callable[[str], Path], canary: Canary, how: str) -> None:
     path = dataset(how)
     for arguments in (
@@ -151,7 +156,7 @@ def test_looking_at_a_dataset_imports_nothing(dataset: Callable[[str], Path], ca
         assert again.meta.env == canary.env(how)
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", ["all", "gate"])
 def test_a_minari_export_imports_nothing(
     dataset: Callable[[str], Path], canary: Canary, how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -168,7 +173,6 @@ def test_a_minari_export_imports_nothing(
 def test_replays_are_refused(dataset: Callable[[str], Path], canary: Canary, how: str) -> None:
     path = dataset(how)
     refused(call("data", "replay", path), canary)
-    refused(call("data", "replay", path, "--video", "films"), canary)
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -205,7 +209,6 @@ def test_trusted_datasets_are_replayed_and_held_against_their_environment(
 def test_checkpoints_act_nowhere(checkpoint: Callable[[str], Path], canary: Canary, how: str) -> None:
     path = checkpoint(how)
     refused(call("eval", path, "--episodes", 1), canary)
-    refused(call("eval", path, "--episodes", 1, "--video"), canary)
     refused(call("collect", "--source", "policy", "--policy", path, "--n", 1, "--out", "a.hdf5"), canary)
     assert not Path("a.hdf5").exists()
 
@@ -225,9 +228,12 @@ def test_what_the_user_describes_needs_no_trust(
     checkpoint: Callable[[str], Path], dataset: Callable[[str], Path], canary: Canary, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "mine.yaml"
-    recipe.write_text(f"env:\n  id: Pendulum-v1\n  horizon: 8\n  reward: {canary.name}:rule\n")
+    recipe.write_text(
+        f"env:\n  id: Pendulum-v1\n  horizon: 8\n  reward: {canary.name}:rule\n  reward_range: [-1.5, -0.5]\n"
+    )
     assert call("eval", checkpoint("reward"), "--episodes", 1, "--env", recipe).exit_code == 0
-    assert call("data", "validate", dataset("reward"), "--env", recipe).exit_code == 1  # its rewards are not -1
+    result = call("data", "validate", dataset("reward"), "--env", recipe)
+    assert (result.exit_code, "reward-range" in result.output) == (1, True)  # they are the plain pendulum's
     assert canary.sang
 
 

@@ -17,7 +17,19 @@ from awac_tr.data.recording import OnError, Recording
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
 from awac_tr.errors import DatasetError
-from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, SUCCESS, TERMINATED, TRUNCATED, Key
+from awac_tr.keys import (
+    ACHIEVED_GOAL,
+    ACTION,
+    DONE,
+    NEXT_ACHIEVED_GOAL,
+    NEXT_OBSERVATION,
+    OBSERVATION,
+    REWARD,
+    SUCCESS,
+    TERMINATED,
+    TRUNCATED,
+    Key,
+)
 from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["DatasetSink", "SinkCounts"]
@@ -33,6 +45,13 @@ _NEEDED: Final[dict[str, Key]] = {
     "terminals": TERMINATED,
     "timeouts": TRUNCATED,
 }
+
+_TOLD: Final[dict[str, Key]] = {
+    "infos/success": SUCCESS,
+    "infos/achieved_goals": ACHIEVED_GOAL,
+    "infos/next_achieved_goals": NEXT_ACHIEVED_GOAL,
+}
+"""What only some environments tell."""
 
 Rows = dict[str, np.ndarray[Any, Any]]
 
@@ -71,16 +90,17 @@ class DatasetSink:
     A trajectory is followed from batch to batch by the collector's ``traj_ids``, or, where there are none, by its place
     in the batch: the last dimension is time, those before it are environments. It ends where ``terminated`` or
     ``truncated`` (or ``done``) is set. Where a row does not continue the one before, and where the recording ends, it
-    is cut (a timeout). Actions are clipped to the bounds, as environments do that execute them.
+    is cut (a timeout). Actions are clipped to the bounds, as environments do that execute them. ``success`` and
+    ``achieved_goal``, as :func:`awac_tr.envs.make.make_torchrl_env` gives them, become infos of the file, with what was
+    desired: the last entries of the observation.
 
     Args:
         path: file to make, usually ``NAME.hdf5``; it appears at :meth:`close`, until then it is ``<path>.part``.
         source: how the transitions come about, in a word: ``policy``, ``random``, ``teleop`` ...
-        env_id: Gymnasium id under which others can make the environment; empty for none.
-        action_low: bounds of the actions, [a]; None: those of ``env_id``.
+        env: Gymnasium id under which others can make the environment, or the whole description; empty for none.
+        action_low: bounds of the actions, [a]; None: those of ``env``.
         action_high: the same.
-        env_kwargs: keyword arguments of the environment.
-        horizon: steps before an episode is cut; None: as registered, or unknown.
+        horizon: steps before an episode is cut; None: as described or registered, or unknown.
         infos: name in the file -> key in the batch, of further numbers a row.
         policy: who or what acts, in words.
         licence: of the data, SPDX where possible.
@@ -92,11 +112,11 @@ class DatasetSink:
 
     Raises:
         DatasetError: the file exists or cannot be written, or the bounds are not known.
-        EnvError: ``env_id`` is unknown, and bounds were not given.
+        EnvError: ``env`` is unknown, and bounds were not given.
 
     Example::
 
-        with DatasetSink("walk.hdf5", source="policy", env_id="Walker2d-v5") as sink:
+        with DatasetSink("walk.hdf5", source="policy", env="Walker2d-v5") as sink:
             for batch in collector:
                 sink.extend(batch)
     """
@@ -106,10 +126,9 @@ class DatasetSink:
         path: str | Path,
         *,
         source: str,
-        env_id: str = "",
+        env: str | EnvSection = "",
         action_low: Bounds | None = None,
         action_high: Bounds | None = None,
-        env_kwargs: Mapping[str, Any] | None = None,
         horizon: int | None = None,
         infos: Mapping[str, Key] | None = None,
         policy: str = "",
@@ -120,15 +139,16 @@ class DatasetSink:
         on_error: OnError = "keep",
         overwrite: bool = False,
     ) -> None:
-        low, high, registered = _task(env_id, env_kwargs or {}, action_low, action_high)
+        section = EnvSection.of(env)
+        low, high, registered = _task(section, action_low, action_high)
         meta = DatasetMeta(
-            env_id, source, low, high, dict(env_kwargs or {}), horizon=horizon or registered, policy=policy, seed=seed,
-            licence=licence, description=description, extra=dict(extra or {}),
+            section.id, source, low, high, section.kwargs, section.options, horizon=horizon or registered,
+            policy=policy, seed=seed, licence=licence, description=description, extra=dict(extra or {}),
         )  # fmt: skip
         self.counts = SinkCounts()
         self._low, self._high = np.asarray(meta.action_low, np.float32), np.asarray(meta.action_high, np.float32)
         self._infos = {f"infos/{name}": key for name, key in (infos or {}).items()}
-        self._has_success: bool | None = None
+        self._told: set[str] | None = None
         self._open: dict[Any, _Open] = {}
         self._recording = Recording(DatasetWriter(path, meta, overwrite=overwrite), on_error)
 
@@ -194,22 +214,22 @@ class DatasetSink:
         if missing:
             hint = "TorchRL's collectors give them all; RenameTransform renames those that are called otherwise."
             raise DatasetError(f"the batch has no {', '.join(missing)}", hint)
-        optional = {"ids": _IDS, "mask": _MASK, "done": DONE, "infos/success": SUCCESS}
+        optional: dict[str, Key] = {"ids": _IDS, "mask": _MASK, "done": DONE, **_TOLD}
         found |= {name: _array(batch, key) for name, key in optional.items()}
         rows = {name: values for name, values in found.items() if values is not None}
-        for name in ("rewards", "terminals", "timeouts", *optional):
+        for name in ("rewards", "terminals", "timeouts", "ids", "mask", "done", "infos/success"):
             if name in rows:
                 rows[name] = rows[name].reshape(batch.batch_size)
-        self._agree_on_success(rows)
-        return self._executed(_ended(rows))
+        return self._executed(_ended(_with_goals(self._as_before(rows))))
 
-    def _agree_on_success(self, rows: Rows) -> None:
-        if self._has_success is None:
-            self._has_success = "infos/success" in rows
-        if not self._has_success:
-            rows.pop("infos/success", None)
-        elif "infos/success" not in rows:
-            raise DatasetError(f"the batch has no {SUCCESS}, those before had it")
+    def _as_before(self, rows: Rows) -> Rows:
+        """What the first batch told beside the transitions, all others must, and nothing more."""
+        if self._told is None:
+            self._told = _TOLD.keys() & rows.keys()
+        missing = [str(_TOLD[name]) for name in sorted(self._told - rows.keys())]
+        if missing:
+            raise DatasetError(f"the batch has no {', '.join(missing)}, those before had it")
+        return {name: values for name, values in rows.items() if name not in _TOLD or name in self._told}
 
     def _executed(self, rows: Rows) -> Rows:
         if rows["actions"].shape[-1:] != self._low.shape:
@@ -245,23 +265,27 @@ class DatasetSink:
         self.counts.cut += cut
 
 
-def _task(
-    env_id: str, env_kwargs: Mapping[str, Any], low: Bounds | None, high: Bounds | None
-) -> tuple[Bounds, Bounds, int | None]:
+def _task(env: EnvSection, low: Bounds | None, high: Bounds | None) -> tuple[Bounds, Bounds, int | None]:
     """Bounds of the actions, given or the environment's, and its horizon where it is asked."""
     if low is not None and high is not None:
-        return low, high, None
-    if not env_id:
-        raise DatasetError("the bounds of the actions are not known", "Give env_id, or action_low and action_high.")
-    from awac_tr.envs.make import make_env
-    from awac_tr.envs.passport import env_passport
+        return low, high, env.horizon
+    if not env.id:
+        raise DatasetError("the bounds of the actions are not known", "Give env, or action_low and action_high.")
+    from awac_tr.envs.facts import env_facts
 
-    env = make_env(EnvSection(id=env_id, kwargs=dict(env_kwargs)))
-    try:
-        known = env_passport(env)
-    finally:
-        env.close()
-    return known.action_low if low is None else low, known.action_high if high is None else high, known.horizon
+    facts = env_facts(env)
+    known = facts.action_bounds or ((), ())
+    return known[0] if low is None else low, known[1] if high is None else high, facts.horizon
+
+
+def _with_goals(rows: Rows) -> Rows:
+    """Goals belong together: achieved before and after, and desired; one of them alone is none."""
+    names = ("infos/achieved_goals", "infos/next_achieved_goals")
+    if not all(name in rows for name in names):
+        return {name: values for name, values in rows.items() if name not in names}
+    goals = {name: rows[name].astype(np.float32) for name in names}
+    size = goals[names[0]].shape[-1]
+    return rows | goals | {"infos/desired_goals": rows["observations"][..., -size:].copy()}
 
 
 def _array(batch: TensorDictBase, key: Key) -> np.ndarray[Any, Any] | None:

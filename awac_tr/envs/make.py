@@ -129,22 +129,38 @@ def horizon_of(env: gymnasium.Env[Any, Any]) -> int:
     return steps
 
 
-def make_torchrl_env(env: str | EnvSection, *, render_mode: str | None = None) -> EnvBase:
+def make_torchrl_env(env: str | EnvSection, *, render_mode: str | None = None, success: bool | None = None) -> EnvBase:
     """The same environment for TorchRL's collectors: a ``GymWrapper`` with the keys of :mod:`awac_tr.keys`.
 
-    Our own environments also give ``("next", "success")``, bool [1]; TorchRL then counts ``success`` among the
-    observations, so a policy should name its ``in_keys``. They clip the actions they execute; ``action`` in the
-    TensorDict stays what the policy gave. ``set_seed`` seeds the sequence of episodes that follows; one episode of a
-    certain seed starts with ``reset(seed=...)``.
+    Environments that tell of success also give ``("next", "success")``, bool [1], and goal environments
+    ``achieved_goal``, float32 [g]; TorchRL counts these among the observations, so a policy should name its
+    ``in_keys``. Our own clip the actions they execute; ``action`` in the TensorDict stays what the policy gave.
+    ``set_seed`` seeds the sequence of episodes that follows; one episode of a certain seed starts with
+    ``reset(seed=...)``.
+
+    Args:
+        env: registered id, or the whole description.
+        render_mode: ``"rgb_array"``, or None.
+        success: the environment tells of success; None: ours do, of others one is made and stepped once to find out.
 
     Raises:
         EnvError: as :func:`make_env`.
     """
     from torchrl.envs import GymWrapper
 
-    from awac_tr.envs.success import SuccessReader
+    from awac_tr.envs.success import InfoReader, tells_success
 
-    wrapped = GymWrapper(make_env(env, render_mode=render_mode))
-    if find_spec(EnvSection.of(env).id).id in ENV_IDS:
-        wrapped = wrapped.set_info_dict_reader(SuccessReader())
+    section = EnvSection.of(env)
+    if success is None and find_spec(section.id).id in ENV_IDS:
+        success = True
+    if success is None:
+        probe = make_env(section)
+        try:
+            success = tells_success(probe)
+        finally:
+            probe.close()
+    made = make_env(section, render_mode=render_mode)
+    wrapped = GymWrapper(made)
+    if success or made.goal_size:
+        wrapped = wrapped.set_info_dict_reader(InfoReader(success=success, goal_size=made.goal_size))
     return wrapped

@@ -1,32 +1,63 @@
-"""``info["success"]`` as a TorchRL key."""
+"""What stands in ``info`` and a learner wants, as TorchRL keys: success, and the goal that was achieved."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
-from torchrl.data import Binary, Composite
+from torchrl.data import Binary, Composite, Unbounded
 from torchrl.envs.gym_like import BaseInfoDictReader
 
-__all__ = ["SuccessReader"]
+from awac_tr.envs.guard import Guarded
+from awac_tr.keys import ACHIEVED_GOAL
+
+__all__ = ["InfoReader", "tells_success"]
 
 
-class SuccessReader(BaseInfoDictReader):
-    """Puts ``info["success"]`` under ``"success"``, bool [1] like the done flags.
+class InfoReader(BaseInfoDictReader):
+    """Puts ``info["success"]`` under ``"success"``, bool [1] like the done flags, and goals under ``"achieved_goal"``.
 
     TorchRL's own reader wants numpy values and keeps them without the trailing dimension.
+
+    Args:
+        success: the environment tells of success.
+        goal_size: numbers of a goal, g; 0: it has none.
     """
 
-    def __init__(self) -> None:
-        self._spec = Composite(success=Binary(1, shape=(1,), dtype=torch.bool))
+    def __init__(self, *, success: bool, goal_size: int) -> None:
+        self._success, self._goal_size = success, goal_size
+        self._spec = Composite()
+        if success:
+            self._spec["success"] = Binary(1, shape=(1,), dtype=torch.bool)
+        if goal_size:
+            self._spec[ACHIEVED_GOAL] = Unbounded(shape=(goal_size,), dtype=torch.float32)
 
     def __call__(self, info_dict: dict[str, Any], tensordict: TensorDictBase) -> TensorDictBase:
         """Called by TorchRL with the info of a reset or a step."""
-        success = torch.tensor([bool(info_dict.get("success", False))])
-        return tensordict.set("success", success)
+        if self._success:
+            tensordict.set("success", torch.tensor([bool(info_dict.get("success", False))]))
+        if self._goal_size:
+            goal = np.array(info_dict[ACHIEVED_GOAL], np.float32)  # a copy: it may be written over
+            tensordict.set(ACHIEVED_GOAL, torch.from_numpy(goal))
+        return tensordict
 
     @property
     def info_spec(self) -> Composite:
-        """``success``, bool [1]."""
+        """``success``, bool [1], and ``achieved_goal``, float32 [g], where there are such."""
         return self._spec
+
+
+def tells_success(env: Guarded) -> bool:
+    """Whether an environment says in ``info`` if the goal is reached: a step is taken to find out.
+
+    Args:
+        env: to be closed afterwards, as its wrappers may remember the step.
+
+    Raises:
+        EnvError: of the reset or the step.
+    """
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    return "success" in env.step(env.action_space.sample())[4]

@@ -44,11 +44,11 @@ def batches(env: Any, frames: int, total: int, **options: Any) -> Iterator[Tenso
 def test_one_environment(tmp_path: Path) -> None:
     path = tmp_path / "pendulum.hdf5"
     seen = []
-    with DatasetSink(path, source="random", env_id="Pendulum-v1", horizon=7, licence="MIT", seed=3) as sink:
+    with DatasetSink(path, source="random", env="Pendulum-v1", horizon=7, licence="MIT", seed=3) as sink:
         for batch in batches(one(), 10, 40):
             seen.append(batch.clone())
             sink.extend(batch)
-            assert names(tmp_path) == ["pendulum.hdf5.part"]
+            assert not path.exists()
     assert names(tmp_path) == ["pendulum.hdf5"]
     assert [finding for finding in validate(path) if finding.severity != "note"] == []
     with open_dataset(path) as dataset:
@@ -71,7 +71,7 @@ def test_one_environment(tmp_path: Path) -> None:
 def test_several_environments_interleaved(tmp_path: Path, by: str) -> None:
     path = tmp_path / "pendulum.hdf5"
     lanes: list[TensorDict] = []
-    with DatasetSink(path, source="random", env_id="Pendulum-v1") as sink:
+    with DatasetSink(path, source="random", env="Pendulum-v1") as sink:
         for batch in batches(several(), 20, 80):
             assert batch.batch_size == (2, 10)
             lanes.append(batch.clone())
@@ -101,7 +101,7 @@ def test_several_environments_interleaved(tmp_path: Path, by: str) -> None:
 @pytest.mark.filterwarnings("ignore:split_trajs=True produces:UserWarning")
 def test_split_trajectories_with_a_mask(tmp_path: Path) -> None:
     path = tmp_path / "pendulum.hdf5"
-    with DatasetSink(path, source="random", env_id="Pendulum-v1") as sink:
+    with DatasetSink(path, source="random", env="Pendulum-v1") as sink:
         for batch in batches(several(), 20, 80, split_trajs=True):
             assert not batch["collector", "mask"].all()
             sink.extend(batch)
@@ -112,7 +112,7 @@ def test_split_trajectories_with_a_mask(tmp_path: Path) -> None:
 
 def test_a_reset_by_the_collector_cuts(tmp_path: Path) -> None:
     path = tmp_path / "pendulum.hdf5"
-    with DatasetSink(path, source="random", env_id="Pendulum-v1") as sink:
+    with DatasetSink(path, source="random", env="Pendulum-v1") as sink:
         for batch in batches(one(7), 5, 20, reset_at_each_iter=True):
             sink.extend(batch.exclude("collector"))
     with open_dataset(path) as dataset:
@@ -126,7 +126,7 @@ def test_success_and_other_infos_of_our_environments(tmp_path: Path) -> None:
     path = tmp_path / "door.hdf5"
     env = make_torchrl_env(EnvSection(id="door-binary-v0", horizon=6))
     infos = {"reward_twice": ("next", "twice")}
-    with DatasetSink(path, source="random", env_id="door-binary-v0", infos=infos) as sink:
+    with DatasetSink(path, source="random", env="door-binary-v0", infos=infos) as sink:
         for batch in batches(env, 10, 20):
             sink.extend(batch.set(("next", "twice"), 2 * batch["next", "reward"].double()))
     assert [finding for finding in validate(path) if finding.severity != "note"] == []
@@ -200,7 +200,7 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="the bounds of the actions are not known"):
         DatasetSink(path, source="x")
     with pytest.raises(EnvError, match="Did you mean"):
-        DatasetSink(path, source="x", env_id="Pendulm-v1")
+        DatasetSink(path, source="x", env="Pendulm-v1")
     assert names(tmp_path) == []
     cases = {
         r"the batch has no \('next', 'terminated'\)": transitions().exclude(("next", "terminated")),
@@ -250,3 +250,24 @@ def test_a_trajectory_that_cannot_be_stored_takes_nothing_with_it(tmp_path: Path
         collect()
     with open_dataset(path) as dataset:
         assert dataset.episodes.lengths.tolist() == [4]
+
+
+def test_goals_and_a_dressed_environment(tmp_path: Path) -> None:
+    env = EnvSection(id="gymnasium_robotics:FetchReach-v4", horizon=6, rescale_actions=True)
+    collector = Collector(make_torchrl_env(env), None, frames_per_batch=9, total_frames=18)
+    with DatasetSink(tmp_path / "reach.hdf5", source="random", env=env) as sink:
+        for batch in collector:
+            sink.extend(batch)
+    collector.shutdown()
+    with open_dataset(tmp_path / "reach.hdf5") as dataset:
+        assert dataset.meta.env == env.model_copy(update={"id": "gymnasium_robotics:FetchReach-v4"})
+        rows = dataset.arrays(
+            ["observations", "infos/achieved_goals", "infos/next_achieved_goals", "infos/desired_goals"]
+        )
+        assert dataset.n_episodes == 3
+    achieved, following = rows["infos/achieved_goals"], rows["infos/next_achieved_goals"]
+    assert achieved.shape == (18, 3)
+    assert (rows["infos/desired_goals"] == rows["observations"][:, -3:]).all()
+    inside = np.arange(17) % 6 != 5  # the last row of an episode is not followed by the next one's first
+    assert (following[:-1][inside] == achieved[1:][inside]).all()
+    assert [one for one in validate(tmp_path / "reach.hdf5") if one.severity != "note"] == []

@@ -26,7 +26,7 @@ ONE = spaces.Box(-1, 1, (1,), np.float32)
 
 
 class Strange(gymnasium.Env[Any, Any]):
-    """Gives samples of any space, and what it was asked for in ``info``."""
+    """Gives samples of any space, and the action in ``info``."""
 
     def __init__(self, seen: Any, acts: Any = ONE) -> None:
         self.observation_space, self.action_space = seen, acts
@@ -48,7 +48,7 @@ def register() -> Iterator[Register]:
     """Registers an environment with these spaces, and gives its id."""
 
     def make(seen: Any, acts: Any = ONE) -> str:
-        gymnasium.register("strange-v0", lambda: Strange(seen, acts), max_episode_steps=6)
+        gymnasium.register("strange-v0", lambda **_: Strange(seen, acts), max_episode_steps=6)
         return "strange-v0"
 
     yield make
@@ -73,7 +73,7 @@ RULE = "def rule(observation, action, next_observation, info):\n    return "
 def rewards_of(section: EnvSection, seed: int = 0) -> list[float]:
     env: Any = make_env(section)
     size = env.action_space.shape[0]
-    return rollout(env, RandomController(-np.ones(size), np.ones(size)), seed).rewards.tolist()
+    return [float(reward) for reward in rollout(env, RandomController(-np.ones(size), np.ones(size)), seed).rewards]
 
 
 # --- wrappers ---------------------------------------------------------------------------------------------------------
@@ -108,8 +108,8 @@ def test_a_wrapper_in_a_file_of_the_working_folder(module: Callable[[str], str])
     plain = make_env("Pendulum-v1")
     for env in (halved, plain):
         env.reset(seed=3)
-    one = np.ones(1, np.float32)
-    assert (halved.step(one)[0] == plain.step(one / 2)[0]).all()
+    one, half = np.ones(1, np.float32), np.full(1, 0.5, np.float32)
+    assert (halved.step(one)[0] == plain.step(half)[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def box(*shape: int, kind: Any = np.float64) -> spaces.Box:
 
 
 def test_dictionaries_are_flattened_key_after_key_in_alphabetical_order(register: Register) -> None:
-    inner = {"y": spaces.Box(3, 3.5, (1,)), "x": spaces.Box(2, 2.5, (2,))}
+    inner: dict[str, Any] = {"y": spaces.Box(3, 3.5, (1,)), "x": spaces.Box(2, 2.5, (2,))}
     env: Any = make_env(
         register(spaces.Dict({"b": spaces.Dict(inner), "a": spaces.Box(1, 1.5, (1,)), "c": spaces.Discrete(3)}))
     )
@@ -277,7 +277,7 @@ def test_dictionaries_are_flattened_key_after_key_in_alphabetical_order(register
 
 
 def test_an_order_of_the_environments_own_is_kept(register: Register) -> None:
-    parts = OrderedDict(b=spaces.Box(2, 2.5, (1,)), a=spaces.Box(1, 1.5, (1,)))
+    parts: Any = OrderedDict(b=spaces.Box(2, 2.5, (1,)), a=spaces.Box(1, 1.5, (1,)))
     env: Any = make_env(register(spaces.Dict(parts)))
     assert env.observation_space.low.tolist() == [2, 1]
 
@@ -292,7 +292,7 @@ def test_matrices_are_flattened_row_after_row_and_tuples_part_after_part(registe
     register(box(1))
     gymnasium.registry.pop("strange-v0")
     seen = spaces.Tuple((box(2, 3), spaces.Box(6, 8, (1,))))
-    gymnasium.register("strange-v0", lambda: Counting(seen), max_episode_steps=6)
+    gymnasium.register("strange-v0", lambda **_: Counting(seen), max_episode_steps=6)
     env: Any = make_env("strange-v0")
     assert env.reset(seed=0)[0].tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 7]
     assert env.observation_space.shape == (7,)

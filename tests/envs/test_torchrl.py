@@ -70,3 +70,23 @@ def test_a_collector_cuts_at_the_horizon_and_keeps_the_true_last_observation(wra
     assert (following == ~cut[:-1]).all()
     moved = (data["next", "observation"] - data["observation"]).abs().max(-1).values
     assert moved[cut].max() < 2 * moved[~cut].max()
+
+
+def test_an_environment_of_others_that_tells_of_success_is_found_out() -> None:
+    env = make_torchrl_env(EnvSection(id="gymnasium_robotics:AdroitHandHammer-v1", horizon=4))
+    data = env.rollout(4)
+    assert data["next", "success"].dtype == torch.bool
+    assert data["next", "success"].shape == (4, 1)
+
+
+def test_goals_are_keys_of_their_own() -> None:
+    section = EnvSection(id="gymnasium_robotics:FetchReach-v4", horizon=HORIZON, rescale_actions=True)
+    env = make_torchrl_env(section)
+    check_env_specs(env, seed=0)
+    data = env.rollout(HORIZON)
+    assert data["achieved_goal"].shape == (HORIZON, 3)
+    assert (data["next", "achieved_goal"][:-1] == data["achieved_goal"][1:]).all()
+    assert (data["observation"][:, -3:] == data["observation"][0, -3:]).all()  # what is desired stays
+    # FetchReach's reward is minus 1 beyond five centimetres of the goal, and 0 within
+    far = (data["next", "achieved_goal"] - data["next", "observation"][:, -3:]).norm(dim=-1) > 0.05
+    assert (data["next", "reward"][:, 0] == -far.float()).all()
