@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from awac_tr.envs.episode import Controller, Episode, OnFrame, episode_seeds, rollout
 from awac_tr.envs.make import make_env
@@ -18,7 +18,7 @@ from awac_tr.envs.workers import WorkerDiedError, Workers, died_is_an_error
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
-__all__ = ["Batch", "Controller", "Episode", "OnFrame", "RolloutPool", "episode_seeds", "rollout", "rollouts"]
+__all__ = ["Batch", "Controller", "Episode", "Failed", "OnFrame", "RolloutPool", "episode_seeds", "rollout", "rollouts"]
 
 MakeController = Callable[[], Controller]
 T = TypeVar("T")
@@ -69,6 +69,12 @@ def _whole(episode: Episode) -> Episode:
     return episode
 
 
+class Failed(NamedTuple):
+    """Stands for an episode in which the environment failed; what it said, with its seed."""
+
+    message: str
+
+
 class RolloutPool:
     """Places for episodes of one environment that stay ready between uses: a process takes seconds to start.
 
@@ -79,6 +85,7 @@ class RolloutPool:
         workers: spawned processes; 1 runs here, unless ``apart``.
         record_state: keep the simulator's states, see :func:`rollout`.
         apart: use a process also for one worker.
+        forgiving: where the environment fails in an episode, give a :class:`Failed` for it and go on.
 
     Raises:
         ValueError: fewer than one worker.
@@ -91,10 +98,11 @@ class RolloutPool:
         workers: int = 1,
         record_state: bool = False,
         apart: bool = False,
+        forgiving: bool = False,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
-        self._place = (EnvSection.of(env), record_state)
+        self._place = (EnvSection.of(env), record_state, forgiving)
         self._count = workers
         self._in_processes = workers > 1 or apart
         self._workers: Workers | None = None
@@ -145,7 +153,7 @@ class RolloutPool:
             self._stage = _Stage(*self._place)
         controller = make_controller()
         for seed in seeds:
-            yield digest(self._stage.play(controller, seed))
+            yield self._stage.play(controller, seed, digest)
 
     def _submitting(self, make_controller: MakeController, digest: Callable[[Episode], T]) -> _Submit[T]:
         self._casts += 1
@@ -223,12 +231,17 @@ class Batch(Generic[T]):
 class _Stage:
     """An environment, used for one episode after the other."""
 
-    def __init__(self, env: EnvSection, record_state: bool) -> None:  # noqa: FBT001
+    def __init__(self, env: EnvSection, record_state: bool, forgiving: bool) -> None:  # noqa: FBT001
         self.env = make_env(env)
-        self._record_state = record_state
+        self._record_state, self._forgiving = record_state, forgiving
 
-    def play(self, controller: Controller, seed: int) -> Episode:
-        return rollout(self.env, controller, seed, record_state=self._record_state)
+    def play(self, controller: Controller, seed: int, digest: Callable[[Episode], Any]) -> Any:
+        try:
+            return digest(rollout(self.env, controller, seed, record_state=self._record_state))
+        except EnvError as error:
+            if self._forgiving:
+                return Failed(error.message)
+            raise
 
 
 _stage: _Stage | None = None
@@ -249,4 +262,4 @@ def _play(cast: int, script: bytes, seed: int) -> Any:
     if _cast is None or _cast[0] != cast:
         make_controller, digest = pickle.loads(script)  # noqa: S301  (our own, through our own pipe)
         _cast = (cast, make_controller(), digest)
-    return _cast[2](_stage.play(_cast[1], seed))
+    return _stage.play(_cast[1], seed, _cast[2])

@@ -13,12 +13,12 @@ from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
-__all__ = ["Place", "Stepper", "Steps"]
+__all__ = ["FAILURES", "Place", "Stepper", "Steps"]
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-_FAILURES: Final = 3
+FAILURES: Final = 3
 """Episodes in a row after which it is no accident."""
 
 
@@ -172,7 +172,7 @@ class Stepper:
         """Forget an episode in which the environment failed."""
         self._observation = None
         self._failures += 1
-        if self._failures > _FAILURES:
+        if self._failures > FAILURES:
             raise EnvError(f"{self._failures} episodes in a row failed; the last: {error.message}", error.hint)
         dropped.append(error.message)
 

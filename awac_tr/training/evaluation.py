@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
@@ -12,7 +13,9 @@ import torch
 
 from awac_tr.envs.facts import env_facts
 from awac_tr.envs.measures import measure_episode
-from awac_tr.envs.rollout import Batch, Controller, RolloutPool
+from awac_tr.envs.rollout import Batch, Controller, Failed, RolloutPool
+from awac_tr.envs.steps import FAILURES
+from awac_tr.errors import EnvError
 from awac_tr.policies.controllers import NetworkController
 from awac_tr.training.threads import intra_op_threads
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from awac_tr.recipes.schema import EnvSection, EvalSection
 
 __all__ = ["Evaluator", "evaluate_policy"]
+
+_log = logging.getLogger(__name__)
 
 Policy = torch.nn.Module | Controller
 Check = Callable[[], None]
@@ -71,7 +76,7 @@ class Evaluator:
         self._seeds = range(section.seed, section.seed + section.episodes)
         self._digest = partial(measure_episode, goal_steps=env_facts(env).goal_steps)
         workers = min(section.workers, section.episodes)
-        self._pool = RolloutPool(env, workers=workers, apart=section.background)
+        self._pool = RolloutPool(env, workers=workers, apart=section.background, forgiving=True)
         self._begun: Batch[Measured] | None = None
 
     def measure(self, policy: Policy, check: Check | None = None) -> Measured:
@@ -81,8 +86,11 @@ class Evaluator:
             policy: a policy module, or a controller.
             check: called after each episode; an exception from it ends the evaluation.
 
+        Returns:
+            As :func:`evaluate_policy`; ``episodes_dropped`` counts those in which the environment failed, if any.
+
         Raises:
-            EnvError: an episode fails, or a process died.
+            EnvError: episodes fail again and again, or processes die so.
         """
         return _means(self._pool.play(_cast(policy, self._section.action), self._seeds, self._digest), check)
 
@@ -123,12 +131,23 @@ def _same(controller: Controller) -> Controller:
     return controller
 
 
-def _means(episodes: Iterable[Measured], check: Check | None) -> Measured:
+def _means(episodes: Iterable[Measured | Failed], check: Check | None) -> Measured:
     """Of the measures that every episode has, in order of the seeds: sums do not depend on who played first."""
     rows: list[Measured] = []
+    dropped = in_a_row = 0
     with intra_op_threads(1):
         for row in episodes:
-            rows.append(row)
+            if isinstance(row, Failed):
+                dropped, in_a_row = dropped + 1, in_a_row + 1
+                _log.warning("an episode of an evaluation was dropped: %s", row.message)
+                if in_a_row > FAILURES:
+                    raise EnvError(f"{in_a_row} episodes in a row failed; the last: {row.message}")
+            else:
+                in_a_row = 0
+                rows.append(row)
             if check is not None:
                 check()
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if all(name in row for row in rows)}
+    if not rows:
+        raise EnvError(f"the environment failed in all {dropped} episodes of an evaluation")
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if all(name in row for row in rows)}
+    return means | ({"episodes_dropped": float(dropped)} if dropped else {})
