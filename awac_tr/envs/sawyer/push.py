@@ -36,7 +36,6 @@ __all__ = ["SawyerPushEnv"]
 
 Observation = dict[str, NDArray[np.float32]]
 
-_FRAME_SKIP: Final = 50
 _HAND_Z: Final = 0.06
 _MARKER_Z: Final = 0.001
 _PUCK_ZERO: Final = np.array([0.0, 0.6])
@@ -63,6 +62,7 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in the base class)
+    frame_skip = 50
 
     def __init__(
         self, *, distance: float = SUCCESS_DISTANCE, render_mode: str | None = None, **render_options: Any
@@ -71,6 +71,8 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         import mujoco
 
         self._mujoco = mujoco
+        trouble = mujoco.mjtWarning
+        self._restarts = (trouble.mjWARN_BADQPOS, trouble.mjWARN_BADQVEL, trouble.mjWARN_BADQACC)
         self.data = mujoco.MjData(self.model)
         self.render_mode = render_mode
         self._distance = float(distance)
@@ -103,11 +105,11 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         Raises:
             EnvError: the simulation became unstable. MuJoCo then restarts it by itself, which no caller would notice.
         """
-        data, end = self.data, self.data.time + (_FRAME_SKIP - 0.5) * self.model.opt.timestep
+        data = self.data
         self._target = np.clip(self._target + ACTION_SCALE * np.clip(action, -1.0, 1.0), LOW, HIGH)
         data.mocap_pos[0, :2] = self._target
-        self._mujoco.mj_step(self.model, data, _FRAME_SKIP)
-        if not data.time > end:
+        self._mujoco.mj_step(self.model, data, self.frame_skip)
+        if any(data.warning[kind].number for kind in self._restarts):
             raise EnvError("the simulation became unstable and MuJoCo restarted it")
         # A simulator step ends with new joints and old positions; these belong together in a state.
         self._mujoco.mj_kinematics(self.model, data)
