@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from awac_tr.envs.episode import Episode
 from awac_tr.envs.passport import env_passport, name_of
 from awac_tr.envs.state import has_pose, pose_of
-from awac_tr.envs.track import Track
+from awac_tr.envs.track import GoalTrack, Track
 from awac_tr.errors import EnvError
 
 __all__ = ["EpisodeRecorder", "RecordCounts"]
@@ -60,7 +60,8 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         on_episode: called with each episode as it ends.
         on_close: called once, with what ended the ``with`` block, or None.
         infos: names in ``info`` to keep after each step, numbers or bools of a fixed shape; ``success`` (or
-            ``is_success``) is kept in any case.
+            ``is_success``) is kept in any case, and so are the goals of a goal environment as
+            :func:`awac_tr.envs.make.make_env` makes it.
         record_state: keep MuJoCo's state before each action; None: where there is one.
 
     Raises:
@@ -89,6 +90,7 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._record_state:
             pose_of(env)  # says now, not at the first step, where there is none
         self._track: Track | None = None
+        self._goals = GoalTrack(env)
         self._playing = self._closed = False
         self._has_success: bool | None = None
         self._said: set[str] = set()
@@ -101,6 +103,7 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         known = seed if seed is not None and not options else -1
         start = np.array(observation, np.float32)
         self._track = Track(start, known)
+        self._goals.begin(start, info)
         self._playing = True
         if not np.isfinite(start).all():
             self._spoil()
@@ -121,7 +124,8 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         observation, reward, terminated, truncated, info = self.env.step(executed.astype(self._kind))
         self._playing = not (terminated or truncated)
         if self._track is not None:
-            self._track.add(executed, reward, observation, pose | self._kept(info))
+            goals = self._goals.step(observation, info)
+            self._track.add(executed, reward, observation, pose | self._kept(info) | goals)
             if not self._track.finite:
                 self._spoil()
             elif not self._playing:

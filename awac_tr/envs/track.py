@@ -5,12 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.episode import Episode
 
-__all__ = ["Track"]
+__all__ = ["GoalTrack", "Track"]
+
+
+class GoalTrack:
+    """Goals of an episode of a goal environment; of any other there are none.
+
+    Args:
+        env: as the recorder is given it; ``goal_size`` says how many of the last observation entries are the goal.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        self._size: int = env.get_wrapper_attr("goal_size") if env.has_wrapper_attr("goal_size") else 0
+        self._achieved = self._desired = np.empty(0, np.float32)
+
+    def begin(self, observation: Any, info: Mapping[str, Any]) -> None:
+        """A reset: the first observation [o]."""
+        if self._size:
+            self._note(observation, info)
+
+    def step(self, observation: Any, info: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+        """The goals of a step into this observation [o], by the names of :class:`Episode`, [g] each."""
+        if not self._size:
+            return {}
+        before, desired = self._achieved, self._desired
+        self._note(observation, info)
+        return {"achieved_goals": before, "next_achieved_goals": self._achieved, "desired_goals": desired}
+
+    def _note(self, observation: Any, info: Mapping[str, Any]) -> None:
+        self._achieved = np.array(info["achieved_goal"], np.float32)
+        self._desired = np.array(observation[-self._size :], np.float32)
 
 
 class Track:

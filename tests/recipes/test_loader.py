@@ -130,3 +130,16 @@ def test_loading_takes_neither_torch_nor_gymnasium_nor_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_shares_of_hindsight_sum_to_one(tmp_path: Path) -> None:
+    assert not load(tmp_path, MINIMAL + "hindsight: null\n").recipe.hindsight.relabels
+    paper = load(tmp_path, MINIMAL + "hindsight: {kept: 0.2, fresh: 0.5, future: 0.3}\n").recipe.hindsight
+    assert (paper.kept, paper.fresh, paper.future, paper.relabels) == (0.2, 0.5, 0.3, True)
+    text = r"hindsight.kept.*line \d+.*must sum to 1: 0.2 kept \+ 0.5 fresh \+ 0 future is 0.7"
+    with pytest.raises(RecipeError, match=text):
+        load(tmp_path, MINIMAL + "hindsight: {kept: 0.2, fresh: 0.5}\n")
+    with pytest.raises(RecipeError, match=r"1 kept .* 0.3 future is 1.3"):
+        load(tmp_path, MINIMAL, "hindsight.future=0.3")
+    with pytest.raises(RecipeError, match=r"hindsight\.fresh.*a number of at least 0 and of at most 1"):
+        load(tmp_path, MINIMAL, "hindsight.fresh=-0.5", "hindsight.future=0.5")
