@@ -63,6 +63,7 @@ class Alone:
 
     def __init__(self, section: EnvSection, seed: int) -> None:
         self._stepper = _stepper(section, seed, 0)
+        self._place = self._stepper.place
         self._round: tuple[RowPolicy, Floats, int] | None = None
 
     def begin(self, policy: RowPolicy, noise: Floats, env_step: int) -> None:
@@ -74,15 +75,19 @@ class Alone:
         if self._round is None:
             raise RuntimeError("no round was begun")
         work, self._round = self._round, None
-        return [self._stepper.take(*work)]
+        steps = self._stepper.take(*work)
+        self._place = self._stepper.place
+        return [steps]
 
     def places(self) -> list[Place]:
-        """Where the environment stands."""
-        return [self._stepper.place]
+        """Where the environment stood at the last results."""
+        return [self._place]
 
     def take_up(self, places: Sequence[Place]) -> bool:
         """Get it back there."""
-        return self._stepper.take_up(places[0])
+        there = self._stepper.take_up(places[0])
+        self._place = self._stepper.place
+        return there
 
     def close(self) -> None:
         """Free the environment."""

@@ -67,11 +67,14 @@ class Loop:
 
         Raises:
             StopRequested: a signal came; :meth:`save` has everything that is needed to go on.
-            AwacError: the losses are no numbers any more, or something cannot be written.
+            EnvError: the environment fails again and again; everything before was saved.
+            AwacError: training diverged, or something cannot be written.
         """
         say_where_a_core_is_missing(self.recipe, self.rig.generator.device)
         try:
             self._go_on()
+        except EnvError as error:
+            raise self._saved(error) from error
         except AwacError:
             self._settle()  # what was learnt before the failure belongs into the files
             raise
@@ -162,10 +165,7 @@ class Loop:
         with progress.timed("collect"):
             steps = self._round_after(progress.env_step)
             then = self._round_after(progress.env_step + steps)
-            try:
-                transitions = self.rig.collect(steps, progress.env_step, then=then)
-            except EnvError as error:
-                raise self._saved(error) from error
+            transitions = self.rig.collect(steps, progress.env_step, then=then)
             self.rig.buffer.extend(transitions)
             self.parts.add(transitions)
         self.watch.meet(float(transitions[REWARD].abs().max()))

@@ -10,7 +10,8 @@ from typing import IO, Any
 import pytest
 import torch
 
-from awac_tr.errors import AwacError, CheckpointError, DatasetError
+from awac_tr.envs.guard import Guarded
+from awac_tr.errors import AwacError, CheckpointError, DatasetError, EnvError
 from awac_tr.policies.checkpoint import load_policy, read_checkpoint
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
 from awac_tr.training.interrupt import Interruption, TrainingInterrupted
@@ -234,6 +235,34 @@ def test_stopped_and_resumed_is_the_same_run(
     last, expected = (read_checkpoint(path / "checkpoints" / "last.pt") for path in (run, whole))
     for name, value in expected["learner"]["loss"].items():
         assert torch.equal(value, last["learner"]["loss"][name]), name
+
+
+@pytest.mark.parametrize(
+    ("works_for", "said"),
+    [(10, "in all 2 episodes"), (95, "4 episodes in a row failed.*stuck"), (108, "4 episodes in a row failed.*stuck")],
+)
+def test_where_the_environment_fails_for_good_the_run_is_saved_and_goes_on_once_it_works(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works_for: int, said: str
+) -> None:
+    """In its first evaluation, its first round, and in the middle of the episode that goes on into its second."""
+    settings = ("eval.every=0", "eval.episodes=2")
+    whole = train(tiny(*settings), run_dir=tmp_path / "whole", quiet=True)
+    taken, step = 0, Guarded.step
+
+    def fails_later(env: Guarded, action: Any) -> Any:
+        nonlocal taken
+        taken += env.steps >= 3
+        if taken > works_for:
+            raise EnvError(f"{env.place}: the gripper is stuck")
+        return step(env, action)
+
+    monkeypatch.setattr(Guarded, "step", fails_later)
+    with pytest.raises(EnvError, match=said) as caught:
+        train(tiny(*settings), run_dir=tmp_path / "run", quiet=True)
+    assert caught.value.hint.endswith(f"awac-tr train --resume {tmp_path / 'run'}")
+    monkeypatch.setattr(Guarded, "step", step)
+    run = train(load_recipe(tmp_path / "run" / "recipe.yaml"), resume=tmp_path / "run", quiet=True)
+    assert strip(read_rows(run)) == strip(read_rows(whole))
 
 
 def test_what_was_collected_after_the_last_checkpoint_is_collected_again(tiny: Tiny, tmp_path: Path) -> None:
