@@ -134,3 +134,10 @@ def test_examples_of_docstrings_run(path: Path) -> None:
     result = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert result.attempted
     assert not result.failed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    for file, test in re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", page.read_text(encoding="utf-8")):
+        assert (ROOT / file).is_file(), file
+        assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), test
