@@ -121,8 +121,8 @@ def test_an_existing_file_is_refused_before_any_work(random_play: Path, monkeypa
     def work(*_: object, **__: object) -> None:
         raise AssertionError("work was done")
 
-    for name in ("clone_source", "noise_source", "rollouts", "make_env"):
-        monkeypatch.setattr(f"awac_tr.collect.run.{name}", work)
+    for name in ("stage.clone_source", "stage.noise_source", "run.rollouts", "stage.make_env"):
+        monkeypatch.setattr(f"awac_tr.collect.{name}", work)
     for source, existing in (("random", "a.hdf5"), ("bc", "a.hdf5"), ("bc", "a.clone.pt")):
         Path(existing).write_text("precious")
         with pytest.raises(DatasetError, match=f"{existing} exists already"):
@@ -174,6 +174,33 @@ def test_an_interruption_keeps_the_clone_and_the_episodes(random_play: Path) -> 
     assert Path("a.clone.pt").stat().st_mtime_ns == stamp
     assert not Path("a.hdf5.partial").exists()
     assert resumed.content_hash == collect(replace(wanted, out=Path("b.hdf5"))).content_hash
+
+
+@pytest.mark.parametrize("source", ["random", "ou", "policy", "bc", "demos"])
+def test_resuming_what_is_complete_finds_it_complete(source: str, random_play: Path) -> None:
+    more: dict[str, Any] = {"policy": save_policy(Path("p.pt"))} if source == "policy" else {}
+    if source == "bc":
+        more = {"dataset": random_play, "options": CLONE}
+    wanted = short(source, **more)
+    made = collect(wanted)
+    stamp = wanted.out.stat().st_mtime_ns
+    again = collect(wanted, resume=True)
+    assert replace(again, seconds=0, steps_per_second=0) == replace(made, seconds=0, steps_per_second=0)
+    for other, words in (
+        (replace(wanted, seed=9), "seed: 5, now 9"),
+        (replace(wanted, n=4), f"3 episodes of {source}, now 4 of {source}"),
+        (replace(wanted, record_state=False), "the simulator's state is recorded"),
+        (replace(wanted, description="another"), "description: , now another"),
+    ):
+        with pytest.raises(DatasetError, match=f"a.hdf5 exists already, and is another dataset: {words}"):
+            collect(other, resume=True)
+    if source == "bc":
+        Path("a.clone.pt").write_bytes(b"another")
+        with pytest.raises(DatasetError, match=r"a\.clone\.pt is not the clone that made it"):
+            collect(wanted, resume=True)
+        assert Path("a.clone.pt").read_bytes() == b"another"
+    assert wanted.out.stat().st_mtime_ns == stamp
+    assert not list(Path().glob("a.hdf5.*"))
 
 
 def test_progress_counts_what_was_done(random_play: Path) -> None:
@@ -299,7 +326,7 @@ def test_a_dataset_that_is_not_what_its_card_says_is_refused(caplog: pytest.LogC
         ensure_datasets(["play"])
     assert "not as its card says: episodes 2, not 5" in caplog.text
     card("play", source="random", n=2, env="door-binary-v0")
-    with pytest.raises(DatasetError, match="is of Pendulum-v1"):
+    with pytest.raises(DatasetError, match="is not of its card's environment: id Pendulum-v1, not door-binary-v0"):
         ensure_datasets(["play"])
     assert ensure_datasets([str(path)]) == [path]
 

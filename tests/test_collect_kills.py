@@ -1,25 +1,21 @@
-"""A collection that is killed, at whatever moment and however often, ends in the file of one that was not.
-
-Processes are forked from this one, which has imported everything, so that a kill costs a fraction of a second.
-``AWAC_TR_KILLS`` is the number of kills a source is tried with (``nox -s faults`` sets it).
-"""
+"""A collection that is killed, at whatever moment and however often, ends in the file of one that was not."""
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
 import sys
 import time
-import traceback
-import warnings
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import KILLS, forked, kill_at, killed_after, outcome
 
 from awac_tr.collect import Plan, collect, plan
 from awac_tr.data.partial import read_episodes, summarize_partial
@@ -31,7 +27,8 @@ from awac_tr.policies.build import build_policy
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
 from awac_tr.recipes.schema import EnvSection, PolicySection
 
-KILLS = int(os.environ.get("AWAC_TR_KILLS", "3"))
+_log = logging.getLogger(__name__)
+
 SOURCES = ("random", "ou", "policy", "bc", "demos")
 CLONE = {"policy": {"hidden_sizes": [8]}, "max_updates": 60, "bc": {"check_every": 10, "patience": 9}}
 
@@ -55,41 +52,6 @@ def _policy(path: Path) -> Path:
     return save_checkpoint(
         path, {"kind": "policy", "policy": entry, "env": {"id": "Pendulum-v1", "kwargs": {}, "horizon": 15}}
     )
-
-
-def forked(work: Callable[[], Any]) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of newer Pythons: some library may have begun a thread
-        pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        raise
-    finally:
-        os._exit(code)
-
-
-def outcome(pid: int) -> int:
-    """Exit code, or minus the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def killed_after(pid: int, seconds: float) -> int:
-    """Kill a process unless it ends before; its outcome."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(min(0.005, max(0.0, deadline - time.monotonic())))
-    os.kill(pid, signal.SIGKILL)
-    return outcome(pid)
 
 
 def contents(path: Path) -> dict[str, Any]:
@@ -124,6 +86,7 @@ def test_killed_at_random_moments_and_resumed_it_is_the_same_file(source: str) -
     seconds, whole = time.perf_counter() - started, contents(wanted.out)
     start_over()
     kills = finished = attempts = 0
+    struck: Counter[str] = Counter()
     while kills < KILLS or not finished:
         attempts += 1
         assert attempts < 20 * KILLS + 20, "the kills come too late"
@@ -132,33 +95,28 @@ def test_killed_at_random_moments_and_resumed_it_is_the_same_file(source: str) -
         assert code in (0, -signal.SIGKILL)
         kills += code != 0
         check_partial(wanted)
+        struck[_moment()] += code != 0
         if code == 0:
             assert contents(wanted.out) == whole
             assert not list(Path().glob("a.hdf5.*"))
             finished += 1
             start_over()
-        elif wanted.out.exists():  # killed after it had its name
+        elif wanted.out.exists():  # killed after it had its name, perhaps after all its work: resuming says so
             assert contents(wanted.out) == whole
+    _log.info("%s: %d kills (%s), %d finished files the same", source, kills, dict(struck), finished)
 
 
-def kill_at(step: int) -> None:
-    """In this process, be killed at the given call that changes files, in the middle of it where it writes."""
-    calls = 0
-
-    def counted(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == step:
-                if name == "write":
-                    act(arguments[0], memoryview(arguments[1]).cast("B")[: len(arguments[1]) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            return act(*arguments, **options)
-
-        return call
-
-    for name in ("write", "fsync", "fdatasync", "ftruncate", "replace", "unlink", "open"):
-        setattr(os, name, counted(name, getattr(os, name)))
+def _moment() -> str:
+    """What a killed process was at, by what it left."""
+    if Path("a.hdf5").exists():
+        return "after the end"
+    if Path("a.hdf5.part").exists():
+        return "making the dataset"
+    path = Path("a.hdf5.partial")
+    found = summarize_partial(path) if path.exists() else None
+    if found is None or found.actor is None:
+        return "beginning or cloning"
+    return "episodes"
 
 
 def _collect_killed_at(step: int, wanted: Plan) -> None:
@@ -183,6 +141,7 @@ def test_killed_at_every_change_of_a_file_and_resumed_it_is_the_same_file() -> N
         assert sorted(path.name for path in Path().glob("a.*")) == ["a.clone.pt", "a.hdf5"]
         step, kills = step + stride, kills + 1
     assert kills >= 80 // stride
+    _log.info("%d kills at calls that change files", kills)
 
 
 COMMAND = "collect --source ou --env door-binary-v0 --horizon 40 --n 60 --seed 3 --workers 2 --out a.hdf5 --resume"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from awac_tr.collect.plan import Plan
-from awac_tr.collect.run import CollectProgress, CollectReport, carry_out
+from awac_tr.collect.report import CollectProgress, CollectReport
+from awac_tr.collect.run import carry_out
 from awac_tr.collect.unfinished import refuse_existing
 from awac_tr.data.partial import partial_path
 from awac_tr.data.paths import SUFFIXES, dataset_folder, dataset_path

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from awac_tr.collect.run import CollectProgress
+from awac_tr.collect.report import CollectProgress
 from awac_tr.training.cloning import CloneProgress
 
 __all__ = ["CollectDisplay"]

@@ -17,7 +17,7 @@ from awac_tr.errors import AwacError, DatasetError
 from awac_tr.training.cloning import clone_path
 from awac_tr.training.interrupt import Interruption, StopRequested
 
-__all__ = ["CollectInterrupted", "open_partial", "refuse_existing", "whatever_ends_it"]
+__all__ = ["CollectInterrupted", "open_partial", "refuse_existing", "to_be_replaced", "whatever_ends_it"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,16 +46,22 @@ def refuse_existing(plan: Plan, *, resume: bool = False) -> None:
         resume: go on with an unfinished collection.
 
     Raises:
-        DatasetError: the dataset, its clone or, unless it is to be resumed, an unfinished collection of it is there.
+        DatasetError: the dataset, its clone or an unfinished collection of it is there, and not to be gone on with.
     """
     found = _found(plan)
-    finished = resume and found is not None and (found.replaces or found.episodes >= plan.n)
-    if plan.out.exists() and not finished:
+    if plan.out.exists() and not resume:
         raise _exists(plan.out)
     if found is not None and not resume:
         raise DatasetError(f"{found.path} is {found}", "go on with it by --resume, or start anew with --force.")
-    if found is None and plan.source == "bc" and clone_path(plan.out).exists():
+    going_on = found is not None or (resume and plan.out.exists())
+    if plan.source == "bc" and clone_path(plan.out).exists() and not going_on:
         raise _exists(clone_path(plan.out))
+
+
+def to_be_replaced(plan: Plan) -> bool:
+    """Whether an unfinished collection was begun to replace the dataset that is there."""
+    found = _found(plan)
+    return found is not None and found.replaces
 
 
 def _exists(path: Path) -> DatasetError:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from awac_tr.data.admission import Admission, episode_of
-from awac_tr.data.hashing import ArrayHash, content_hash
 from awac_tr.data.journal import Journal, Record, read_records
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.paths import PARTIAL
@@ -201,18 +200,6 @@ class Partial:
         arrays = self._admission.admit(episode)
         self._append({"kind": _EPISODE, "seed": episode.seed, "rows": len(episode)}, arrays)
         self.seeds.append(episode.seed)
-
-    def content_hash(self, most: int) -> str:
-        """The content hash of the dataset that the first ``most`` episodes make."""
-        hashes: dict[str, ArrayHash] = {}
-        left = most
-        for record in read_records(self.path):
-            if left and record.head.get("kind") == _EPISODE:
-                left -= 1
-                for name, rows in record.arrays.items():
-                    one = hashes.setdefault(name, ArrayHash(rows.dtype.str, rows.shape[1:]))
-                    one.update(rows)
-        return content_hash({name: one.line(name) for name, one in hashes.items()})
 
     def close(self) -> None:
         """Leave it for later."""
