@@ -136,3 +136,47 @@ def test_nothing_to_draw(tmp_path: Path, make_run: MakeRun) -> None:
         plot_runs([run], tmp_path / "a.png")
     with pytest.raises(AwacError, match="no run folder"):
         plot_runs([tmp_path], tmp_path / "a.png")
+
+
+def test_a_border_that_was_not_reached_does_not_widen_the_picture(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("a", "offline.updates=1000000")
+    rows = (run / "metrics.jsonl").read_text().splitlines(keepends=True)[:3]
+    (run / "metrics.jsonl").write_text("".join(rows))
+    picture = image.imread(plot_runs([run], tmp_path / "a.png"))
+    assert picture.shape[1] < 3000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        "3",
+        "{}",
+        '{"event": "eval"}',
+        "[" * 100_000,
+        "9" * 10_000,
+        '{"event": "eval", "phase": "offline", "update": -1, "env_step": 0}',
+        '{"event": "eval", "phase": "offline", "update": 1, "env_step": 0, "wall": 0, "return": "much"}',
+        '{"event": "eval", "phase": "offline", "update": 1, "env_step": 0, "wall": 0, "return": Infinity}',
+        '{"event": "eval", "phase": "offline", "update": 1, "env_step": 0, "wall": 0, "return": 1e300}',
+        '{"event": "eval", "phase": "offline", "update": 1, "env_step": 0, "wall": 0, "success_any": 1e9}',
+        '{"event": "eval", "phase": "offline", "update": 1e3, "env_step": 0, "wall": 0}',
+    ],
+    ids=range(12),
+)
+def test_rows_that_are_none_are_refused(make_run: MakeRun, tmp_path: Path, line: str) -> None:
+    run = make_run("a")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(AwacError, match=r"not a row of metrics|a share lies from 0 to 1"):
+        plot_runs([run], tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_runs_that_share_no_evaluation_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("a"), make_run("b", seed=1)]
+    rows = [json.loads(line) for line in (runs[1] / "metrics.jsonl").read_text().splitlines()]
+    moved = [row | {"update": row["update"] + 1} for row in rows]
+    (runs[1] / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in moved))
+    with pytest.raises(AwacError, match="never evaluated after the same update"):
+        plot_runs(runs, tmp_path / "a.png")

@@ -107,7 +107,7 @@ def _require_offline_rows(run: Path) -> None:
 
 
 def test_damaged_rows_are_named(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text('{"event": "train"}\nnonsense\n')
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row("train", 5)) + "\nnonsense\n")
     with pytest.raises(AwacError, match="line 2"):
         read_rows(tmp_path)
     with pytest.raises(AwacError, match="no run folder"):
