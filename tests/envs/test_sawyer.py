@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from awac_tr.envs.gl import use_backend
 from awac_tr.envs.make import make_env
 from awac_tr.envs.rollout import episode_seeds, rollouts
 from awac_tr.envs.sawyer.push import SawyerPushEnv
@@ -190,6 +191,35 @@ def test_an_unstable_simulation_is_an_error(env: SawyerPushEnv, name: str, steps
     with pytest.raises(EnvError, match="unstable"):
         env.step(action)
     assert np.isfinite(env.reset(seed=0)[0]["observation"]).all()
+
+
+def test_only_table_rails_puck_and_the_tip_of_the_peg_touch_anything(env: SawyerPushEnv) -> None:
+    touching = {env.model.geom(i).name for i in range(env.model.ngeom) if env.model.geom(i).contype[0]}
+    rails = {f"rail {side}" for side in ("left", "right", "near", "far")}
+    assert touching == {"table", "puck", "foot", "tip"} | rails
+    env._show_goal(np.float32([0, 0, *env._observe()["observation"][2:]]))
+    before = env._observe()["observation"]
+    for _ in range(5):
+        after = env.step(np.zeros(2, np.float32))[0]["observation"]
+    np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+def test_the_marker_of_the_goal_is_drawn_where_the_goal_is() -> None:
+    if not use_backend().backend:
+        pytest.skip("nothing here can draw")
+    env = SawyerPushEnv(render_mode="rgb_array", width=160, height=120)
+    env.reset(seed=0)
+    pictures = []
+    for x in (-0.15, 0.15):
+        env.set_state(env.get_pose() | {"goal": np.array([0, 0.6, x, 0.6])})
+        pictures.append(env.render().astype(int))
+    env.close()
+    assert pictures[0].shape == (120, 160, 3)
+    green = [picture[..., 1] - picture[..., [0, 2]].max(axis=2) > 40 for picture in pictures]
+    assert all(20 < marker.sum() < 1000 for marker in green)
+    # the camera faces the arm: what is at the arm's left is at the picture's right
+    left, right = (np.nonzero(marker)[1].mean() for marker in green)
+    assert left - right > 30
 
 
 def test_a_step_reports_no_goal_in_its_info(env: SawyerPushEnv) -> None:
