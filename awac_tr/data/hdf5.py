@@ -34,6 +34,8 @@ CACHE_BYTES: Final = 1 << 20
 
 _MAX_CHUNK_BYTES: Final = 1 << 28
 _SMALL: Final = 1 << 20
+_ARRAYS: Final = ("action_low", "action_high")
+"""Root attributes that are arrays."""
 _MAX_EXPANSION: Final = 1100
 """Deflate cannot shrink more than 1032-fold; a file that claims more has no data behind its shapes."""
 
@@ -156,7 +158,9 @@ def write_attributes(target: h5py.File | h5py.Dataset, attributes: Mapping[str, 
 
 
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
-    """Root attributes as text, numbers and arrays; none where there is no ``format`` among them.
+    """Root attributes as text and numbers, and the bounds as arrays; none where there is no ``format`` among them.
+
+    Other arrays and attributes without a value are left out.
 
     Args:
         path: for the message.
@@ -165,7 +169,11 @@ def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     with clear_errors(path):
         names = list(file.attrs) if "format" in file.attrs else []
         found = {name: _plain(read_attribute(path, file, name)) for name in names}
-    return {name: value for name, value in found.items() if not isinstance(value, h5py.Empty)}
+    return {name: value for name, value in found.items() if _is_single(value) or name in _ARRAYS}
+
+
+def _is_single(value: Any) -> bool:
+    return not isinstance(value, h5py.Empty | np.ndarray)
 
 
 def read_attribute(path: Path, item: h5py.Group | h5py.Dataset, name: str, default: Any = None) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from awac_tr.data.converters.intake import ImportSettings, import_dataset
 from awac_tr.data.listing import list_datasets
 from awac_tr.data.reader import open_dataset
+from awac_tr.data.validate import validate
 from awac_tr.errors import DatasetError
 
 TEXT = h5py.string_dtype()
@@ -106,3 +107,17 @@ def test_an_array_without_a_shape(three: Path, name: str) -> None:
         file[name] = h5py.Empty("f4")
     with pytest.raises(DatasetError, match=f"{name} has no rows and no shape"):
         open_dataset(three)
+
+
+@pytest.mark.parametrize(
+    "name", ["format", "format_version", "env_id", "horizon", "complete", "n_transitions", "action_low"]
+)
+@pytest.mark.parametrize("value", [np.zeros(3), h5py.Empty("f4"), ["a", "b"], np.zeros(2, [("a", "f4")])], ids=range(4))
+def test_an_attribute_of_another_kind_is_the_files_fault(three: Path, name: str, value: Any) -> None:
+    with h5py.File(three, "r+") as file:
+        file.attrs[name] = value
+    try:
+        found = [finding.code for finding in validate(three)]
+    except DatasetError:
+        return
+    assert found or name == "horizon"  # which may be unknown
