@@ -95,7 +95,7 @@ def read_settings(path: Path, data: dict[str, Any]) -> Settings:
         CheckpointError: it is of another kind of policy, or says too little.
     """
     module = _part(path, data, "policy_class").get("__module__")
-    if module not in _FAMILIES:
+    if not isinstance(module, str) or module not in _FAMILIES:
         refuse_unknown(
             path, f"its policy is a class of {str(module)[:80]!a}, not of SAC, TQC, TD3, DDPG, PPO, A2C, TRPO"
         )
@@ -141,7 +141,7 @@ def _require_vectors(path: Path, data: dict[str, Any]) -> None:
     for name in ("observation_space", "action_space"):
         space = _part(path, data, name)
         kind = space.get(":type:")
-        if kind not in _BOXES:
+        if not isinstance(kind, str) or kind not in _BOXES:
             only = "vectors of numbers are supported; images, dictionaries and discrete actions are not."
             refuse(path, f"its {name} is {str(kind)[:80]!a}", only)
         shape = space.get("_shape", space.get("shape"))
@@ -152,9 +152,9 @@ def _require_vectors(path: Path, data: dict[str, Any]) -> None:
 def _activation(path: Path, said: object, family: Family) -> str:
     if said is None:
         return "tanh" if family == "actor_critic" else "relu"
-    if said not in _ACTIVATIONS:
+    if not isinstance(said, str) or said not in _ACTIVATIONS:
         refuse_unknown(path, f"its activation function is {str(said)[:120]!a}")
-    return _ACTIVATIONS[str(said)]
+    return _ACTIVATIONS[said]
 
 
 def _flag(path: Path, values: dict[str, Any], name: str) -> bool:

@@ -296,3 +296,13 @@ def test_a_dataset_card_may_name_one(swing: Any, monkeypatch: pytest.MonkeyPatch
     assert result.exit_code == 0, result.output
     with open_dataset(swing.folder / "swing.hdf5") as dataset:
         assert (dataset.n_transitions, dataset.meta.extra["policy_file"]) == (200, "agent.zip")
+
+
+@pytest.mark.parametrize("odd", [[1], {"a": 1}, 3], ids=str)
+@pytest.mark.parametrize(
+    "place", [("policy_class", "__module__"), ("action_space", ":type:"), ("policy_kwargs", "activation_fn")]
+)
+def test_a_setting_that_is_no_text(forge: Any, place: tuple[str, str], odd: Any) -> None:
+    forge.of("sac").data[place[0]][place[1]] = odd
+    with pytest.raises(CheckpointError):
+        load_controller(forge.write())
