@@ -86,6 +86,7 @@ def rows_of(recipe: Recipe, env: EnvFacts, device: torch.device) -> Rows:
         growth=recipe.online.steps,
         device=device,
         generator=generator,
+        hindsight=recipe.hindsight if recipe.algorithm == "awac" else None,
     )
     return Rows(buffer, len(buffer), files=tuple(map(str, paths)), seconds=time.perf_counter() - before)
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import numpy as np
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 from torchrl.data import RandomSampler, TensorDictReplayBuffer
 
-from awac_tr.data.goals import GOAL_ARRAYS, GoalArrays
 from awac_tr.data.hindsight import Hindsight, goal_rule_of
-from awac_tr.data.reader import Dataset, open_dataset
+from awac_tr.data.loading import as_tensordict, load_transitions, open_all, read_rows
 from awac_tr.data.storage import MappedRows, RowStorage
-from awac_tr.data.validate import scan
 from awac_tr.errors import DatasetError
-from awac_tr.keys import DISK_TO_MEMORY, DONE, GOALS, OBSERVATION, TERMINATED, TRUNCATED
+from awac_tr.keys import DISK_TO_MEMORY, DONE, GOALS, OBSERVATION
 
 if TYPE_CHECKING:
     from awac_tr.envs.facts import EnvFacts
-    from awac_tr.envs.goal_rule import GoalRule
     from awac_tr.recipes.schema import HindsightSection
 
 __all__ = [
@@ -36,36 +31,9 @@ __all__ = [
     "select_transitions",
 ]
 
-Array = np.ndarray[Any, Any]
-
-_LOG = logging.getLogger(__name__)
 _CONSTANT: Final = 1e-6
 _SUMMED_ROWS: Final = 1 << 13
 _KEYS: Final = (*DISK_TO_MEMORY.values(), DONE)
-
-
-def load_transitions(
-    paths: Sequence[str | Path], *, env: EnvFacts | None = None, action_margin: float = 0.0
-) -> TensorDict:
-    """Read and validate dataset files into one TensorDict.
-
-    Args:
-        paths: files, in the order their rows shall have.
-        env: environment they must fit; None: only that they fit each other.
-        action_margin: actions are pulled this far inside their bounds; 0: left as they are.
-
-    Returns:
-        TensorDict of batch size [N]: ``observation``, ``action``, ``("next", "observation")`` float32 [N, d],
-        ``("next", "reward")`` float32 [N, 1], ``terminated``, ``truncated``, ``done`` under ``next`` bool [N, 1].
-
-    Raises:
-        DatasetError: a file cannot be read or does not pass validation, sizes disagree, or ``paths`` is empty.
-    """
-    with ExitStack() as files:
-        datasets = _open(files, paths)
-        rows = _Rows(sum(dataset.n_transitions for dataset in datasets))
-        _read(datasets, env, action_margin, rows.append)
-        return rows.all
 
 
 def load_buffer(
@@ -108,7 +76,7 @@ def load_buffer(
     """
     rule = goal_rule_of(env) if hindsight is not None and hindsight.relabels else None
     with ExitStack() as files:
-        datasets = _open(files, paths)
+        datasets = open_all(files, paths)
         rows = sum(dataset.n_transitions for dataset in datasets)
         _refuse_too_many(rows, capacity)
         size = capacity if growth is None else min(capacity, rows + growth)
@@ -122,111 +90,8 @@ def load_buffer(
             where = "cpu" if storage == "memmap" else device
             relabel = Hindsight(rule, hindsight, rows_of.max_size, device=where)
         buffer = _empty(rows_of, batch_size, generator, relabel)
-        _read(datasets, env, action_margin, buffer.extend, rule)
+        read_rows(datasets, env, action_margin, buffer.extend, rule)
         return buffer
-
-
-def _open(files: ExitStack, paths: Sequence[str | Path]) -> list[Dataset]:
-    if not paths:
-        raise DatasetError("no dataset was named")
-    datasets = [files.enter_context(open_dataset(path)) for path in paths]
-    _refuse_other_sizes(datasets)
-    return datasets
-
-
-def _refuse_other_sizes(datasets: Sequence[Dataset]) -> None:
-    first = datasets[0]
-    for dataset in datasets[1:]:
-        for name in ("observations", "actions"):
-            if dataset.shape(name)[1:] != first.shape(name)[1:]:
-                sizes = f"{dataset.shape(name)[1]} numbers a row, {first.path} has {first.shape(name)[1]}"
-                hint = "Files of one buffer come from one task."
-                raise DatasetError(f"dataset {dataset.path}: {name} have {sizes}", hint)
-
-
-def _read(
-    datasets: Sequence[Dataset],
-    env: EnvFacts | None,
-    action_margin: float,
-    take: Callable[[TensorDict], Any],
-    rule: GoalRule | None = None,
-) -> None:
-    """Hand on all rows in their order, in blocks; with a goal rule, with their goals."""
-    for dataset in datasets:
-        passage = _Passage(dataset, action_margin, take, None if rule is None else GoalArrays(dataset, rule))
-        scan(dataset, env=env, see=passage.see, further=() if rule is None else GOAL_ARRAYS)
-        passage.report()
-
-
-class _Passage:
-    """Takes the blocks of one file, and hands them on as transitions."""
-
-    def __init__(
-        self, dataset: Dataset, margin: float, take: Callable[[TensorDict], Any], goals: GoalArrays | None
-    ) -> None:
-        self._rows, self._take = dataset.n_transitions, take
-        self._pull, self._goals = _Pull(dataset, margin), goals
-
-    def see(self, start: int, block: Mapping[str, Array]) -> None:
-        arrays = {**block, "actions": self._pull(block["actions"])}
-        if start + len(arrays["rewards"]) == self._rows:
-            arrays["timeouts"] = arrays["timeouts"].copy()
-            arrays["timeouts"][-1] |= not arrays["terminals"][-1]
-        rows = as_tensordict(arrays)
-        for name, goals in (self._goals(block) if self._goals is not None else {}).items():
-            rows.set(GOALS[name], torch.from_numpy(goals))
-        self._take(rows)
-
-    def report(self) -> None:
-        self._pull.report()
-        if self._goals is not None:
-            self._goals.report()
-
-
-class _Rows:
-    """A TensorDict of a known number of rows that is filled from its first row on."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._filled = total, 0
-        self.all = TensorDict({}, batch_size=[total])
-
-    def append(self, block: TensorDict) -> None:
-        if not self._filled:
-            self.all = block[:1].expand(self._total).apply(torch.empty_like)
-        self.all[self._filled : self._filled + len(block)] = block
-        self._filled += len(block)
-
-
-class _Pull:
-    """Pulls actions inside their bounds, and counts how many were moved."""
-
-    def __init__(self, dataset: Dataset, margin: float) -> None:
-        self._path, self._margin = dataset.path, margin
-        self._low = np.asarray(dataset.meta.action_low, dtype=np.float32) + np.float32(margin)
-        self._high = np.asarray(dataset.meta.action_high, dtype=np.float32) - np.float32(margin)
-        self._moved = self._seen = 0
-
-    def __call__(self, actions: Array) -> Array:
-        if self._margin <= 0:
-            return actions
-        self._moved += int(((actions < self._low) | (actions > self._high)).sum())
-        self._seen += actions.size
-        return np.clip(actions, self._low, self._high)
-
-    def report(self) -> None:
-        if self._margin > 0:
-            text = "%s: %d of %d action entries pulled %g inside the bounds"
-            _LOG.info(text, self._path, self._moved, self._seen, self._margin)
-
-
-def as_tensordict(arrays: Mapping[str, Array]) -> TensorDict:
-    """The one place where disk names become memory keys; columns get a last axis of 1."""
-    batch = TensorDict({}, batch_size=[len(arrays["rewards"])])
-    for name, key in DISK_TO_MEMORY.items():
-        tensor = torch.from_numpy(arrays[name])
-        batch.set(key, tensor if tensor.ndim > 1 else tensor.unsqueeze(-1))
-    batch.set(DONE, batch.get(TERMINATED) | batch.get(TRUNCATED))
-    return batch
 
 
 def select_transitions(data: TensorDictBase, *, goals: bool = False) -> TensorDictBase:

@@ -12,6 +12,7 @@ import numpy as np
 from awac_tr.data.checks import RowCheck, size_findings
 from awac_tr.data.findings import Finding, place, worst_first
 from awac_tr.data.format import ARRAYS, MATRICES
+from awac_tr.data.goals import GOAL_ARRAYS, has_goals
 from awac_tr.data.hashing import ArrayHash
 from awac_tr.data.reader import Dataset
 from awac_tr.data.records import count_findings, hash_findings
@@ -156,7 +157,7 @@ def _look(dataset: Dataset, found: Examination, known: Known | None) -> None:
     families: list[Check] = [found.ends, found.terminations, RewardsCheck(context), found.actions]
     families += [NumbersCheck(context), found.duplicates]
     hashes = _hashes(dataset)
-    for block in _blocks(dataset):
+    for block in _blocks(dataset, context.env):
         light.feed({name: block.new(name) for name in ARRAYS})
         for family in families:
             family.feed(block)
@@ -173,9 +174,11 @@ def _look(dataset: Dataset, found: Examination, known: Known | None) -> None:
     found.findings = place(found.findings, found.ends.ends.rows)
 
 
-def _blocks(dataset: Dataset) -> Iterator[Block]:
+def _blocks(dataset: Dataset, env: EnvFacts | None) -> Iterator[Block]:
     """Blocks that overlap by a row, so that every pair of rows lies in one."""
     names = [*ARRAYS, *([SUCCESS] if SUCCESS in dataset.array_names else [])]
+    if env is not None and env.goal is not None and has_goals(dataset, env.goal):
+        names += GOAL_ARRAYS
     for start, stop in dataset.spans("observations"):
         lead = min(start, 1)
         yield Block(start, lead, {name: dataset.rows(name, start - lead, stop) for name in names})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from awac_tr.data.reader import Dataset
     from awac_tr.envs.goal_rule import GoalRule
 
-__all__ = ["GOAL_ARRAYS", "GoalArrays"]
+__all__ = ["GOAL_ARRAYS", "GoalArrays", "has_goals"]
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +29,14 @@ _TOLERANCE: Final = 1e-4
 """Of rewards and goals, relative to numbers above 1: recorders round to float32 at different places."""
 _SPARED: Final = 0.01
 """Share of rewards that may differ: those of rows at a threshold, by such rounding."""
+
+
+def has_goals(dataset: Dataset, rule: GoalRule) -> bool:
+    """Whether a file has all goal arrays, of the rule's size."""
+    names, wanted = dataset.array_names, (dataset.n_transitions, rule.size)
+    return all(
+        name in names and dataset.shape(name) == wanted and dataset.dtype(name).kind == "f" for name in GOAL_ARRAYS
+    )
 
 
 class GoalArrays:

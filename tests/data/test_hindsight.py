@@ -18,6 +18,7 @@ from awac_tr.data.buffer import TransitionBuffer, load_buffer, observation_stati
 from awac_tr.data.hindsight import Hindsight
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.storage import MappedRows, RowStorage
+from awac_tr.data.validate import validate
 from awac_tr.data.writer import DatasetWriter
 from awac_tr.envs.facts import EnvFacts, env_facts
 from awac_tr.envs.goal_rule import GoalRule
@@ -318,3 +319,19 @@ def test_environments_that_cannot_be_relabelled(tmp_path: Path, goal_point: str)
     with pytest.raises(RecipeError, match=r"env\.reward hides how the rewards"):
         load(tmp_path / "walks.hdf5", other)
     assert facts.goal is not None
+
+
+def test_validation_holds_rewards_against_the_goal_rule(walks: tuple[Path, EnvFacts], goal_point: str) -> None:
+    path = walks[0]
+    codes = {finding.code for finding in validate(path, env=goal_point)}
+    assert not codes & {"reward-rule", "reward-shift", "extra-rows", "success"}, codes
+    assert not [finding for finding in validate(path, env=goal_point) if finding.severity == "error"]
+    with h5py.File(path, "r+") as file:
+        rewards = file["rewards"][:]
+        file["rewards"][:30] = -1 - rewards[:30]
+    spoiled = {finding.code: finding for finding in validate(path, env=goal_point)}
+    assert spoiled["reward-rule"].count == 30
+    assert not spoiled["reward-rule"].fixable
+    with h5py.File(path, "r+") as file:
+        file["rewards"][:] = np.concatenate([[-1], rewards[:-1]])
+    assert "reward-shift" in {finding.code for finding in validate(path, env=goal_point)}

@@ -56,7 +56,8 @@ class Block:
     Args:
         start: first row that is new.
         lead: 1 where the arrays begin with the last row of the block before, so that pairs of rows are seen once each.
-        arrays: the six arrays in the types of the format, and ``infos/success`` where the file has it.
+        arrays: the six arrays in the types of the format, ``infos/success`` where the file has it, and goals
+            where it is of a goal environment.
     """
 
     start: int

@@ -7,9 +7,11 @@ from typing import Final
 import numpy as np
 
 from awac_tr.data.findings import Finding, Severity, finding_of_rows
+from awac_tr.data.goals import GOAL_ARRAYS
 from awac_tr.data.semantics.agreement import Agreement
 from awac_tr.data.semantics.base import SUCCESS, Array, Block, Context, RowList
 from awac_tr.data.semantics.regression import RewardRegression
+from awac_tr.errors import EnvError
 
 __all__ = ["RewardsCheck"]
 
@@ -17,6 +19,8 @@ _TOLERANCE: Final = 1e-5
 _DISTINCT: Final = 16
 _ENOUGH: Final = 20
 _BY_CHANCE: Final = 0.2
+_ROUNDED: Final = 0.01
+"""Share of rewards that may differ from a goal rule's: goals are rounded to float32, rewards may have thresholds."""
 _KNOWN: Final = (
     ({10.0, -0.1}, "these are gymnasium-robotics' own sparse rewards"),
     ({0.0, 1.0}, "these are goals as 0 and 1; here they are -1 and 0"),
@@ -35,6 +39,7 @@ class RewardsCheck:
         self._env = context.env
         self._outside = RowList()
         self._rule: Agreement | None = None
+        self._goals: Agreement | None = None
         self._success: Agreement | None = None
         self._success_rule: Agreement | None = None
         self._regression = RewardRegression()
@@ -53,6 +58,8 @@ class RewardsCheck:
         if implied is not None:
             self._rule = self._rule or Agreement()
             self._rule.feed(block, block.arrays["rewards"], implied)
+        elif self._env is not None and self._env.goal is not None and block.arrays.keys() >= set(GOAL_ARRAYS):
+            self._feed_goals(block)
         if SUCCESS in block.arrays:
             self._feed_success(block, implied)
         self._regression.feed(block)
@@ -72,10 +79,20 @@ class RewardsCheck:
         states = block.arrays["next_observations"]
         return self._env.reward_rule(states) if states.shape[1] == self._env.observation_size else None
 
+    def _feed_goals(self, block: Block) -> None:
+        """Rewards against the environment's rule on goals, which says nothing where it takes no rows."""
+        _, achieved, desired = (block.arrays[name].astype(np.float32, copy=False) for name in GOAL_ARRAYS)
+        try:
+            implied = self._env.goal.reward(achieved, desired)  # type: ignore[union-attr]
+        except EnvError:
+            return
+        self._goals = self._goals or Agreement()
+        self._goals.feed(block, block.arrays["rewards"], implied)
+
     def _feed_success(self, block: Block, implied: Array | None) -> None:
         """Success against the rule where there is one, else against rewards of two values."""
         success = block.arrays[SUCCESS].astype(bool)
-        if implied is not None and self._env is not None:
+        if implied is not None and self._env is not None and _is_binary(implied, self._env.reward_range):
             goal = np.abs(implied - self._env.reward_range[1]) <= _TOLERANCE
             self._success_rule = self._success_rule or Agreement()
             self._success_rule.feed(block, success.astype(np.float32), goal.astype(np.float32))
@@ -87,12 +104,12 @@ class RewardsCheck:
 
     def findings(self) -> list[Finding]:
         """Everything found, once the last block was fed."""
-        for agreement in (self._rule, self._success, self._success_rule):
+        for agreement in (self._rule, self._goals, self._success, self._success_rule):
             if agreement is not None:
                 agreement.finish()
         found = self._range_findings() or self._rule_findings()
         found += self._success_findings()
-        if not found and self._rule is None and (self._many or len(self.values) > _DISTINCT):
+        if not found and self._rule is None and self._goals is None and (self._many or len(self.values) > _DISTINCT):
             found += self._regression.findings()
         if len(self.values) == 1 and not self._many and not found and self._rows >= _ENOUGH:
             value = next(iter(self.values))
@@ -109,13 +126,15 @@ class RewardsCheck:
         return [_with_text(finding, known[0])] if known else [finding]
 
     def _rule_findings(self) -> list[Finding]:
-        if self._rule is None or not self._rule.wrong.count:
+        """By the rule on observations, which can mend them, or on goals."""
+        rule, spared = (self._rule, 0.0) if self._rule is not None else (self._goals, _ROUNDED * self._rows)
+        if rule is None or rule.wrong.count <= spared:
             return []
-        shift = self._rule.shift()
+        shift, wrong, fixable = rule.shift(), rule.wrong, rule is self._rule
         if shift:
-            message = f"{_WORDS[shift]}, by the environment's rule ({self._rule.wrong.count:,} rows are wrong)"
-            return [_shift("error", message, self._rule.wrong, fixable=True)]
-        return [finding_of_rows("reward-rule", "rewards", self._rule.wrong.rows, count=self._rule.wrong.count)]
+            message = f"{_WORDS[shift]}, by the environment's rule ({wrong.count:,} rows are wrong)"
+            return [_shift("error", message, wrong, fixable=fixable)]
+        return [finding_of_rows("reward-rule", "rewards", wrong.rows, count=wrong.count, fixable=fixable)]
 
     def _success_findings(self) -> list[Finding]:
         if self._success_rule is not None:
@@ -133,6 +152,12 @@ class RewardsCheck:
         if shift:
             return [_shift("warning", f"{_WORDS[shift]}, by the recorded success", wrong, fixable=False)]
         return [finding_of_rows("success", SUCCESS, wrong.rows, count=wrong.count, fixable=False)]
+
+
+def _is_binary(rewards: Array, bounds: tuple[float, float]) -> bool:
+    """Each is the smallest or the largest there is, so that the largest means success."""
+    low, high = bounds
+    return bool((np.minimum(np.abs(rewards - low), np.abs(rewards - high)) <= _TOLERANCE).all())
 
 
 def _shift(severity: Severity, message: str, wrong: RowList, *, fixable: bool) -> Finding:
