@@ -128,6 +128,7 @@ def use_installed(session: nox.Session) -> None:
         ["recipes", "check"],
         ["doctor"],
         ["collect", "--source", "demos", "--env", "door-binary-v0", "--n", "2", "--out", "demos.hdf5"],
+        ["collect", "--source", "demos", "--env", "Ant-v5", "--n", "1", "--out", "ant.hdf5"],
         ["data", "validate", "demos.hdf5"],
         ["train", "door", "data.datasets=[demos.hdf5]", *tiny, "--run", "run"],
         ["eval", "run/checkpoints/last.pt", "--episodes", "1", "--json"],

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import resources
 from importlib.metadata import entry_points, packages_distributions, requires
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 import awac_tr
 from awac_tr.bench.peer import PEERS
+from awac_tr.policies.demonstrators import DEMONSTRATORS
 
 BY_NAME_ONLY = {"gymnasium-robotics", "tensorboard"}
 """Dependencies that our code reaches through another package: environments by id, torch.utils.tensorboard."""
@@ -63,6 +65,12 @@ def test_environments_are_registered_when_gymnasium_came_first() -> None:
     code = "import gymnasium, awac_tr; print(gymnasium.spec('pen-binary-v0').max_episode_steps)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("200\n", 0), done.stderr
+
+
+def test_each_demonstrator_lies_in_the_package_and_nothing_else_does() -> None:
+    folder = resources.files("awac_tr.policies.demonstrators")
+    lying = [item.name for item in folder.iterdir() if not item.name.startswith("__")]
+    assert sorted(lying) == sorted(DEMONSTRATORS.values())
 
 
 def test_command_is_installed() -> None:

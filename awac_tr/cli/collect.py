@@ -114,7 +114,7 @@ def command(
     """Collect a dataset of whole episodes into one HDF5 file.
 
     \b
-    demos   the demonstrator packaged with awac-tr (pen, door, relocate)
+    demos   the demonstrator packaged with awac-tr (pen, door, relocate, HalfCheetah, Walker2d, Ant)
     bc      a clone of a dataset, trained first and kept beside the file as NAME.clone.pt
     ou      Ornstein-Uhlenbeck noise
     random  uniform actions

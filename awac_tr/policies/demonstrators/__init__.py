@@ -14,6 +14,8 @@ DEMONSTRATORS: Final[dict[str, str]] = {
     "door-binary-v0": "door.pt",
     "relocate-binary-v0": "relocate.pt",
     "HalfCheetah-v5": "halfcheetah.pt",
+    "Walker2d-v5": "walker2d.pt",
+    "Ant-v5": "ant.pt",
 }
 """Environment id -> checkpoint beside this file."""
 
