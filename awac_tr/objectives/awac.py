@@ -15,7 +15,7 @@ from torchrl.objectives import ValueEstimators, distance_loss
 
 from awac_tr.objectives.base import ActorLoss, check_choice, check_rules, deterministic_action, log_prob, set_td0
 from awac_tr.objectives.batch import require_column, require_terminated, working_copy
-from awac_tr.objectives.ensemble import critic_list, ensemble_values
+from awac_tr.objectives.ensemble import critic_list, ensemble_values, keep_parameters
 from awac_tr.objectives.weights import WEIGHTS, weight_diagnostics
 
 __all__ = ["AWACLoss"]
@@ -210,6 +210,8 @@ class AWACLoss(ActorLoss):
         self.convert_to_functional(actor_network, "actor_network")
         critics, self.num_qvalue_nets = critic_list(qvalue_network, num_qvalue_nets)
         self.convert_to_functional(critics, "qvalue_network", self.num_qvalue_nets, create_target_params=True)
+        if self.num_qvalue_nets == 1:
+            keep_parameters(critics, self.qvalue_network_params, self.target_qvalue_network_params)
         self.make_value_estimator()  # at once, so that gamma is in the state dict from the beginning
 
     @dispatch

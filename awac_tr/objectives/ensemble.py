@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 import torch
 from tensordict import NestedKey, TensorDict, TensorDictBase
-from tensordict.nn import TensorDictModule
+from tensordict.nn import TensorDictModule, TensorDictParams
 from torch import Tensor, nn
 
 from awac_tr.objectives.batch import BatchError
 
-__all__ = ["critic_list", "ensemble_values", "parameters_in"]
+__all__ = ["critic_list", "ensemble_values", "keep_parameters", "parameters_in"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,14 +48,29 @@ def critic_list(
     if isinstance(networks, Sequence):
         if not networks or count not in (None, len(networks)):
             raise ValueError(f"num_qvalue_nets is {count}, but {len(networks)} critics were given")
-        return list(networks), len(networks)
+        return (list(networks) if len(networks) > 1 else networks[0]), len(networks)
     number = 2 if count is None else count
     if number < 1:
         raise ValueError(f"num_qvalue_nets is {number}: at least one critic is needed")
-    if number == 1:
-        return [networks], 1
-    _log.info("one critic given for %d: TorchRL draws the parameters of each anew; pass a list to keep them", number)
+    if number > 1:
+        _log.info(
+            "one critic given for %d: TorchRL draws the parameters of each anew; pass a list to keep them", number
+        )
     return networks, number
+
+
+def keep_parameters(network: TensorDictModule, *stacked: TensorDictParams) -> None:
+    """Give stacks of one critic the tensors of that critic.
+
+    TorchRL draws anew what it expands, and of a list of one it makes views, which no optimiser takes.
+
+    Args:
+        network: the critic.
+        stacked: parameters [1, ...], written to.
+    """
+    own = TensorDict.from_module(network).data
+    for params in stacked:
+        params.data.update_(own.apply(lambda tensor: tensor.unsqueeze(0), batch_size=[1]))
 
 
 def ensemble_values(

@@ -15,8 +15,9 @@ from awac_tr.algorithms.bc import BCLearner
 from awac_tr.algorithms.registry import build_learner
 from awac_tr.envs.facts import EnvFacts
 from awac_tr.errors import CheckpointError, RecipeError
+from awac_tr.policies.build import build_policy, build_qvalues
 from awac_tr.recipes.loader import recipe_from_dict
-from awac_tr.recipes.schema import Recipe
+from awac_tr.recipes.schema import AWACSection, PolicySection, QValueSection, Recipe
 
 FACTS = EnvFacts("toy", 10, (-1.0, 0.0), None, None, 3, 2)
 STATISTICS = Statistics(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 2.0, 2.0]))
@@ -185,3 +186,18 @@ def test_ignored_terminals_bootstrap() -> None:
     goes_on = learner(awac={**bounded, "ignore_terminals": True}).update(everything_ends)["target_value"]
     assert float(ends) == pytest.approx(-1.0)
     assert float(goes_on) == pytest.approx(-1.0 - 0.5 * 40.0)
+
+
+@pytest.mark.parametrize("compile_update", [False, True])
+def test_a_single_critic_learns_and_keeps_its_first_weights(compile_update: bool) -> None:
+    torch.manual_seed(0)
+    policy = build_policy(PolicySection(hidden_sizes=(8,)), 3, 2)
+    (critic,) = build_qvalues(QValueSection(hidden_sizes=(8,), count=1), 3, 2)
+    first = {name: value.clone() for name, value in critic.named_parameters()}
+    learner = AWACLearner(policy, [critic], AWACSection(), reward_range=(-1.0, 0.0), compile_update=compile_update)
+    for params in (learner.loss.qvalue_network_params, learner.loss.target_qvalue_network_params):
+        flat = dict(params.flatten_keys(".").items())
+        for name, value in first.items():
+            assert torch.equal(flat[name][0], value), name
+    losses = [float(learner.update(batch(64))["loss_qvalue"]) for _ in range(40)]
+    assert losses[-1] < 0.5 * losses[0]
