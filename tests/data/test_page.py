@@ -27,7 +27,9 @@ def test_the_hash_as_the_page_computes_it(page: str, three: Path) -> None:
 def test_arrays_and_attributes_are_those_of_a_file(
     page: str, tmp_path: Path, make_episode: Any, make_meta: Any, write_dataset: Any
 ) -> None:
-    write_dataset(tmp_path / "a.hdf5", [make_episode()], make_meta(horizon=5, seed=1))
+    write_dataset(
+        tmp_path / "a.hdf5", [make_episode()], make_meta(horizon=5, seed=1, env_options={"rescale_actions": True})
+    )
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([a-z_/]+)`", row)}
     with h5py.File(tmp_path / "a.hdf5") as file:

@@ -72,7 +72,7 @@ def test_registered_environments(tmp_path: Path, env_id: str, infos: tuple[str, 
     path = tmp_path / "mine.hdf5"
     with record(gymnasium.make(env_id), path, source="random", licence="MIT", infos=infos) as env:
         play(env, steps=steps)
-        assert names(tmp_path) == ["mine.hdf5.part"]
+        assert names(tmp_path) == ["mine.hdf5.lock", "mine.hdf5.part"]
     assert names(tmp_path) == ["mine.hdf5"]
     assert [finding for finding in validate(path) if finding.severity != "note"] == []
     with open_dataset(path) as dataset:
