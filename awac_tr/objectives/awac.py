@@ -211,7 +211,8 @@ class AWACLoss(ActorLoss):
         critics, self.num_qvalue_nets = critic_list(qvalue_network, num_qvalue_nets)
         self.convert_to_functional(critics, "qvalue_network", self.num_qvalue_nets, create_target_params=True)
         if self.num_qvalue_nets == 1:
-            keep_parameters(critics, self.qvalue_network_params, self.target_qvalue_network_params)
+            # by name among the children: asking for targets warns where nothing updates them yet
+            keep_parameters(critics, *(params for name, params in self.named_children() if "qvalue" in name))
         self.make_value_estimator()  # at once, so that gamma is in the state dict from the beginning
 
     @dispatch
