@@ -36,11 +36,10 @@ def resolved_yaml(loaded: LoadedRecipe) -> str:
     r"""The whole recipe as YAML that loads to an equal `Recipe`; behind each value a comment tells its source.
 
     >>> from awac_tr.recipes.loader import load_recipe
-    >>> print(*resolved_yaml(load_recipe("door", ["seed=3"])).splitlines()[1:5], sep="\n")
+    >>> print(*resolved_yaml(load_recipe("door", ["seed=3"])).splitlines()[1:4], sep="\n")
     name: door                                           # recipe
     algorithm: awac                                      # recipe
     seed: 3                                              # override
-    threads: null                                        # default
     """
     origin = f" from {dump_value(str(loaded.path))}" if loaded.path else ""
     lines = [f"# Recipe {loaded.recipe.name}, resolved{origin}; behind each value where it came from."]
