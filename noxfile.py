@@ -86,6 +86,14 @@ def fuzz(session: nox.Session) -> None:
     run_in_shared_environment(session, "tests.fuzz.campaign", *(session.posargs or ["--seconds", "600"]))
 
 
+@nox.session(venv_backend="none", default=False)
+def faults(session: nox.Session) -> None:
+    """Kill collections and runs at every moment: ``nox -s faults -- 60`` kills each so often (not run by default)."""
+    os.environ["AWAC_TR_KILLS"] = session.posargs[0] if session.posargs else "20"
+    tests = ("tests/test_collect_kills.py", "tests/training/test_train_kills.py")
+    run_in_shared_environment(session, "pytest", "-s", *tests)
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Speed on this machine, beside d3rlpy's AWAC (not run by default); arguments go to ``awac-tr bench``."""
