@@ -97,9 +97,8 @@ def report(run: Path, table: np.ndarray) -> None:
     metrics = (run / "metrics.jsonl").read_bytes()
     last = json.loads(metrics.splitlines()[-1])
     steps = last["env_step"]
-    click.echo(
-        f"{last['update']:,} updates, {steps:,} environment steps: the buffer of 20,000 was filled {steps / 20_000:.1f} times"
-    )
+    filled = f"the buffer of 20,000 was filled {steps / 20_000:.1f} times"
+    click.echo(f"{last['update']:,} updates, {steps:,} environment steps: {filled}")
     half = table[len(table) // 2 :]
     for index, what in ((1, "memory [MiB]"), (2, "open files"), (3, "processes")):
         slope = np.polyfit(half[:, 0], half[:, index], 1)[0]
