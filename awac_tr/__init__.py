@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from awac_tr.objectives.awac import AWACLoss as AWACLoss
     from awac_tr.objectives.bc import BCLoss as BCLoss
     from awac_tr.policies.checkpoint import load_policy as load_policy
+    from awac_tr.recipes.environment import EnvSection as EnvSection
     from awac_tr.recipes.loader import load_recipe as load_recipe
     from awac_tr.training.loop import train as train
 
@@ -31,6 +32,7 @@ _HOMES: Final = {
     "AWACLoss": "awac_tr.objectives.awac",
     "AwacError": "awac_tr.errors",
     "BCLoss": "awac_tr.objectives.bc",
+    "EnvSection": "awac_tr.recipes.environment",
     "load_policy": "awac_tr.policies.checkpoint",
     "load_recipe": "awac_tr.recipes.loader",
     "load_transitions": "awac_tr.data.buffer",
@@ -43,6 +45,7 @@ __all__ = [
     "AWACLoss",
     "AwacError",
     "BCLoss",
+    "EnvSection",
     "__version__",
     "load_policy",
     "load_recipe",

@@ -16,6 +16,7 @@ import torch
 from tensordict import TensorDict
 
 from awac_tr.errors import CheckpointError
+from awac_tr.policies.archive import require_archive, require_stored
 from awac_tr.policies.checkpoint import read_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -126,8 +127,10 @@ def _save_tensors(path: Path, transitions: TensorDict) -> None:
 
 
 def _load_tensors(path: Path) -> TensorDict:
+    require_archive(path)
     try:
         tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        require_stored(path, tensors)
         flat = {tuple(key.split(_SEPARATOR)): value for key, value in tensors.items()}
         return TensorDict(flat, batch_size=[len(next(iter(tensors.values())))])
     except Exception as error:  # damaged archives fail in a dozen ways
