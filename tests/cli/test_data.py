@@ -213,7 +213,7 @@ def test_import_on_a_full_disk(tmp_path: Path) -> None:
         [sys.executable, "-c", script, *line], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 2, done.stderr
-    assert "a.hdf5 cannot be written: File too large; nothing was left behind" in done.stderr
+    assert "a.hdf5 cannot be written: File too large; the unfinished file was removed" in done.stderr
     assert names(tmp_path) == ["a.pickle"]
 
 

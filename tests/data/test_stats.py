@@ -212,7 +212,7 @@ def test_a_file_that_reading_would_never_end_of_does_not_hide_the_others(varied:
     raw[place + 8 : place + 16] = bytes(8)
     damaged.write_bytes(raw)
     found = {entry["name"]: entry for entry in list_datasets(varied.parent)}
-    assert "its text is damaged" in found["damaged"]["problem"]
+    assert "text of variable length is damaged" in found["damaged"]["problem"]
     assert found["damaged"]["bytes"] == len(raw)
     assert (found["three"]["problem"], found["three"]["transitions"]) == ("", 13)
     assert found["varied"]["problem"] == ""
