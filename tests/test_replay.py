@@ -23,7 +23,7 @@ from awac_tr.envs.facts import env_facts
 from awac_tr.envs.gl import choose_backend
 from awac_tr.envs.make import make_env
 from awac_tr.envs.rollout import rollouts
-from awac_tr.errors import AwacError, DatasetError
+from awac_tr.errors import AwacError, DatasetError, UntrustedCodeError
 from awac_tr.policies.noise import OUController
 from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay import replay
@@ -302,7 +302,7 @@ def test_what_cannot_be_replayed_says_why(tmp_path: Path, door: Path) -> None:
     with h5py.File(door, "r+") as file:
         file.attrs["extra"] = "{}"
         file.attrs["env_id"] = "evil:door-binary-v0"
-    with pytest.raises(DatasetError, match="a module that a file names is not imported"):
+    with pytest.raises(UntrustedCodeError, match="names code, which was not imported: evil:door-binary-v0"):
         replay(door)
     with h5py.File(door, "r+") as file:
         file.attrs["env_id"] = "dor-binary-v0"
