@@ -19,6 +19,7 @@ __all__ = ["DivergenceError", "Watch", "largest_return"]
 
 _BEYOND: Final = 100.0
 """Values so many times as large as the largest return are no estimates any more."""
+_BLOCK: Final = 1 << 13
 _HEAVY: Final = 1e4
 """A single weight that outweighs this many others drives the actor alone."""
 
@@ -35,7 +36,9 @@ def largest_return(buffer: TensorDictReplayBuffer, gamma: float, horizon: int) -
         gamma: discount; with 1 the horizon bounds the sum.
         horizon: steps of an episode.
     """
-    reward = float(buffer[:].get(REWARD).abs().max()) if len(buffer) else 0.0
+    # block by block: the rows may lie in mapped files that are larger than the memory
+    starts = range(0, len(buffer), _BLOCK)
+    reward = max((float(buffer[start : start + _BLOCK].get(REWARD).abs().max()) for start in starts), default=0.0)
     return max(reward, 1.0) * (1 / (1 - gamma) if gamma < 1 else horizon)
 
 
