@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stopping import Stopping
 
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.writer import DatasetWriter
@@ -19,7 +20,7 @@ from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.policies.noise import RandomController
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
 from awac_tr.recipes.schema import EnvSection
-from awac_tr.training.interrupt import Interruption, TrainingInterrupted
+from awac_tr.training.interrupt import TrainingInterrupted
 from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
 
@@ -75,18 +76,6 @@ def swing(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
             writer.append(episode)
         writer.finish()
     return (*SWING, f"data.datasets=[{path}]", "awac.value_bounds=[null,null]")
-
-
-class Stopping(Interruption):
-    """A signal that comes after so many checks."""
-
-    remaining = 0
-
-    def check(self) -> None:
-        Stopping.remaining -= 1
-        if Stopping.remaining == 0:
-            self.signum = 2
-        super().check()
 
 
 def test_the_background_changes_no_number_no_row_and_no_checkpoint(

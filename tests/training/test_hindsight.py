@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stopping import Stopping
 
 from awac_tr.data.meta import DatasetMeta
 from awac_tr.data.writer import DatasetWriter
@@ -20,7 +21,7 @@ from awac_tr.policies.controllers import OUController
 from awac_tr.recipes.idle import idle_keys
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import EnvSection
-from awac_tr.training.interrupt import Interruption, TrainingInterrupted
+from awac_tr.training.interrupt import TrainingInterrupted
 from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
 from awac_tr.training.seeding import episode_seed
@@ -69,18 +70,6 @@ def test_relabelled_noise_teaches_to_reach_goals(recipe: Path, tmp_path: Path) -
 
 SHORT = ("offline.updates=4", "online.batch_size=32", "offline.batch_size=32", "eval.episodes=1", "checkpoint.every=0")
 ONLINE = (*SHORT, "online.steps=120", "online.steps_per_round=40", "online.updates_per_step=0.05")
-
-
-class Stopping(Interruption):
-    """Stops at its n-th safe place."""
-
-    remaining = 0
-
-    def check(self) -> None:
-        Stopping.remaining -= 1
-        if Stopping.remaining == 0:
-            self.signum = 2
-        super().check()
 
 
 class SideBySide:

@@ -9,12 +9,13 @@ from typing import IO, Any
 
 import pytest
 import torch
+from stopping import Stopping
 
 from awac_tr.envs.guard import Guarded
 from awac_tr.errors import AwacError, CheckpointError, DatasetError, EnvError
 from awac_tr.policies.checkpoint import load_policy, read_checkpoint
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
-from awac_tr.training.interrupt import Interruption, TrainingInterrupted
+from awac_tr.training.interrupt import TrainingInterrupted
 from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
 
@@ -198,18 +199,6 @@ def test_a_full_disk_stops_the_run(
 
 def _always_full(_path: Path, _kept: list[dict[str, Any]]) -> IO[str]:
     return open("/dev/full", "a", encoding="utf-8")  # noqa: PTH123
-
-
-class Stopping(Interruption):
-    """A signal that comes after so many checks."""
-
-    remaining = 0
-
-    def check(self) -> None:
-        Stopping.remaining -= 1
-        if Stopping.remaining == 0:
-            self.signum = 2
-        super().check()
 
 
 WORKERS, AHEAD = ("collect.workers=2",), ("collect.async=true", "eval.background=true")
