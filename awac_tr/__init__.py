@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from awac_tr.data.buffer import load_transitions as load_transitions
-    from awac_tr.data.reader import open_dataset as open_dataset
+    from awac_tr.buffers.buffer import load_transitions as load_transitions
+    from awac_tr.data.storage.reader import open_dataset as open_dataset
     from awac_tr.envs.make import make_env as make_env
     from awac_tr.errors import AwacError as AwacError
     from awac_tr.objectives.awac import AWACLoss as AWACLoss
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from awac_tr.policies.checkpoint import load_policy as load_policy
     from awac_tr.recipes.environment import EnvSection as EnvSection
     from awac_tr.recipes.loader import load_recipe as load_recipe
-    from awac_tr.training.loop import train as train
+    from awac_tr.training.train import train as train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES: Final = {
     "AWACLoss": "awac_tr.objectives.awac",
@@ -35,10 +35,10 @@ _HOMES: Final = {
     "EnvSection": "awac_tr.recipes.environment",
     "load_policy": "awac_tr.policies.checkpoint",
     "load_recipe": "awac_tr.recipes.loader",
-    "load_transitions": "awac_tr.data.buffer",
+    "load_transitions": "awac_tr.buffers.buffer",
     "make_env": "awac_tr.envs.make",
-    "open_dataset": "awac_tr.data.reader",
-    "train": "awac_tr.training.loop",
+    "open_dataset": "awac_tr.data.storage.reader",
+    "train": "awac_tr.training.train",
 }
 
 __all__ = [

@@ -259,7 +259,8 @@ def _processor() -> Iterator[Check]:
         "CPU features", "ok", ", ".join(f"{name} {'yes' if flag in flags else 'no'}" for name, flag in features.items())
     )
     if not flags & {"avx512_bf16", "amx_bf16"}:
-        yield Check("bfloat16", "note", "not in this processor: precision: bf16 would be slower than fp32 here")
+        finding = "not in this processor: precision: bf16 would be many times slower than fp32 here"
+        yield Check("bfloat16", "note", finding, "write precision=auto, which takes fp32 here")
     cores, threads = usable_cores(), torch.get_num_threads()
     text = f"{cores} usable of {os.cpu_count()}; intra-op threads of torch: {threads}"
     if threads > cores:
@@ -288,7 +289,7 @@ def usable_cores() -> int:
 
 
 def _places() -> Iterator[Check]:
-    from awac_tr.data.paths import dataset_folder
+    from awac_tr.data.storage.paths import dataset_folder
 
     remedies = {
         "datasets": "set AWAC_TR_DATA to a folder you may write to",

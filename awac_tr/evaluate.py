@@ -16,7 +16,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -25,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import CheckpointError
-from awac_tr.recipes.schema import EnvSection, EvalSection, chosen_env
+from awac_tr.recipes.env_files import EnvSaid, chosen_env
+from awac_tr.recipes.schema import EnvSection, EvalSection
 
 if TYPE_CHECKING:
-    from awac_tr.envs.facts import EnvFacts
-    from awac_tr.envs.rollout import Controller, Episode
+    from awac_tr.envs.env_info import EnvInfo
+    from awac_tr.envs.episode import Controller, Episode
 
 __all__ = ["DEFAULT_SEED", "RESAMPLES", "Estimate", "Evaluation", "bootstrap", "estimate", "evaluate", "wilson"]
 
@@ -52,6 +52,7 @@ _Z: Final = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
 
 Floats = NDArray[np.float64]
+Mode = Literal["mean", "sample"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Evaluation:
             ``goal_count``, the number of goal steps (where the environment reports success).
         seconds: wall time of the episodes.
         trusted: code that the file names was imported, or stands in it was run, if there was any.
+        allow_bounds_mismatch: the environment bounds actions otherwise than where the policy was trained, as allowed.
     """
 
     checkpoint: Path
@@ -108,6 +110,7 @@ class Evaluation:
     episodes: Sequence[Mapping[str, Any]]
     seconds: float
     trusted: bool = False
+    allow_bounds_mismatch: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, with the method of the intervals and the versions that decide what was simulated."""
@@ -118,7 +121,8 @@ class Evaluation:
             "env_kwargs": env.kwargs,
             "env_options": env.options,
             "horizon": env.horizon,
-            **{name: getattr(self, name) for name in ("action", "trusted", "seed", "goal_steps", "seconds")},
+            **{name: getattr(self, name) for name in ("action", "trusted", "allow_bounds_mismatch")},
+            **{name: getattr(self, name) for name in ("seed", "goal_steps", "seconds")},
             "measures": {name: asdict(one) for name, one in self.measures.items()},
             "episodes": len(self.episodes),
             "intervals": METHOD,
@@ -136,8 +140,9 @@ def evaluate(
     seed: int = DEFAULT_SEED,
     action: Literal["mean", "sample"] = "mean",
     workers: int = 1,
-    env: str | EnvSection | None = None,
+    env: EnvSaid | None = None,
     trust: bool = False,
+    allow_bounds_mismatch: bool = False,
     on_episode: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Evaluation:
     """Roll out a policy from fixed seeds and measure it.
@@ -148,10 +153,12 @@ def evaluate(
         seed: of the first episode. The same seed gives the same episodes, whatever the number of workers.
         action: the policy's mean action, or one drawn from it.
         workers: processes to spread the episodes over.
-        env: the environment, for files that do not name theirs (``.npz``, ``.zip``); a checkpoint of another task is
-            refused.
+        env: the environment, for files that do not name theirs (``.npz``, ``.zip``); of a checkpoint, the same id or
+            :class:`~awac_tr.recipes.env_files.EnvChanges` leave the rest as it was trained, and another task is
+            refused. What differs from where it was trained is logged.
         trust: import the code that the file names (wrappers, a reward rule, the module of the environment), or let
             Stable-Baselines3 itself load its file, which runs code that stands in it.
+        allow_bounds_mismatch: act although the environment bounds actions otherwise than where the policy was trained.
         on_episode: called with each episode's row as it comes.
 
     Raises:
@@ -159,12 +166,13 @@ def evaluate(
         EnvError: the environment is unknown or cannot be made.
         UntrustedCodeError: the checkpoint names code, ``env`` does not, and ``trust`` is False.
     """
+    from awac_tr.collectors.episodes import rollouts
     from awac_tr.envs.measures import measure
-    from awac_tr.envs.rollout import rollouts
 
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    task = _Task.of(Path(checkpoint), env, action, trust=trust)
+    how = {"trust": trust, "allow_bounds_mismatch": allow_bounds_mismatch}
+    task = _Task.of(Path(checkpoint), env, action, **how)
     begin, rows = time.perf_counter(), []
     seeds = range(seed, seed + episodes)
     for episode in rollouts(task.env, task.make_controller, seeds, workers=workers):
@@ -183,6 +191,7 @@ def evaluate(
         episodes=tuple(rows),
         seconds=time.perf_counter() - begin,
         trusted=trust,
+        allow_bounds_mismatch=allow_bounds_mismatch,
     )
 
 
@@ -192,29 +201,23 @@ class _Task:
 
     path: Path
     env: EnvSection
-    facts: EnvFacts
+    facts: EnvInfo
     make_controller: Callable[[], Controller]
 
     @classmethod
-    def of(
-        cls, path: Path, wanted: str | EnvSection | None, action: Literal["mean", "sample"], *, trust: bool = False
-    ) -> _Task:
-        from awac_tr.envs.facts import env_facts
+    def of(cls, path: Path, wanted: EnvSaid | None, action: Mode, *, trust: bool = False, **how: bool) -> _Task:
+        from awac_tr.envs.env_info import env_info
         from awac_tr.policies.checkpoint import load_policy
-        from awac_tr.policies.controllers import load_controller, names_its_env
+        from awac_tr.policies.controllers import controller_factory, names_its_env
 
-        env = None if wanted is None else EnvSection.of(wanted)
-        if names_its_env(path):
-            env = chosen_env(path, load_policy(path).env, wanted, trust=trust)
-        if env is None:
-            raise CheckpointError(
-                f"{path} does not say which environment it is for",
-                "name it with --env, for example --env door-binary-v0.",
-            )
-        facts = env_facts(env)
-        make_controller = partial(load_controller, path, action, env=facts, trust=trust)
-        make_controller()
-        return cls(path, env, facts, make_controller)
+        found = load_policy(path).env if names_its_env(path) else None
+        try:
+            env = chosen_env(path, found, wanted, trust=trust)
+        except ValueError as error:
+            hint = "name it with --env, for example --env door-binary-v0."
+            raise CheckpointError(f"{path} does not say which environment it is for", hint) from error
+        facts = env_info(env)
+        return cls(path, env, facts, controller_factory(path, action, facts, trust=trust, **how))
 
 
 def _row(episode: Episode, measured: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -228,7 +231,7 @@ def _row(episode: Episode, measured: Mapping[str, NDArray[Any]]) -> dict[str, An
 
 
 def estimate(names: Sequence[str], table: Floats, seed: int) -> dict[str, Estimate]:
-    """Means and intervals of measures.
+    """RunningMeans and intervals of measures.
 
     Args:
         names: of the measures, m of them.

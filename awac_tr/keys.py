@@ -19,6 +19,9 @@ DONE: Final = ("next", "done")
 SUCCESS: Final = ("next", "success")
 INFO: Final = "info"
 EPISODE: Final = "episode"
+NEXT_ACTION: Final = ("next", "action")
+STEPS_TO_NEXT: Final = "steps_to_next_obs"
+DEMONSTRATIONS: Final = "demonstrations"
 ACHIEVED_GOAL: Final = "achieved_goal"
 DESIRED_GOAL: Final = "desired_goal"
 NEXT_ACHIEVED_GOAL: Final = ("next", "achieved_goal")
@@ -39,3 +42,8 @@ GOALS: Final[dict[str, Key]] = {
     "desired_goals": DESIRED_GOAL,
 }
 """Infos of a goal environment's episodes and files, float32 [T, g] each -> keys in buffers that relabel."""
+
+EXTRA: Final[dict[str, Key]] = {"episode": EPISODE, "next_action": NEXT_ACTION}
+"""What a batch may hold beyond that where an algorithm asks for it: the ordinal of the episode, int64 [B, 1]; and the
+action of the following row of the episode, float32 [B, a], its own where none follows.
+"""

@@ -11,6 +11,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", WANDB_MODE="offline"
 import random
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,19 @@ def goal_point(monkeypatch: pytest.MonkeyPatch) -> str:
     """A goal environment with episodes of differing lengths; ``goal_point:PlainPoint-v0`` has only what it must."""
     monkeypatch.syspath_prepend(REPOSITORY / "tests" / "toys")
     return "goal_point:GoalPoint-v0"
+
+
+@pytest.fixture(params=["pen", "door", "relocate"])
+def task(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def toy() -> Iterator[str]:
+    """The id of an environment of two numbers with a registered horizon of 5 steps."""
+    import gymnasium
+    from counting import Counting
+
+    gymnasium.register("toy-v0", entry_point=Counting, max_episode_steps=5)
+    yield "toy-v0"
+    del gymnasium.registry["toy-v0"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from awac_tr.cli.main import main
-from awac_tr.data.reader import open_dataset
+from awac_tr.data.storage.reader import open_dataset
 
 FILE = re.compile(r"^`([\w.]+)`:\n\n```(?:python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^awac-tr (.*)$", re.MULTILINE)
@@ -59,6 +60,7 @@ def test_the_hammer(page: str) -> None:
 
 
 def test_an_environment_of_ones_own(page: str) -> None:
+    sys.modules.pop("my_env", None)  # a module of this name, imported by an earlier test, would register nothing now
     try:
         run(*command(page, "collect --source random --env my_env:Reach-v0"))
         with open_dataset("datasets/reach-random.hdf5") as made:

@@ -13,11 +13,11 @@ import pytest
 
 from awac_tr.collect import CollectProgress, CollectReport, Plan, collect, ensure_datasets, plan
 from awac_tr.collect.display import CollectDisplay
-from awac_tr.data.partial import summarize_partial
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.envs.facts import env_facts
-from awac_tr.envs.rollout import episode_seeds
+from awac_tr.data.storage.partial import summarize_partial
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.validation.validate import validate
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import episode_seeds
 from awac_tr.errors import CheckpointError, DatasetError, EnvError, RecipeError
 from awac_tr.policies.build import build_policy
 from awac_tr.policies.checkpoint import load_policy, policy_entry, save_checkpoint
@@ -34,7 +34,7 @@ def short(source: Any, **changes: Any) -> Plan:
 
 
 def save_policy(path: Path, env_id: str = "door-binary-v0") -> Path:
-    facts, spec = env_facts(env_id), PolicySection(hidden_sizes=(8,))
+    facts, spec = env_info(env_id), PolicySection(hidden_sizes=(8,))
     sizes = {"observation_size": facts.observation_size, "action_size": facts.action_size}
     module = build_policy(spec, *sizes.values())
     entry = policy_entry(module, spec, **sizes, action_low=[-1.0], action_high=[1.0])

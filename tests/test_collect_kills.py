@@ -18,11 +18,11 @@ import pytest
 from killing import KILLS, forked, kill_at, killed_after, outcome
 
 from awac_tr.collect import Plan, collect, plan
-from awac_tr.data.partial import read_episodes, summarize_partial
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.envs.facts import env_facts
-from awac_tr.envs.rollout import episode_seeds
+from awac_tr.data.storage.partial import read_episodes, summarize_partial
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.validation.validate import validate
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import episode_seeds
 from awac_tr.policies.build import build_policy
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
 from awac_tr.recipes.schema import EnvSection, PolicySection
@@ -45,7 +45,7 @@ def plan_of(source: Any) -> Plan:
 
 
 def _policy(path: Path) -> Path:
-    facts, spec = env_facts("Pendulum-v1"), PolicySection(hidden_sizes=(8,))
+    facts, spec = env_info("Pendulum-v1"), PolicySection(hidden_sizes=(8,))
     sizes = {"observation_size": facts.observation_size, "action_size": facts.action_size}
     bounds: dict[str, Any] = {"action_low": [-2.0], "action_high": [2.0]}
     entry = policy_entry(build_policy(spec, *sizes.values(), **bounds), spec, **sizes, **bounds)

@@ -103,7 +103,7 @@ def test_several_seeds_become_mean_and_band(make_run: MakeRun, tmp_path: Path, f
 def test_recipes_of_one_name_that_differ_are_not_averaged(
     make_run: MakeRun, tmp_path: Path, figures: list[Figure]
 ) -> None:
-    plot_runs([make_run("a"), make_run("b", "awac.lmbda=0.1", seed=1)], tmp_path / "out.png")
+    plot_runs([make_run("a"), make_run("b", "algorithm.temperature=0.1", seed=1)], tmp_path / "out.png")
     assert texts(figures[0]) >= {"a", "b"}
     assert not figures[0].axes[0].collections
 

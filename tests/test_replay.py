@@ -15,14 +15,14 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from awac_tr.data.hand_dapg import import_hand_dapg
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.episode import Episode, rollout
-from awac_tr.envs.facts import env_facts
+from awac_tr.collectors.episodes import rollout, rollouts
+from awac_tr.data.convert.hand_dapg import import_hand_dapg
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import Episode
 from awac_tr.envs.gl import choose_backend
 from awac_tr.envs.make import make_env
-from awac_tr.envs.rollout import rollouts
 from awac_tr.errors import AwacError, DatasetError, UntrustedCodeError
 from awac_tr.policies.noise import OUController
 from awac_tr.recipes.schema import EnvSection
@@ -37,7 +37,7 @@ def acting(size: int) -> Callable[[], OUController]:
 
 def record(path: Path, env_id: str, *, n: int = 2, states: bool = True, **about: Any) -> Path:
     """A file of noise, as ``awac-tr collect`` makes it."""
-    size = env_facts(env_id).action_size
+    size = env_info(env_id).action_size
     kwargs = about.get("env_kwargs", {})
     episodes = rollouts(
         EnvSection(id=env_id, kwargs=kwargs, horizon=HORIZON), acting(size), range(5, 5 + n), record_state=states

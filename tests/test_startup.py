@@ -12,26 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
 
 NOT_FOR_HELP = {"numpy", "pydantic", "rich", "yaml", "importlib.metadata", "logging.config"}
-NOT_BEFORE_AN_UPDATE = {
-    "matplotlib",
-    "wandb",
-    "tensorboard",
-    "minari",
-    "torchrl.collectors",
-    "torch._inductor.compile_fx",
-}
+# not among them: tensorboard, which torchrl.record, and so the collector of the first evaluation, brings along
+NOT_BEFORE_AN_UPDATE = {"matplotlib", "wandb", "minari", "torch._inductor.compile_fx"}
 
 TO_THE_FIRST_UPDATE = """
 import json, os, sys
 from collections import Counter
 
 from awac_tr.cli.main import main
-from awac_tr.training.engine import Loop
+from awac_tr.training.loop import Loop
 
 counts = Counter()
 
@@ -51,7 +45,7 @@ def report(*_):
     os._exit(0)
 
 
-from awac_tr.data.reader import Dataset
+from awac_tr.data.storage.reader import Dataset
 from awac_tr.envs.adroit import DoorBinaryEnv
 
 counted(DoorBinaryEnv, "__init__", "environments")

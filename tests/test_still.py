@@ -56,7 +56,7 @@ def test_cameras_that_cannot_be_placed_so(env_id: str, camera: dict[str, Any], s
 @pytest.mark.usefixtures("drawing")
 def test_a_still_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(VideoError, match="could not write"):
+    with pytest.raises(VideoError, match="cannot be written: Not a directory"):
         draw_still(EnvSection(id="Ant-v5"), tmp_path / "file" / "ant.png", size=(64, 48))
 
 

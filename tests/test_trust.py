@@ -14,14 +14,14 @@ import torch
 from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.facts import env_facts
+from awac_tr.collectors.episodes import rollout, rollouts
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.data.validation.validate import validate
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env, make_torchrl_env
-from awac_tr.envs.rollout import rollout, rollouts
-from awac_tr.envs.rules import env_rules
+from awac_tr.envs.transition_rules import env_rules
 from awac_tr.errors import UntrustedCodeError
 from awac_tr.policies.build import build_policy
 from awac_tr.policies.checkpoint import load_policy, policy_entry, save_checkpoint
@@ -252,7 +252,7 @@ def test_from_python_too(
     assert isinstance(found, FoundEnv)
     loaded = load_policy(checkpoint(how)).env
     assert loaded == found == canary.env(how)
-    makers: tuple[Callable[[EnvSection], Any], ...] = (make_env, make_torchrl_env, env_facts, env_rules)
+    makers: tuple[Callable[[EnvSection], Any], ...] = (make_env, make_torchrl_env, env_info, env_rules)
     for env in (found, loaded, found.model_copy(update={"horizon": 3})):
         for make in makers:
             with pytest.raises(UntrustedCodeError):
@@ -265,4 +265,72 @@ def test_from_python_too(
 def test_what_names_no_code_is_made_as_it_is() -> None:
     found = FoundEnv(id="gymnasium_robotics:FetchReach-v4", kwargs={"reward_type": "sparse"}, rescale_actions=True)
     assert found.code == ()
-    assert env_facts(found).env.name == "FetchReach-v4"
+    assert env_info(found).env.name == "FetchReach-v4"
+
+
+def stranger(path: Path, kwargs: dict[str, Any]) -> dict[str, Path]:
+    """A dataset and a checkpoint that say they are of a cheetah with these arguments."""
+    env = EnvSection(id="HalfCheetah-v5", kwargs=kwargs, horizon=8)
+    low, high = -np.ones(6, np.float32), np.ones(6, np.float32)
+    meta = DatasetMeta(env.id, "random", low, high, env_kwargs=kwargs, horizon=8)
+    with DatasetWriter(path / "cheetah.hdf5", meta) as writer:
+        writer.append(rollout(make_env(EnvSection(id="HalfCheetah-v5", horizon=8)), RandomController(low, high), 0))
+        writer.finish()
+    spec = PolicySection(hidden_sizes=(4,))
+    entry = policy_entry(
+        build_policy(spec, 17, 6), spec, observation_size=17, action_size=6, action_low=low, action_high=high
+    )
+    payload = {"kind": "policy", "policy": entry, "env": env.to_plain(), "info": {}}
+    return {"dataset": path / "cheetah.hdf5", "checkpoint": save_checkpoint(path / "cheetah.pt", payload)}
+
+
+PATHS: dict[str, tuple[dict[str, Any], str]] = {
+    "absolute": ({"xml_file": "/dev/null"}, "kwargs.xml_file '/dev/null'"),
+    "upwards": ({"xml_file": "../model.xml"}, "kwargs.xml_file '../model.xml'"),
+    "within": ({"xml_file": "models/cheetah.xml"}, "kwargs.xml_file 'models/cheetah.xml'"),
+    "here": ({"xml_file": "./cheetah.xml"}, "kwargs.xml_file './cheetah.xml'"),
+    "hidden": ({"xml_file": ".cheetah.xml"}, "kwargs.xml_file '.cheetah.xml'"),
+    "home": ({"xml_file": "~root"}, "kwargs.xml_file '~root'"),
+    "of Windows": ({"xml_file": "a\\b.xml"}, "kwargs.xml_file"),
+    "an address": ({"xml_file": "https://example.org/a.xml"}, "kwargs.xml_file 'https://example.org/a.xml'"),
+    "that exists": ({"xml_file": "there.xml"}, "kwargs.xml_file 'there.xml'"),
+    "nested": ({"default_camera_config": {"a": [1, {"b": "/dev/null"}]}}, "kwargs.default_camera_config.a.b"),
+    "a key": ({"default_camera_config": {"/dev/null": 1}}, "kwargs.default_camera_config '/dev/null'"),
+}
+
+
+@pytest.mark.parametrize("how", PATHS)
+def test_paths_of_a_stranger_are_not_opened(tmp_path: Path, how: str) -> None:
+    kwargs, said = PATHS[how]
+    Path("there.xml").write_text("<mujoco/>")
+    made = stranger(tmp_path, kwargs)
+    for file, arguments in (
+        ("dataset", ("data", "replay", made["dataset"])),
+        ("checkpoint", ("eval", made["checkpoint"], "--episodes", 1)),
+        ("checkpoint", ("collect", "--source", "policy", "--policy", made["checkpoint"], "--out", "a.hdf5")),
+    ):
+        result = call(*arguments)
+        words = " ".join(result.stderr.split())
+        assert result.exit_code == 2, result.output
+        assert f"{made[file].name} names files, which were not opened: {said}" in words or "code, which" in words, words
+        assert said in words
+        assert "--trust" in words
+    notes = [one for one in validate(made["dataset"]) if one.code == "unknown-env"]
+    assert said in notes[0].message
+    trusted = call("data", "replay", made["dataset"], "--trust")
+    assert "names files" not in trusted.output
+
+
+@pytest.mark.parametrize("kwargs", [{"xml_file": "half_cheetah.xml"}, {"forward_reward_weight": 1.0}], ids=str)
+def test_models_of_the_simulator_itself_need_no_trust(tmp_path: Path, kwargs: dict[str, Any]) -> None:
+    made = stranger(tmp_path, kwargs)
+    assert call("data", "replay", made["dataset"]).exit_code == 0
+    assert call("eval", made["checkpoint"], "--episodes", 1).exit_code == 0
+
+
+def test_arguments_of_wrappers_are_looked_through() -> None:
+    wrapped = FoundEnv.from_plain({"id": "A-v0", "wrappers": [{"name": "a:B", "kwargs": {"folder": "/dev"}}]})
+    assert wrapped.paths == ("wrappers.a:B.folder '/dev'",)
+    assert FoundEnv(id="A-v0", kwargs={"a": [{"b": "module:Env-v0"}]}).code == ("module:Env-v0",)
+    honest = {"tasks": ["microwave", "kettle"], "reward_type": "sparse", "maze": [[1, "r"], ["g", 0]], "x": None}
+    assert FoundEnv(id="D4RL/kitchen/complete-v2", kwargs=honest).paths == ()

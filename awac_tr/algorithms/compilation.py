@@ -19,8 +19,8 @@ __all__ = ["Compiled"]
 _log = logging.getLogger(__name__)
 
 _OPTIONS: Final[dict[str, Any]] = {
-    # Options, modules and the optimiser stay as they are for the life of a learner: only shapes are looked at. The
-    # other guards cost 0.6 ms a call, a twentieth of a paper-sized update in bf16.
+    # Only shapes are looked at: a learner compiles anew when an option has changed. The other guards cost 0.6 ms a
+    # call, a twentieth of a paper-sized update in bf16.
     "guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe,
     # the same random numbers as without compiling
     "fallback_random": True,
@@ -34,8 +34,8 @@ class Compiled:
     run quicker. What each took is logged.
 
     Args:
-        function: batch -> tensors. Whatever else it reads must be the same objects at every call; tensors among them
-            may change in place.
+        function: batch -> tensors. Whatever else it reads must be the same at every call, but for the values of
+            tensors.
     """
 
     def __init__(self, function: Callable[[TensorDictBase], Any]) -> None:

@@ -33,7 +33,7 @@ _TENSOR_CORES: Final = 8
 
 
 def resolve_precision(recipe: Recipe, device: torch.device) -> Precision:
-    """The precision of hidden layers: the recipe's, or for ``auto`` bf16 where it is the faster one.
+    """The precision of hidden layers: the recipe's, or for ``auto`` bf16 where it is the faster one; emulation is said.
 
     That is on a GPU with bfloat16 units, and on a processor that has them where hidden layers are large enough to gain
     by them (batch times width of at least 1024 x 256).
@@ -42,9 +42,14 @@ def resolve_precision(recipe: Recipe, device: torch.device) -> Precision:
         recipe: the experiment.
         device: of its updates.
     """
+    units = bf16_units(device)
+    if recipe.precision == "bf16" and units is None:
+        _log.warning(
+            "precision: bf16, but nothing here multiplies bfloat16 in hardware: it is emulated, and many times slower "
+            "than fp32. precision=auto takes fp32 here, and bf16 where it is the faster one."
+        )
     if recipe.precision != "auto":
         return recipe.precision
-    units = bf16_units(device)
     largest = max(recipe.offline.batch_size, recipe.online.batch_size) * min(recipe.qvalue.hidden_sizes)
     if units is None or (device.type == "cpu" and largest < _WORTH_BF16):
         _log.info("precision: auto: fp32, since %s", "layers are small" if units else "there are no bfloat16 units")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from awac_tr.bench.clock import Rate, Task, in_turns, settle
+from awac_tr.collectors.online import OnlineCollector
 from awac_tr.envs.make import make_env
-from awac_tr.training.collection import OnlineCollector
 
 if TYPE_CHECKING:
     from awac_tr.bench.subject import Bench, Subject
@@ -89,7 +89,7 @@ def stepping(bench: Bench, subject: Subject, steps: int, blocks: int, tell: Call
 
 def _collector(bench: Bench, subject: Subject) -> OnlineCollector:
     recipe = bench.recipe
-    return OnlineCollector(recipe.env, subject.learner.policy, seed=recipe.seed, how=recipe.collect)
+    return OnlineCollector(recipe.env, subject.learner.act, seed=recipe.seed, how=recipe.collect)
 
 
 class _Bare:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from awac_tr.algorithms.awac.config import AWACConfig
 from awac_tr.errors import AwacError
 from awac_tr.keys import ACTION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 
@@ -51,10 +52,15 @@ def require_peer(name: str, recipe: Recipe) -> None:
     Raises:
         AwacError: the package is not installed here, or has nothing to compare with.
     """
-    if recipe.algorithm != "awac":
-        raise AwacError(f"--against {name} compares AWAC, and the recipe's algorithm is {recipe.algorithm}")
+    _awac_of(recipe, name)
     if importlib.util.find_spec(name) is None:
         raise AwacError(f"{name} is not installed here", _HINT)
+
+
+def _awac_of(recipe: Recipe, name: str) -> AWACConfig:
+    if not isinstance(recipe.algorithm, AWACConfig):
+        raise AwacError(f"--against {name} compares AWAC, and the recipe's algorithm is {recipe.algorithm.name}")
+    return recipe.algorithm
 
 
 def d3rlpy_tasks(recipe: Recipe, transitions: TensorDictBase, batch_size: int, device: torch.device) -> PeerTasks:
@@ -66,14 +72,14 @@ def d3rlpy_tasks(recipe: Recipe, transitions: TensorDictBase, batch_size: int, d
     with _quietly():
         d3rlpy = _import()
         encoder = d3rlpy.models.encoders.VectorEncoderFactory
-        policy, qvalue, section = recipe.policy, recipe.qvalue, recipe.awac
+        policy, qvalue, section = recipe.policy, recipe.qvalue, _awac_of(recipe, "d3rlpy")
         config = d3rlpy.algos.AWACConfig(
             batch_size=batch_size,
             actor_encoder_factory=encoder(list(policy.hidden_sizes), policy.activation),
             critic_encoder_factory=encoder(list(qvalue.hidden_sizes), qvalue.activation),
             n_critics=qvalue.count,
             n_action_samples=section.value_samples,
-            lam=section.lmbda,
+            lam=section.temperature,
             gamma=section.gamma,
             tau=section.tau,
             actor_learning_rate=section.policy_lr,

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from tensordict import TensorDict
 
-from awac_tr.data.buffer import TransitionBuffer, build_buffer, load_buffer
-from awac_tr.data.paths import SUFFIXES, dataset_path
+from awac_tr.buffers.buffer import TransitionBuffer, build_buffer, load_buffer
+from awac_tr.buffers.sampling import Sampling
+from awac_tr.data.storage.paths import SUFFIXES, dataset_path
 from awac_tr.errors import RecipeError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 from awac_tr.recipes.cards import load_card
+from awac_tr.training.experiment_setup import action_margin
 from awac_tr.training.seeding import Seeds
-from awac_tr.training.setup import action_margin
 
 if TYPE_CHECKING:
-    from awac_tr.envs.facts import EnvFacts
+    from awac_tr.envs.env_info import EnvInfo
     from awac_tr.recipes.schema import Recipe
 
 __all__ = ["Rows", "noise", "rows_of"]
@@ -62,7 +63,7 @@ class Rows:
         }
 
 
-def rows_of(recipe: Recipe, env: EnvFacts, device: torch.device) -> Rows:
+def rows_of(recipe: Recipe, env: EnvInfo, device: torch.device) -> Rows:
     """Load the recipe's datasets into its buffer; where one is missing, as many rows of noise instead.
 
     Raises:
@@ -82,11 +83,12 @@ def rows_of(recipe: Recipe, env: EnvFacts, device: torch.device) -> Rows:
         capacity,
         env=env,
         action_margin=action_margin(recipe),
+        out_of_bounds=recipe.data.out_of_bounds,
         storage=recipe.buffer.storage,
         growth=recipe.online.steps,
         device=device,
         generator=generator,
-        hindsight=recipe.hindsight if recipe.algorithm == "awac" else None,
+        sampling=Sampling.of(recipe),
     )
     return Rows(buffer, len(buffer), files=tuple(map(str, paths)), seconds=time.perf_counter() - before)
 
@@ -99,7 +101,7 @@ def _rows_of_card(name: str, horizon: int) -> int:
     return card.n * horizon if card is not None and card.n is not None else _ANY
 
 
-def noise(rows: int, env: EnvFacts) -> TensorDict:
+def noise(rows: int, env: EnvInfo) -> TensorDict:
     """Transitions of nothing, with the sizes, dtypes and episode ends of the real thing.
 
     Args:
@@ -107,7 +109,7 @@ def noise(rows: int, env: EnvFacts) -> TensorDict:
         env: sizes; every ``horizon`` rows an episode is cut.
 
     Returns:
-        As :func:`awac_tr.data.buffer.load_transitions`, [rows].
+        As :func:`awac_tr.buffers.buffer.load_transitions`, [rows].
     """
     generator = torch.Generator().manual_seed(0)
     cut = torch.zeros(rows, 1, dtype=torch.bool)

@@ -13,7 +13,7 @@ from awac_tr.algorithms.hardware import bf16_units, cannot_compile
 from awac_tr.bench.acting import Round, online_rounds, stepping
 from awac_tr.bench.advice import Timed, advise
 from awac_tr.bench.clock import Rate, Task, fitted, in_turns, ratio
-from awac_tr.bench.flops import update_flops, widest_layer
+from awac_tr.bench.flops import Shape, count_products, main_shape
 from awac_tr.bench.limit import Products
 from awac_tr.bench.memory import peak_bytes, resident_bytes
 from awac_tr.bench.peer import PeerTasks, d3rlpy_tasks, require_peer
@@ -21,8 +21,8 @@ from awac_tr.bench.report import Limit, Memory, Peer, Report, Variant
 from awac_tr.bench.rows import Rows, rows_of
 from awac_tr.bench.subject import WARM_UP, Bench, Setting, Subject, own_setting
 from awac_tr.doctor import usable_cores
+from awac_tr.training.experiment_setup import device_of, task_of
 from awac_tr.training.run_folder import surroundings
-from awac_tr.training.setup import device_of, task_of
 from awac_tr.training.threads import intra_op_threads
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Session:
         self._note_rows(self.rows)
         self.bench = Bench(recipe, self.env, bounds, self.rows.buffer, self.device)
         self.stages["data"] = resident_bytes()
-        self.flops = update_flops(recipe, self.env, self.bench.batch_size)
+        self.products = self._products()
         self.own = own_setting(recipe, self.device)
         self.unit = bf16_units(self.device)
 
@@ -129,7 +129,7 @@ class _Session:
             versions=facts["versions"],
             device=str(self.device),
             threads=torch.get_num_threads(),
-            flops=self.flops,
+            flops={" x ".join(map(str, shape)): flops for shape, flops in self.products.items()},
             data=self.rows.to_json(),
             limits=tuple(limits.values()),
             variants=variants,
@@ -144,6 +144,12 @@ class _Session:
             peer=None if peer is None else Peer(peer.name, peer.version, rates["peer"], rates["peer, update only"]),
             notes=tuple(self.notes),
         )
+
+    def _products(self) -> dict[Shape, int]:
+        """Of an update as it is made eagerly; the setting changes neither sizes nor numbers of products."""
+        subject = self.bench.subject(Setting("fp32", compile=False))
+        batch = self.rows.buffer.sample(self.bench.batch_size)
+        return count_products(lambda: subject.learner.update(batch))
 
     def _settings(self) -> list[Setting]:
         precisions = ("fp32",) if self.unit is None else ("fp32", "bf16")
@@ -176,9 +182,9 @@ class _Session:
         self, subjects: dict[Setting, Subject], peer: PeerTasks | None
     ) -> tuple[dict[str, Rate], dict[str, Limit]]:
         """Updates of all settings, products of all precisions and the peer's updates, in turns."""
-        flops, layer = sum(self.flops.values()), widest_layer(self.recipe, self.env)
+        flops, (rows, *layer) = sum(self.products.values()), main_shape(self.products)
         products = {
-            precision: Products.like_update(self.bench.batch_size, layer, flops, precision, self.device)
+            precision: Products.like_update(rows, (layer[0], layer[1]), flops, precision, self.device)
             for precision in sorted({setting.precision for setting in subjects}, reverse=True)
         }
         count = self.options.updates
@@ -190,7 +196,7 @@ class _Session:
         limits = {
             precision: Limit(
                 precision,
-                (self.bench.batch_size, *layer),
+                main_shape(self.products),
                 (self.unit or "") if precision == "bf16" or self.device.type == "cuda" else "",
                 rates[f"{precision} products"].scaled(each.gflop),
             )
@@ -200,7 +206,7 @@ class _Session:
 
     def _variant(self, setting: Setting, subject: Subject, rates: dict[str, Rate], limits: dict[str, Limit]) -> Variant:
         rate = rates[setting.name]
-        gflop = sum(self.flops.values()) / 1e9
+        gflop = sum(self.products.values()) / 1e9
         return Variant(
             setting,
             own=setting == self.own,
@@ -254,12 +260,18 @@ class _Session:
 
     def _memory(self) -> Memory:
         gpu = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
-        return Memory(self.stages, peak_bytes(), self.rows.bytes_per_row, self.recipe.buffer.capacity, gpu)
+        return Memory(
+            self.stages,
+            max(peak_bytes(), *self.stages.values()),
+            self.rows.bytes_per_row,
+            self.recipe.buffer.capacity,
+            gpu,
+        )
 
     def _task(self) -> dict[str, object]:
         recipe = self.recipe
         return {
-            "algorithm": recipe.algorithm,
+            "algorithm": recipe.algorithm.name,
             "env": recipe.env.id,
             "observation_size": self.env.observation_size,
             "action_size": self.env.action_size,

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from awac_tr.algorithms.base import Statistics
+from awac_tr.algorithms.build import build_learner
 from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
-from awac_tr.algorithms.registry import build_learner
 from awac_tr.bench.clock import settle
-from awac_tr.data.buffer import observation_statistics
-from awac_tr.training.means import Means
+from awac_tr.buffers.buffer import observation_statistics
+from awac_tr.training.running_means import RunningMeans
 from awac_tr.training.seeding import Seeds, seed_everything
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from awac_tr.algorithms.base import Learner
-    from awac_tr.data.buffer import TransitionBuffer
-    from awac_tr.envs.facts import EnvFacts
+    from awac_tr.buffers.buffer import TransitionBuffer
+    from awac_tr.envs.env_info import EnvInfo
     from awac_tr.recipes.schema import Recipe
 
 __all__ = ["Bench", "Setting", "Subject", "own_setting"]
@@ -82,7 +82,7 @@ class Bench:
     def __init__(
         self,
         recipe: Recipe,
-        env: EnvFacts,
+        env: EnvInfo,
         bounds: tuple[Tensor, Tensor],
         buffer: TransitionBuffer,
         device: torch.device,
@@ -99,7 +99,7 @@ class Bench:
         learner = build_learner(
             setting.of(self.recipe), self.env, self.statistics, self.device, action_bounds=self.bounds
         )
-        means = Means()
+        means = RunningMeans()
 
         def step() -> None:
             means.add(learner.update(self.buffer.sample(self.batch_size)))
@@ -117,4 +117,5 @@ def own_setting(recipe: Recipe, device: torch.device) -> Setting:
     Raises:
         RecipeError: the recipe wants to be compiled where nothing can be.
     """
-    return Setting(resolve_precision(recipe, device), resolve_compile(recipe, device))
+    precision = resolve_precision(recipe, device) if recipe.precision == "auto" else recipe.precision
+    return Setting(precision, resolve_compile(recipe, device))

@@ -8,30 +8,29 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from awac_tr.bench.clock import Rate
     from awac_tr.bench.report import Report
+    from awac_tr.utils.console import PlainConsole
 
 __all__ = ["print_report"]
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: Report, console: PlainConsole) -> None:
     """Print what was measured, and then which settings to choose."""
     for line in _head(report):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
     for title, table in (
         ("Updates, sampling included", _updates(report)),
         ("Environment steps", _steps(report)),
         ("Memory and data", _memory(report)),
     ):
-        console.print(f"\n[bold]{title}[/bold]")
+        console.print(f"\n{title}", style="bold")
         console.print(table)
-    console.print("\n[bold]What to choose[/bold]")
+    console.print("\nWhat to choose", style="bold")
     for line in _advice(report):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
     for note in report.notes:
-        console.print(f"Note: {note}.", soft_wrap=True, markup=False, style="dim")
+        console.print(f"Note: {note}.", soft_wrap=True, style="dim")
 
 
 def _head(report: Report) -> Iterator[str]:

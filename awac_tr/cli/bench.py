@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
@@ -59,21 +60,20 @@ def command(
     if as_json:
         echo_json(report.to_json())
         return
-    from rich.console import Console
-
     from awac_tr.bench.tables import print_report
+    from awac_tr.utils.console import PlainConsole
 
-    wide = None if sys.stdout.isatty() else _FILE_WIDTH
-    print_report(report, Console(highlight=False, width=wide))
+    print_report(report, PlainConsole(width=None if sys.stdout.isatty() else _FILE_WIDTH))
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """On stderr: a bar on a terminal, elsewhere a line when something else begins."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    from awac_tr.utils.console import PlainConsole
+
+    console = PlainConsole(err=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
@@ -83,7 +83,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             nonlocal said
             bar.update(task, description=what, completed=done, total=total)
             if what != said and not console.is_terminal:
-                click.echo(f"{what} ...", err=True)
+                echo(f"{what} ...", err=True)
             said = what
 
         yield tell

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from awac_tr.cli.environment import ENV_SET, env_of, env_set_option
+from awac_tr.cli.environment import BOUNDS_HELP, ENV_SET, env_of, env_set_option
+from awac_tr.cli.options import DependentOption, flag_of, given, refuse_idle_options
 from awac_tr.cli.support import TRUST_HELP, echo_json, examples
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
     from awac_tr.collect import CollectInterrupted, CollectReport, Plan
-    from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["command"]
 
-_ONLY = {
-    "policy": ("policy",),
-    "trust": ("policy",),
-    "dataset": ("bc",),
-    "settings": ("bc",),
-    "theta": ("ou",),
-    "sigma": ("ou",),
-    "sample": ("demos", "bc", "policy"),
-    "action_noise": ("demos", "policy"),
-    "label": ("demos", "policy"),
-}
-"""Options that only some sources look at; given with another one they are a mistake, not a silence."""
+_BESIDE_CARD = frozenset({"card", "out", "workers", "resume", "force", "as_json", "quiet"})
+"""What can be said beside --card, which says the rest."""
 
-DEFAULT_ENV = "door-binary-v0"
 
-_FLAGS = {
-    "dataset": "--from",
-    "env_id": "--env",
-    "env_set": ENV_SET,
-    "settings": "--set",
-    "sample": "--sample/--mean",
-    "action_noise": "--action-noise",
-    "record_state": "--state/--no-state",
-}
+def _only(*sources: str) -> Callable[..., Any]:
+    """``click.option`` for what only these sources look at."""
+    return partial(click.option, cls=DependentOption, needs="source", values=sources)
 
 
 @click.command(
@@ -72,24 +57,30 @@ _FLAGS = {
 @click.option("--out", type=click.Path(path_type=Path), help="File to make  [default: datasets/ENV-SOURCE.hdf5].")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode is cut  [default: as registered].")
-@click.option("--policy", type=click.Path(path_type=Path), help="policy: .pt, an expert's .npz, or SB3's .zip.")
-@click.option("--trust", is_flag=True, default=None, help=f"policy: {TRUST_HELP}")
-@click.option("--from", "dataset", help="bc: name or file to clone  [default: the environment's demonstrations].")
-@click.option(
+@_only("policy")("--policy", type=click.Path(path_type=Path), help=".pt, an expert's .npz, or SB3's .zip.")
+@_only("policy")("--trust", is_flag=True, default=None, help=TRUST_HELP)
+@_only("policy")("--allow-bounds-mismatch", is_flag=True, help=BOUNDS_HELP)
+@_only("bc")("--from", "dataset", help="name or file to clone  [default: the environment's demonstrations].")
+@_only("bc")(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="bc: a setting of the clone, for example policy.hidden_sizes=[64,64].",
+    help="a setting of the clone, for example policy.hidden_sizes=[64,64].",
 )
-@click.option("--theta", type=click.FloatRange(0, 1), help="ou: pull to the middle per step  [default: 0.15].")
-@click.option("--sigma", type=click.FloatRange(min=0), help="ou: deviation of the noise per step  [default: 0.3].")
-@click.option("--sample/--mean", "sample", default=None, help="Sample the policy, or not  [default: sample for bc].")
-@click.option("--action-noise", type=click.FloatRange(min=0), help="demos, policy: deviation of noise on the actions.")
-@click.option(
+@_only("ou")("--theta", type=click.FloatRange(0, 1), help="pull to the middle per step  [default: 0.15].")
+@_only("ou")("--sigma", type=click.FloatRange(min=0), help="deviation of the noise per step  [default: 0.3].")
+@_only("demos", "bc", "policy")(
+    "--sample/--mean",
+    "sample",
+    default=None,
+    help="sample the policy, or not  [default: sample for bc].",
+)
+@_only("demos", "policy")("--action-noise", type=click.FloatRange(min=0), help="deviation of noise on the actions.")
+@_only("demos", "policy")(
     "--label",
     type=click.Choice(["executed", "clean"]),
-    help="demos, policy: actions written down; clean: without --action-noise, for cloning only  [default: executed].",
+    help="actions written down; clean: without --action-noise, for cloning only  [default: executed].",
 )
 @click.option(
     "--state/--no-state", "record_state", default=None, help="Record the simulator's state, for replay  [default: yes]."
@@ -109,7 +100,7 @@ def command(
     force: bool,
     as_json: bool,
     quiet: bool,
-    **given: Any,
+    **said: Any,
 ) -> None:
     """Collect a dataset of whole episodes into one HDF5 file.
 
@@ -124,13 +115,13 @@ def command(
     Ctrl-C (once) finishes the episode and keeps what there is in FILE.partial, and so does whatever else ends it; the
     same command with --resume goes on.
     """  # noqa: D301  (click reads the backspace as: keep these lines)
-    _refuse_idle_options(source, card, given)
+    _refuse_idle(source, card, policy=said["policy"])
     if resume and force:
         raise click.UsageError("--resume goes on with what is there, --force begins anew: give one of the two.")
     from awac_tr.collect import CollectInterrupted, collect
     from awac_tr.collect.display import CollectDisplay
 
-    plan = _plan_of_card(card, given["out"]) if card is not None else _plan(source, **given)
+    plan = _plan_of_card(card, said["out"]) if card is not None else _plan(source, **said)
     try:
         with CollectDisplay(quiet=quiet) as display:
             report = collect(
@@ -142,48 +133,35 @@ def command(
                 on_check=display.on_check,
             )
     except CollectInterrupted as stopped:
-        click.echo(_way_on(stopped, plan.n), err=True)
+        echo(*_way_on(stopped, plan.n), err=True)
         sys.exit(128 + stopped.signum)
     _show(report, plan, as_json=as_json)
 
 
-def _way_on(stopped: CollectInterrupted, total: int) -> str:
+def _way_on(stopped: CollectInterrupted, total: int) -> list[str]:
     """What to say after a signal."""
     if stopped.complete:
-        return f"interrupted; {stopped.out} is complete"
+        return [f"interrupted; {stopped.out} is complete"]
     again = [argument for argument in sys.argv[1:] if argument not in ("--force", "--resume")]
     kept = f"Saved {stopped.episodes} of {total} episodes." if stopped.episodes else "Interrupted."
-    return f"{kept} Go on with:\n  {shlex.join(['awac-tr', *again, '--resume'])}"
+    return [f"{kept} Go on with:", f"  {shlex.join(['awac-tr', *again, '--resume'])}"]
 
 
-def _refuse_idle_options(source: str | None, card: str | None, given: dict[str, Any]) -> None:
-    said = [name for name, value in given.items() if value not in (None, (), "") and name != "out"]
-    if source is None or card is not None:
-        _require_card_alone(source, card, said)
-        return
-    for name in said:
-        sources = _ONLY.get(name, (source,))
-        if source not in sources:
-            only = " or ".join(sources)
-            raise click.UsageError(f"{_flag(name)} has no effect with --source {source}, only with {only}.")
-    if source == "policy" and given["policy"] is None:
-        raise click.UsageError("--source policy needs --policy FILE: a checkpoint, an expert's .npz, or SB3's .zip.")
-
-
-def _require_card_alone(source: str | None, card: str | None, said: Sequence[str]) -> None:
+def _refuse_idle(source: str | None, card: str | None, *, policy: Path | None) -> None:
+    context = click.get_current_context()
     if (source is None) == (card is None):
         raise click.UsageError("give one of --source and --card, for example --source bc.")
-    if said:
-        raise click.UsageError(f"{_flag(said[0])} has no effect with --card, which says it all.")
-
-
-def _flag(name: str) -> str:
-    return _FLAGS.get(name, "--" + name)
+    for option in given(context):
+        if card is not None and option.name not in _BESIDE_CARD:
+            raise click.UsageError(f"{flag_of(option)} has no effect with --card, which says it all.")
+    refuse_idle_options(context)
+    if source == "policy" and policy is None:
+        raise click.UsageError("--source policy needs --policy FILE: a checkpoint, an expert's .npz, or SB3's .zip.")
 
 
 def _plan_of_card(card: str, out: Path | None) -> Plan:
     from awac_tr.collect import plan_of_card
-    from awac_tr.data.paths import dataset_path
+    from awac_tr.data.storage.paths import dataset_path
     from awac_tr.recipes.cards import load_card
 
     return plan_of_card(load_card(card), out or dataset_path(card))
@@ -198,39 +176,31 @@ def _plan(
     settings: tuple[str, ...],
     env_set: tuple[str, ...],
     trust: bool | None,
+    allow_bounds_mismatch: bool,
     **rest: Any,
 ) -> Plan:
+    from dataclasses import replace
+
     from awac_tr.collect import plan
-    from awac_tr.recipes.schema import EnvSection
 
     noise = {name: rest.pop(name) for name in ("theta", "sigma", "action_noise", "label")}
     state, horizon = rest.pop("record_state"), rest.pop("horizon")
-    env = env_of(env_id, env_set, None if env_id else _env_of(policy, trust=bool(trust)))
-    if env is not None and horizon is not None:
-        env = env.model_copy(update={"horizon": horizon})
-    return plan(
+    if horizon is not None and any(change.startswith("horizon=") for change in env_set):
+        raise click.UsageError(f"--horizon and {ENV_SET} horizon= say the same twice: give one of the two.")
+    made = plan(
         source,
-        env=env or EnvSection(id=DEFAULT_ENV),
+        env=env_of(env_id, env_set),
         policy=policy,
+        allow_bounds_mismatch=allow_bounds_mismatch,
         trust=bool(trust),
         mode=None if sample is None else "sample" if sample else "mean",
         options={**_nested(settings), **{name: value for name, value in noise.items() if value is not None}},
         record_state=True if state is None else state,
         **rest,
     )
-
-
-def _env_of(policy: Path | None, *, trust: bool) -> EnvSection:
-    """Where a checkpoint belongs; files of others do not know."""
-    from awac_tr.recipes.schema import EnvSection
-
-    if policy is None or policy.suffix == ".npz":
-        return EnvSection(id=DEFAULT_ENV)
-    if policy.suffix == ".zip":
-        raise click.UsageError(f"{policy} does not say which environment it is for: name it with --env.")
-    from awac_tr.policies.checkpoint import load_policy
-
-    return load_policy(policy).env.checked(policy, trust=trust)
+    if noise["label"] is not None and not getattr(made.settings, "action_noise", 0):
+        raise click.UsageError("--label has no effect without --action-noise: executed and clean actions are the same.")
+    return made if horizon is None else replace(made, env=made.env.model_copy(update={"horizon": horizon}))
 
 
 def _nested(settings: Sequence[str]) -> dict[str, Any]:
@@ -256,14 +226,14 @@ def _show(report: CollectReport, plan: Plan, *, as_json: bool) -> None:
         echo_json({**asdict(report), "seed": plan.seed})
         return
     what = f"{report.episodes} of {report.env_id}, {report.transitions} transitions, by {report.policy}"
-    click.echo(f"{report.path}")
-    click.echo(f"  hash      {report.content_hash}")
-    click.echo(f"  episodes  {what}, seed {plan.seed}")
+    echo(f"{report.path}")
+    echo(f"  hash      {report.content_hash}")
+    echo(f"  episodes  {what}, seed {plan.seed}")
     measures = report.measures
     if "success_any" in measures:
         success = f"{measures['success_any']:.1%} at any step, {measures['success_last']:.1%} at the last"
-        click.echo(f"  success   {success}")
-    click.echo(f"  return    {measures['return']:.1f} on average")
-    click.echo(f"  took      {report.seconds:.1f} s, {report.steps_per_second:,.0f} environment steps/s")
+        echo(f"  success   {success}")
+    echo(f"  return    {measures['return']:.1f} on average")
+    echo(f"  took      {report.seconds:.1f} s, {report.steps_per_second:,.0f} environment steps/s")
     if report.clone is not None:
-        click.echo(f"  clone     {report.clone}")
+        echo(f"  clone     {report.clone}")

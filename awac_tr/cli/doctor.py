@@ -37,14 +37,15 @@ def command(*, as_json: bool) -> None:
 
 
 def _print(checks: Sequence[Check], *, fit: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from awac_tr.utils.console import PlainConsole
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for check in checks:
         table.add_row(Text(check.name), Text(check.level, style=_STYLES[check.level]), Text(check.finding))
-    console = Console(highlight=False, soft_wrap=False)
+    console = PlainConsole()
     console.print(table)
     for check in checks:
         if check.remedy:

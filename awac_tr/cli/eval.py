@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from awac_tr.cli.environment import env_of, env_set_option
+from awac_tr.cli.environment import bounds_option, env_of, env_set_option
 from awac_tr.cli.support import TRUST_HELP, echo_json, examples
+from awac_tr.errors import plain
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
     from awac_tr.evaluate import Evaluation
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         "awac-tr eval runs/NAME/checkpoints/last.pt --video",
         "awac-tr eval expert.npz --env door-binary-v0",
         "awac-tr eval runs/NAME/checkpoints/best.pt --env hammer.yaml",
+        "awac-tr eval runs/NAME/checkpoints/best.pt --env-set horizon=500",
         "awac-tr eval tqc_HalfCheetah.zip --env HalfCheetah-v5",
     )
 )
@@ -55,16 +58,20 @@ if TYPE_CHECKING:
     help="Environment, an id or a recipe, for files that do not name theirs (.npz, .zip).",
 )  # fmt: skip
 @env_set_option
+@bounds_option
 @click.option("--trust", is_flag=True, help=TRUST_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with a row for each episode.")
 def command(
     *, checkpoint: Path, episodes: int, seed: int | None, sample: bool, workers: int, video: bool, out: Path | None,
-    env_id: str | None, env_set: tuple[str, ...], trust: bool, as_json: bool,
+    env_id: str | None, env_set: tuple[str, ...], allow_bounds_mismatch: bool, trust: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure the policy in CHECKPOINT: success in four senses, return and length.
 
     CHECKPOINT is a .pt file of a run, an expert's arrays (.npz, with --env), or a policy saved by Stable-Baselines3
     (.zip, with --env).
+
+    A checkpoint acts where it was trained; --env-set changes single keys of that, and what differs is said. Its actions
+    are converted where units differ (rescale_actions), and other bounds are refused.
     """
     from awac_tr.envs.gl import use_backend
 
@@ -82,6 +89,7 @@ def command(
             workers=workers,
             env=env_of(env_id, env_set),
             trust=trust,
+            allow_bounds_mismatch=allow_bounds_mismatch,
             on_episode=advance,
         )
     # The numbers come first: filming takes longer and may fail.
@@ -95,16 +103,17 @@ def command(
         echo_json(result)
     else:
         for clip in clips:
-            click.echo(f"{clip.role:<7} seed {clip.seed}  return {clip.episode_return:g}  {clip.path}")
+            echo(f"{clip.role:<7} seed {clip.seed}  return {clip.episode_return:g}  {clip.path}")
 
 
 @contextmanager
 def _progress(episodes: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A bar on stderr, where that is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from awac_tr.utils.console import PlainConsole
+
+    console = PlainConsole(err=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("episodes", total=episodes)
@@ -118,11 +127,11 @@ def _film(evaluation: Evaluation, out: Path | None) -> list[Clip]:
     try:
         clips = film(evaluation, out or video_folder(evaluation.checkpoint))
     except VideoError as error:
-        click.echo(f"No films: {error}\nThe numbers are complete.", err=True)
+        echo(*f"No films: {error}".split("\n"), "The numbers are complete.", err=True)
         return []
     replaced = [clip.path.name for clip in clips if clip.replaced]
     if replaced:
-        click.echo(f"Replaced older films: {', '.join(replaced)}.", err=True)
+        echo(f"Replaced older films: {', '.join(replaced)}.", err=True)
     return clips
 
 
@@ -137,17 +146,13 @@ def _write(path: Path, result: Mapping[str, Any]) -> None:
     import json
 
     from awac_tr.errors import AwacError
+    from awac_tr.utils.atomic import cannot_write, write_text
 
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(result, indent=2) + "\n")
     except OSError as error:
-        raise AwacError(f"could not write {path}: {error.strerror}", "choose another place with --out.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    click.echo(f"Wrote {path}", err=True)
+        raise cannot_write(path, error, AwacError, done=" (--out)") from error
+    echo(f"Wrote {path}", err=True)
 
 
 _MEANING = {
@@ -161,8 +166,9 @@ _MEANING = {
 
 
 def _print(evaluation: Evaluation) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from awac_tr.utils.console import PlainConsole
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for header in ("measure", "mean", "bootstrap 95%", "Wilson 95%", ""):
@@ -177,11 +183,11 @@ def _print(evaluation: Evaluation) -> None:
             "" if item.wilson is None else f"{number(item.wilson[0])} .. {number(item.wilson[1])}",
             _MEANING[name].format(goal_steps=evaluation.goal_steps),
         )
-    console = Console(highlight=False)
+    console = PlainConsole()
     count = len(evaluation.episodes)
-    console.print(f"{evaluation.checkpoint}", soft_wrap=True, markup=False)
+    console.print(plain(evaluation.checkpoint), soft_wrap=True)
     console.print(
-        f"{evaluation.env.id}, {count} episode{'s' if count > 1 else ''}, {evaluation.action} action, "
+        f"{plain(evaluation.env.id)}, {count} episode{'s' if count > 1 else ''}, {evaluation.action} action, "
         f"seeds {evaluation.seed}..{evaluation.seed + count - 1}, {evaluation.seconds:.1f} s\n",
         soft_wrap=True,
     )

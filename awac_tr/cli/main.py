@@ -20,7 +20,9 @@ from awac_tr.cli.support import (
     notes_on_stderr,
     orderly_termination,
 )
-from awac_tr.errors import AwacError
+from awac_tr.errors import AwacError, plain
+from awac_tr.utils.atomic import reason_of, remedy_for
+from awac_tr.utils.terminal import echo, plain_streams
 
 __all__ = ["main"]
 
@@ -35,6 +37,19 @@ _ASKED: Final = "awac_tr.arguments"
 class CommandLine(LazyGroup):
     """Turns exceptions of its commands into messages and exit codes."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's; what leaves on stdout and stderr can move no cursor, and where it cannot leave, words say so."""
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by who started us; what is opened must not get its number
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        with plain_streams():
+            try:
+                return super().main(*args, **kwargs)
+            except OSError as error:  # of click's own writing, such as a help text
+                refused = _refused_by_the_system(error) or _fault(error)
+                refused.show()
+                sys.exit(refused.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the package's exit codes: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted."""
         debug = bool(ctx.params.get("debug"))
@@ -47,6 +62,9 @@ class CommandLine(LazyGroup):
             raise UserError.of(error) from error
         except KeyboardInterrupt:
             _leave_interrupted()
+        except click.UsageError as error:
+            setattr(error, "message", plain(error.message))  # noqa: B010  (click calls it final)
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
@@ -54,7 +72,7 @@ class CommandLine(LazyGroup):
                 _leave_interrupted()
             if debug:
                 _leave_with_traceback(EXIT_FAULT)
-            raise _fault(error) from error
+            raise (_refused_by_the_system(error) or _fault(error)) from error
 
 
 def _came_of_an_interrupt(error: BaseException | None) -> bool:
@@ -67,7 +85,7 @@ def _came_of_an_interrupt(error: BaseException | None) -> bool:
 
 
 def _leave_interrupted() -> NoReturn:
-    click.echo("interrupted", err=True)
+    echo("interrupted", err=True)
     sys.exit(EXIT_INTERRUPTED)
 
 
@@ -76,9 +94,17 @@ def _leave_with_traceback(code: int) -> None:
     sys.exit(code)
 
 
+def _refused_by_the_system(error: Exception) -> UserError | None:
+    """A disk that is full, a limit that is reached: not our fault, and the user's to mend; None: something else."""
+    if not isinstance(error, OSError) or not remedy_for(error):
+        return None
+    of = f": {error.filename}" if error.filename else ""
+    return UserError.of(AwacError(reason_of(error) + of, remedy_for(error)))
+
+
 def _fault(error: Exception) -> click.ClickException:
     """A mistake of ours, said in two lines; exit code 1."""
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    what = plain(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     return click.ClickException(
         f"{what}\nThis looks like a fault of awac-tr itself; awac-tr --debug COMMAND ... shows where."
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from awac_tr.cli.support import examples
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
@@ -38,4 +39,4 @@ def command(runs: tuple[Path, ...], out: Path | None, measure: str | None) -> No
     from awac_tr.plotting import plot_runs
 
     default = runs[0] / "curve.png" if len(runs) == 1 else Path("curves.png")
-    click.echo(plot_runs(runs, out or default, measure=measure))
+    echo(plot_runs(runs, out or default, measure=measure))

@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 import click
 
 from awac_tr.errors import AwacError
+from awac_tr.utils.terminal import echo
 
 __all__ = [
     "EXIT_FAULT",
@@ -33,7 +34,7 @@ EXIT_USER: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
-TRUST_HELP: Final = "Import the code that the file names, or, for an SB3 .zip, run what stands in it."
+TRUST_HELP: Final = "Use the code and files that the file names, or, for an SB3 .zip, run what stands in it."
 
 
 class UserError(click.ClickException):
@@ -65,7 +66,7 @@ def examples(*lines: str) -> str:
 
 def echo_json(value: object) -> None:
     """Print a result as JSON on stdout; numbers JSON cannot hold (nan, inf) become null."""
-    click.echo(json.dumps(_finite(value), indent=2, default=_plain, allow_nan=False))
+    click.echo(json.dumps(_finite(value), indent=2, default=_plain, allow_nan=False))  # noqa: TID251  (all ASCII)
 
 
 def _finite(value: object) -> object:
@@ -87,15 +88,13 @@ class _EchoHandler(logging.Handler):
     """Log records as plain lines on whatever ``sys.stderr`` is now, so that a live display can lift them above."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
+        label, colour = "", None
         if record.levelno >= logging.WARNING:
-            text = (
-                click.style(f"{record.levelname.lower()}: ", fg="yellow" if record.levelno < logging.ERROR else "red")
-                + text
-            )
+            label, colour = f"{record.levelname.lower()}: ", "yellow" if record.levelno < logging.ERROR else "red"
         elif record.levelno < logging.INFO:
-            text = click.style(f"{record.name}: {text}", dim=True)
-        click.echo(text, err=True)
+            label = f"{record.name}: "
+        with suppress(OSError):  # nobody reads notes any more: results may still be wanted
+            echo(self.format(record), label=label, colour=colour, err=True)
 
 
 @contextmanager

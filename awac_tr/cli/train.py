@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from awac_tr.cli.support import examples
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
     from awac_tr.recipes.loader import LoadedRecipe
@@ -72,11 +73,11 @@ def command(
 def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRecipe:
     """The recipe that a run folder holds, with changes."""
     from awac_tr.recipes.loader import load_recipe
+    from awac_tr.training.run_folder import RunFolder
 
     if run_dir is not None:
         raise click.UsageError("--run makes a new folder and --resume goes on with one: give one of the two.")
-    if not (run / "recipe.yaml").is_file():
-        raise click.UsageError(f"{run} is no run folder: it has no recipe.yaml.")
+    RunFolder(run).require_run()
     wrong = [text for text in changes if "=" not in text]
     if wrong:
         raise click.UsageError(f"--resume takes its recipe from the run; {wrong[0]!r} is no KEY=VALUE.")
@@ -88,24 +89,26 @@ def _train(
 ) -> None:
     from awac_tr.collect import CollectInterrupted, ensure_datasets
     from awac_tr.collect.display import CollectDisplay
-    from awac_tr.envs.facts import env_facts
+    from awac_tr.envs.env_info import env_info
     from awac_tr.training.interrupt import TrainingInterrupted
-    from awac_tr.training.loop import train
     from awac_tr.training.run_folder import RunFolder
+    from awac_tr.training.train import train
 
+    if scratch is not None and loaded.recipe.buffer.storage != "memmap":
+        raise click.UsageError("--scratch has no effect without buffer.storage=memmap.")
     if run_dir is not None:
         RunFolder.require_new(run_dir)
     # an unknown task is said before datasets are made for it
-    env_facts(loaded.recipe.env)
+    env_info(loaded.recipe.env)
     try:
         with CollectDisplay(quiet=quiet) as display:
             ensure_datasets(loaded.recipe.data.datasets, on_episode=display.on_episode, on_check=display.on_check)
     except CollectInterrupted as stopped:
         kept = f"Saved {stopped.episodes} episodes of {stopped.out}."
-        click.echo(f"{kept} The same command goes on from there.", err=True)
+        echo(f"{kept} The same command goes on from there.", err=True)
         sys.exit(128 + stopped.signum)
     try:
-        click.echo(train(loaded, run_dir=run_dir, resume=resume, scratch=scratch, quiet=quiet))
+        echo(train(loaded, run_dir=run_dir, resume=resume, scratch=scratch, quiet=quiet))
     except TrainingInterrupted as stopped:
-        click.echo(f"Saved. Go on with:\n  awac-tr train --resume {stopped.run}", err=True)
+        echo("Saved. Go on with:", f"  awac-tr train --resume {stopped.run}", err=True)
         sys.exit(128 + stopped.signum)

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from awac_tr.collect.identity import differences, file_sha256, plain
 from awac_tr.collect.plan import Plan
 from awac_tr.collect.report import CollectReport, Tally
-from awac_tr.collect.stage import Stage, meta_of, source_of
-from awac_tr.data.partial import partial_path
-from awac_tr.data.reader import Dataset, open_dataset
+from awac_tr.collect.source_setup import Stage, meta_of, source_of
+from awac_tr.data.storage.partial import partial_path
+from awac_tr.data.storage.reader import Dataset, open_dataset
 from awac_tr.errors import DatasetError
 from awac_tr.training.cloning import CloneProgress, clone_path
 

@@ -12,15 +12,16 @@ from awac_tr.collect.plan import Plan
 from awac_tr.collect.report import CollectProgress, CollectReport
 from awac_tr.collect.run import carry_out
 from awac_tr.collect.unfinished import refuse_existing
-from awac_tr.data.partial import partial_path
-from awac_tr.data.paths import SUFFIXES, dataset_folder, dataset_path
-from awac_tr.data.reader import open_dataset
+from awac_tr.data.storage.partial import partial_path
+from awac_tr.data.storage.paths import SUFFIXES, dataset_folder, dataset_path
+from awac_tr.data.storage.reader import open_dataset
 from awac_tr.errors import DatasetError
-from awac_tr.locks import Lock, file_lock
 from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.library import cards
 from awac_tr.recipes.schema import differing_keys
 from awac_tr.training.cloning import CloneProgress
+from awac_tr.utils.atomic import cannot_write
+from awac_tr.utils.locks import Lock, file_lock
 
 __all__ = ["collect", "ensure_datasets", "plan_of_card"]
 
@@ -98,7 +99,7 @@ def _locked(out: Path, *, wait: bool = False) -> Iterator[Lock]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{out} cannot be written: {error.strerror or error}") from error
+        raise cannot_write(out, error, DatasetError) from error
     try:
         with file_lock(out, error=DatasetError, wait=wait) as lock:
             yield lock

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Self
 
-import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from awac_tr.collect.report import CollectProgress
 from awac_tr.training.cloning import CloneProgress
+from awac_tr.utils.console import PlainConsole
+from awac_tr.utils.terminal import echo
 
 __all__ = ["CollectDisplay"]
 
@@ -34,7 +34,7 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._console = Console(stderr=True)
+        self._console = PlainConsole(err=True)
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._said = 0.0
@@ -78,7 +78,7 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
         elif not self._quiet and (last or time.monotonic() - self._said > _LINE_EVERY):
             self._said = time.monotonic()
             count = f"{done}" if total is None else f"{done}/{total}"
-            click.echo(f"{what} {count}: {note}", err=True)
+            echo(f"{what} {count}: {note}", err=True)
 
     def _show_live(self, what: str, done: int, total: int | None, note: str) -> None:
         """One bar; it starts afresh when something else begins, so that its time left is of what it shows."""

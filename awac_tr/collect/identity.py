@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from awac_tr.collect.plan import Plan
-from awac_tr.data.meta import versions
-from awac_tr.data.reader import open_dataset
-from awac_tr.envs.facts import EnvFacts
+from awac_tr.data.format.meta import versions
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.envs.env_info import EnvInfo
 from awac_tr.policies.demonstrators import demonstrator_path
 
 __all__ = ["differences", "file_sha256", "plain", "plan_facts"]
 
 
-def plan_facts(plan: Plan, env: EnvFacts) -> dict[str, Any]:
+def plan_facts(plan: Plan, env: EnvInfo) -> dict[str, Any]:
     """Everything that decides what the episodes are and what their file says of them, but not how many there are.
 
     Args:

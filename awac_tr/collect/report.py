@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from awac_tr.collect.plan import Plan
+from awac_tr.envs.episode import Episode
 from awac_tr.envs.measures import measure
-from awac_tr.envs.rollout import Episode
 from awac_tr.training.cloning import clone_path
 
 __all__ = ["CollectProgress", "CollectReport", "Tally"]

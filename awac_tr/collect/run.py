@@ -16,17 +16,18 @@ from awac_tr.collect.complete import report_complete
 from awac_tr.collect.identity import differences, plan_facts
 from awac_tr.collect.plan import Plan
 from awac_tr.collect.report import CollectProgress, CollectReport, Tally
+from awac_tr.collect.source_setup import Stage, meta_of, source_of
 from awac_tr.collect.sources import Source
-from awac_tr.collect.stage import Stage, meta_of, source_of
 from awac_tr.collect.unfinished import CollectInterrupted, open_partial, to_be_replaced, whatever_ends_it
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.partial import Partial, read_episodes
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode, episode_seeds, rollouts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.partial import Partial, read_episodes
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.episode import Episode, episode_seeds
 from awac_tr.errors import DatasetError
-from awac_tr.locks import Lock
 from awac_tr.training.cloning import CloneProgress
 from awac_tr.training.interrupt import Interruption
+from awac_tr.utils.locks import Lock
 
 __all__ = ["carry_out"]
 

@@ -13,15 +13,21 @@ import numpy as np
 
 from awac_tr.collect.identity import file_sha256, plain
 from awac_tr.collect.plan import Mode
-from awac_tr.data.meta import Parent
-from awac_tr.data.reader import open_dataset
-from awac_tr.policies.controllers import NoisyController, OUController, RandomController, load_controller
+from awac_tr.data.format.meta import Parent
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.policies.controllers import (
+    NoisyController,
+    OUController,
+    RandomController,
+    controller_factory,
+    load_controller,
+)
 from awac_tr.recipes.options import CloneSettings, OUOptions, PolicyOptions
 from awac_tr.training.cloning import CloneProgress, CloneReport, clone
 
 if TYPE_CHECKING:
-    from awac_tr.envs.facts import EnvFacts
-    from awac_tr.envs.rollout import Controller
+    from awac_tr.envs.env_info import EnvInfo
+    from awac_tr.envs.episode import Controller
 
 __all__ = [
     "Source",
@@ -77,7 +83,7 @@ def noise_source(low: np.ndarray, high: np.ndarray, ou: OUOptions | None) -> Sou
 
 
 def policy_source(
-    path: Path, env: EnvFacts, mode: Mode, options: PolicyOptions, *, packaged: bool = False, trust: bool = False
+    path: Path, env: EnvInfo, mode: Mode, options: PolicyOptions, *, packaged: bool = False, **allowed: bool
 ) -> Source:
     """A policy file: a checkpoint, an expert's ``.npz`` or an SB3 file.
 
@@ -87,19 +93,18 @@ def policy_source(
         mode: mean or sampled actions.
         options: noise on top, and what is written down.
         packaged: it is one of our demonstrators.
-        trust: Stable-Baselines3 may run code of its file.
+        **allowed: ``trust`` and ``allow_bounds_mismatch`` of :func:`awac_tr.policies.controllers.load_controller`.
 
     Raises:
         CheckpointError: it cannot be used, or belongs to another task.
     """
-    make_clean = partial(load_controller, path.resolve(), mode, env=env, trust=trust)
-    load_controller(path, mode, env=env, trust=trust)  # here and now, so that a bad file is refused before any work
+    make_clean = controller_factory(path, mode, env, **allowed)
     words = f"{'packaged demonstrator ' if packaged else ''}{path.name}, {_MODE_WORDS[mode]}"
     if options.action_noise:
         words += f", plus Gaussian noise of deviation {options.action_noise:g}"
     facts: dict[str, Any] = {"policy_file": path.name, "policy_sha256": file_sha256(path), "action": mode}
-    if trust:
-        facts["policy_trusted"] = True
+    names = {"trust": "policy_trusted", "allow_bounds_mismatch": "allow_bounds_mismatch"}
+    facts |= {names[name]: True for name, value in allowed.items() if value}
     return Source(
         make_clean,
         words,
@@ -111,7 +116,7 @@ def policy_source(
 
 def clone_source(
     dataset: Path,
-    env: EnvFacts,
+    env: EnvInfo,
     out: Path,
     settings: CloneSettings,
     mode: Mode,

@@ -11,8 +11,8 @@ from typing import Any
 
 from awac_tr.collect.identity import differences
 from awac_tr.collect.plan import Plan
-from awac_tr.data.partial import Partial, PartialSummary, partial_path, summarize_partial
-from awac_tr.envs.rollout import episode_seeds
+from awac_tr.data.storage.partial import Partial, PartialSummary, partial_path, summarize_partial
+from awac_tr.envs.episode import episode_seeds
 from awac_tr.errors import AwacError, DatasetError
 from awac_tr.training.cloning import clone_path
 from awac_tr.training.interrupt import Interruption, StopRequested
@@ -152,7 +152,6 @@ def whatever_ends_it(plan: Plan, partial: Partial, stop: Interruption) -> Iterat
 def _tell(error: BaseException, what: str) -> None:
     """In the error's own message where it has one for the user, so that there is one message."""
     if isinstance(error, AwacError):
-        error.hint = f"{error.hint}\n{what}".strip()
-        error.args = (f"{error.message}\n{error.hint}",)
+        error.hint = f"{error.hint} {what}".strip()
     else:
         _log.warning("%s", what)

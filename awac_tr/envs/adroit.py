@@ -14,10 +14,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from awac_tr.envs.describe.registered import without_notice
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
-from awac_tr.envs.pose import State, check_state
-from awac_tr.envs.registered import without_notice
+from awac_tr.envs.pose import Copyable, State, check_state
 from awac_tr.errors import EnvError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["AdroitBinaryEnv", "DoorBinaryEnv", "PenBinaryEnv", "RelocateBinaryEn
 Observation = NDArray[np.float32]
 
 
-class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class AdroitBinaryEnv(Copyable, gymnasium.Env[Observation, NDArray[np.float32]]):
     """What the three tasks share: a hand of gymnasium-robotics held inside, stepped and observed by us.
 
     Observations are float32 [o], actions float32 [a] in [-1, 1] and clipped to it; one step is 5 simulator steps of
@@ -45,13 +45,18 @@ class AdroitBinaryEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 100}  # noqa: RUF012  (as in the base class)
 
+    _simulator = ("_hand", "model", "data")
+
     def __init__(self, render_mode: str | None = None, **render_options: Any) -> None:
-        import_mujoco()
-        self._hand = self._make_hand(render_mode=render_mode, reward_type="sparse", **render_options)
-        self.render_mode = render_mode
+        self.render_mode, self._render_options = render_mode, render_options
+        self._build()
         self.action_space = self._hand.action_space
         size = self._hand.observation_space.shape or ()
         self.observation_space = spaces.Box(-np.inf, np.inf, size, np.float32)
+
+    def _build(self) -> None:
+        import_mujoco()
+        self._hand = self._make_hand(render_mode=self.render_mode, reward_type="sparse", **self._render_options)
         self.model: mujoco.MjModel = self._hand.model
         self.data: mujoco.MjData = self._hand.data
 
@@ -171,9 +176,12 @@ class PenBinaryEnv(AdroitBinaryEnv):
 
     def __init__(self, *, distance: float = PEN_DISTANCE, similarity: float = PEN_SIMILARITY, **options: Any) -> None:
         super().__init__(**options)
+        self._distance, self._similarity = float(distance), float(similarity)
+
+    def _build(self) -> None:
+        super()._build()
         import mujoco
 
-        self._distance, self._similarity = float(distance), float(similarity)
         # Known from the start, so that a state can be set before the first reset.
         mujoco.mj_forward(self.model, self.data)
         hand, sites = self._hand, self.data.site_xpos

@@ -9,24 +9,24 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from awac_tr.envs import ENV_IDS
-from awac_tr.envs.dress import dressed
+from awac_tr.envs.checked_env import CheckedEnv
+from awac_tr.envs.describe.registered import registered
 from awac_tr.envs.gl import import_mujoco
-from awac_tr.envs.guard import Guarded
 from awac_tr.envs.imports import imported_module
-from awac_tr.envs.registered import registered
+from awac_tr.envs.wrappers import dressed
 from awac_tr.errors import AwacError, EnvError
 from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
 
-__all__ = ["find_spec", "horizon_of", "made_ready", "make_bare", "make_env", "make_torchrl_env"]
+__all__ = ["find_spec", "horizon_of", "made_ready", "make_bare", "make_env", "make_torchrl_env", "tells_success"]
 
 
-def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> Guarded:
+def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> CheckedEnv:
     """Make a Gymnasium environment with vector observations, given as float32, and continuous vector actions.
 
-    Dictionaries of observations are flattened, see :mod:`awac_tr.envs.dress`. What comes back raises
+    Dictionaries of observations are flattened, see :mod:`awac_tr.envs.wrappers`. What comes back raises
     :class:`EnvError`, naming environment, seed and step, where the environment itself raises or returns NaN or
     infinity.
 
@@ -74,13 +74,13 @@ def make_bare(env: str | EnvSection, *, render_mode: str | None = None) -> gymna
         raise EnvError(f"{section.id} cannot be made with {options}: {type(error).__name__}: {error}") from error
 
 
-def made_ready(bare: gymnasium.Env[Any, Any], section: EnvSection) -> Guarded:
+def made_ready(bare: gymnasium.Env[Any, Any], section: EnvSection) -> CheckedEnv:
     """What :func:`make_env` makes of a bare environment; after an error the bare one is still open.
 
     Raises:
         EnvError: spaces that no vector of real numbers stands for, options that do not fit, or no horizon anywhere.
     """
-    guarded = Guarded(dressed(bare, section), section.reward_range)
+    guarded = CheckedEnv(dressed(bare, section), section.reward_range)
     horizon_of(bare)
     return guarded
 
@@ -129,6 +129,23 @@ def horizon_of(env: gymnasium.Env[Any, Any]) -> int:
     return steps
 
 
+def tells_success(section: EnvSection) -> bool:
+    """Whether an environment says in ``info`` if the goal is reached: ours do, of others one is stepped to find out.
+
+    Raises:
+        EnvError: as :func:`make_env`; or of the reset or the step.
+    """
+    if find_spec(section.id).id in ENV_IDS:
+        return True
+    env = make_env(section)
+    try:
+        env.reset(seed=0)
+        env.action_space.seed(0)
+        return "success" in env.step(env.action_space.sample())[4]
+    finally:
+        env.close()
+
+
 def make_torchrl_env(env: str | EnvSection, *, render_mode: str | None = None, success: bool | None = None) -> EnvBase:
     """The same environment for TorchRL's collectors: a ``GymWrapper`` with the keys of :mod:`awac_tr.keys`.
 
@@ -148,17 +165,11 @@ def make_torchrl_env(env: str | EnvSection, *, render_mode: str | None = None, s
     """
     from torchrl.envs import GymWrapper
 
-    from awac_tr.envs.success import InfoReader, tells_success
+    from awac_tr.envs.success import InfoReader
 
     section = EnvSection.of(env)
-    if success is None and find_spec(section.id).id in ENV_IDS:
-        success = True
     if success is None:
-        probe = make_env(section)
-        try:
-            success = tells_success(probe)
-        finally:
-            probe.close()
+        success = tells_success(section)
     made = make_env(section, render_mode=render_mode)
     wrapped = GymWrapper(made)
     if success or made.goal_size:

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.episode import Episode
+from awac_tr.envs.make import tells_success
+from awac_tr.errors import RecipeError
 
-__all__ = ["SUCCESS_MEASURES", "measure", "measure_episode"]
+if TYPE_CHECKING:
+    from awac_tr.envs.env_info import EnvInfo
+
+__all__ = ["SUCCESS_MEASURES", "chosen_measure", "measure", "measure_episode"]
+
+_log = logging.getLogger(__name__)
 
 SUCCESS_MEASURES: Final = ("success_any", "success_last", "success_share", "success_steps")
 """At any step; at the last step; share of steps; more goal steps than the task asks for (pen 20, door, relocate 25)."""
+
+
+def chosen_measure(wanted: str | None, facts: EnvInfo) -> str:
+    """The measure that checkpoints are compared by.
+
+    Args:
+        wanted: as the recipe names it; None: ``success_any``, and the return where there is no success.
+        facts: of the environment.
+
+    Raises:
+        RecipeError: the environment does not have the measure that is wanted.
+        EnvError: of a step that is taken to find out.
+    """
+    if wanted == "return":
+        return wanted
+    success = tells_success(facts.env)
+    if wanted is None:
+        if not success:
+            _log.info("checkpoint.measure: return, since %s does not tell success at every step", facts.id)
+        return "success_any" if success else "return"
+    known = SUCCESS_MEASURES[: None if facts.goal_steps is not None else -1] if success else ()
+    if wanted not in known:
+        raise RecipeError(
+            f"checkpoint.measure: {wanted}, which episodes of {facts.id} do not have",
+            f"They have {', '.join([*known, 'return'])}: write one of these, or leave the key out.",
+        )
+    return wanted
 
 
 def measure(episodes: Iterable[Episode], goal_steps: int | None) -> dict[str, NDArray[np.float64]]:

@@ -1,16 +1,16 @@
-"""What our own simulated environments offer for records and replays, and what a state handed to them must hold."""
+"""What our own simulated environments offer for records, replays and copies, and what their states hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import EnvError
 
-__all__ = ["Posed", "State", "check_state"]
+__all__ = ["Copyable", "Posed", "State", "check_state"]
 
 State = dict[str, NDArray[np.float64]]
 
@@ -27,6 +27,40 @@ class Posed(Protocol):
 
     def set_state(self, state: Mapping[str, NDArray[np.float64]]) -> Any:
         """Put the simulator into a state; the observation there."""
+
+
+class Copyable:
+    """An environment that can be copied and pickled, at any step: the copy goes on exactly from there, on its own.
+
+    Gymnasium's MuJoCo environments come back as they were made. Here simulator and renderer are made anew as well, and
+    the simulator is put into the state of the original; all other attributes (random numbers, spaces, spec) are kept.
+    Changes made by hand to the MuJoCo model, and to its camera, are not.
+    """
+
+    _simulator: ClassVar[tuple[str, ...]]
+    """Attributes that :meth:`_build` makes."""
+
+    def _build(self) -> None:
+        """Make the simulator, as the environment's arguments say."""
+        raise NotImplementedError
+
+    def get_state(self) -> State:
+        """See :class:`Posed`."""
+        raise NotImplementedError
+
+    def set_state(self, state: Mapping[str, NDArray[np.float64]]) -> Any:
+        """See :class:`Posed`."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> tuple[dict[str, Any], State]:
+        kept = {name: value for name, value in vars(self).items() if name not in self._simulator}
+        return kept, self.get_state()
+
+    def __setstate__(self, saved: tuple[dict[str, Any], State]) -> None:
+        kept, state = saved
+        vars(self).update(kept)
+        self._build()
+        self.set_state(state)
 
 
 def check_state(state: Mapping[str, NDArray[np.float64]], known: State, needed: Iterable[str]) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from awac_tr.envs.env_spec import env_record, name_of
 from awac_tr.envs.episode import Episode
-from awac_tr.envs.passport import env_passport, name_of
+from awac_tr.envs.episode_builder import GoalTrack, Track
 from awac_tr.envs.state import has_pose, pose_of
-from awac_tr.envs.track import GoalTrack, Track
 from awac_tr.errors import EnvError
 
 __all__ = ["EpisodeRecorder", "RecordCounts"]
@@ -77,7 +77,7 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         infos: Sequence[str] = (),
         record_state: bool | None = None,
     ) -> None:
-        env_passport(env)  # refuses what cannot be recorded
+        env_record(env)  # refuses what cannot be recorded
         self._name = name_of(env)
         super().__init__(env)
         space: Any = env.action_space

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.adroit import AdroitBinaryEnv, DoorBinaryEnv, PenBinaryEnv, RelocateBinaryEnv
-from awac_tr.envs.dress import GoalObservation, NewReward
 from awac_tr.envs.pose import Posed, State
+from awac_tr.envs.wrappers import GoalObservation, NewReward
 from awac_tr.errors import EnvError
 
 __all__ = ["has_pose", "pose_of", "rebuilt_pose", "set_pose"]

@@ -10,10 +10,9 @@ from tensordict import TensorDictBase
 from torchrl.data import Binary, Composite, Unbounded
 from torchrl.envs.gym_like import BaseInfoDictReader
 
-from awac_tr.envs.guard import Guarded
 from awac_tr.keys import ACHIEVED_GOAL
 
-__all__ = ["InfoReader", "tells_success"]
+__all__ = ["InfoReader"]
 
 
 class InfoReader(BaseInfoDictReader):
@@ -47,17 +46,3 @@ class InfoReader(BaseInfoDictReader):
     def info_spec(self) -> Composite:
         """``success``, bool [1], and ``achieved_goal``, float32 [g], where there are such."""
         return self._spec
-
-
-def tells_success(env: Guarded) -> bool:
-    """Whether an environment says in ``info`` if the goal is reached: a step is taken to find out.
-
-    Args:
-        env: to be closed afterwards, as its wrappers may remember the step.
-
-    Raises:
-        EnvError: of the reset or the step.
-    """
-    env.reset(seed=0)
-    env.action_space.seed(0)
-    return "success" in env.step(env.action_space.sample())[4]

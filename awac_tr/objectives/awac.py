@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from tensordict import NestedKey, TensorDict, TensorDictBase, TensorDictParams, unravel_key
+from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule, dispatch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
-from torchrl.objectives import ValueEstimators, distance_loss
 
-from awac_tr.objectives.base import ActorLoss, check_choice, check_rules, deterministic_action, log_prob, set_td0
-from awac_tr.objectives.batch import require_column, require_terminated, working_copy
-from awac_tr.objectives.ensemble import critic_list, ensemble_values, keep_parameters
+from awac_tr.objectives.actor_critic import ActorCriticLoss, DistanceName
+from awac_tr.objectives.base import Reduction, check_choice, deterministic_action, log_prob
 from awac_tr.objectives.weights import WEIGHTS, weight_diagnostics
 
 __all__ = ["AWACLoss"]
 
-OUT_KEYS: Final = (
-    "loss_actor",
-    "loss_qvalue",
-    "advantage",
-    "effective_sample_size",
-    "capped_fraction",
-    "weight_max",
-    "log_prob",
-    "qvalue",
-    "target_value",
-)
+
+def _positive(name: str, value: Any) -> float:
+    if not float(value) > 0:
+        raise ValueError(f"{name} is {value}, it must be above 0")
+    return float(value)
 
 
-class AWACLoss(ActorLoss):
+def _cap(name: str, value: Any) -> float:
+    """A number, or None for no cap."""
+    number = math.inf if value is None else float(value)
+    if math.isnan(number):
+        raise ValueError(f"{name} is {value}, it must be a number")
+    return number
+
+
+def _bounds(bounds: Any) -> tuple[float, float]:
+    """(low, high), each None where it is open."""
+    low, high = bounds
+    numbers = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    if not numbers[0] < numbers[1]:
+        raise ValueError(f"value_bounds {bounds} must be (low, high)")
+    return numbers
+
+
+class AWACLoss(ActorCriticLoss):
     r"""Eq. 3 and Eq. 10 of "Accelerating Online Reinforcement Learning with Offline Datasets".
 
     For transitions (s, a, r, s', terminated) from a buffer, i over the critics:
@@ -43,23 +52,26 @@ class AWACLoss(ActorLoss):
       ``loss_qvalue = mean_B sum_i (Q_i(s, a) - y)^2``. Only the next value is clamped to ``value_bounds``: a clamp on
       the prediction would leave critics outside the bounds without gradient.
     - actor, Eq. 10 (Eq. 20) with Z(s) dropped: ``loss_actor = -mean_B w * log pi(a | s)``,
-      ``w = exp(A / lmbda)`` or ``w = B * softmax(A / lmbda)``, without gradient through w, where
+      ``w = exp(A / temperature)`` or ``w = B * softmax(A / temperature)``, without gradient through w, where
       ``A = clamp(min_i Q_i(s, a)) - V(s)`` and V(s) is the mean of ``clamp(min_i Q_i(s, a_k))`` over
       ``a_k ~ pi(. | s)``, or that at the policy's deterministic action.
 
     One :meth:`forward` evaluates Q(s, a) once, for both losses: the advantage is that of the critic before the step.
     No gradient flows from ``loss_actor`` to the critics nor from ``loss_qvalue`` to the actor, so that their sum may be
-    differentiated in one pass. The caller's batch is not written to.
+    differentiated in one pass. Into the caller's batch one entry is written, ``td_error`` [B]: the largest |Q_i - y|,
+    the priority of prioritised replay (not into a locked batch).
 
     Args:
         actor_network: pi; its log-probabilities must have the batch's shape [B], as those of TorchRL's
             ``IndependentNormal`` and ``TanhNormal``.
-        qvalue_network: Q. A list of separately initialised critics of one architecture is kept as given (parameters
-            are stacked). A single module for several critics is re-drawn by TorchRL for each, which is logged.
+        qvalue_network: Q. A list or ``ModuleList`` of separately initialised critics of one architecture is kept as
+            given (parameters are stacked). A single module for several critics is re-drawn by TorchRL for each, which
+            is logged.
 
     Keyword Args:
         num_qvalue_nets: how many critics; None: the length of the list, or 2 for a single module.
-        lmbda: lambda of Eq. 10, divides the advantage; in units of return.
+        temperature: lambda of Eq. 10; it divides the advantage, so that a larger one makes the weights more alike
+            (``IQLLoss``'s factor of this name multiplies). Above 0, in units of return.
         weighting: ``exp`` (the paper) or ``softmax`` (the authors' code).
         advantage_max: cap on A before weighting; None: none.
         weight_max: cap on w; None: none.
@@ -67,10 +79,19 @@ class AWACLoss(ActorLoss):
         value_samples: K, sampled actions a state for ``sample``.
         value_bounds: (low, high) in units of return, for next values and the Q of the advantage; None: open.
             Rewards in [-1, 0] give (-1 / (1 - gamma), 0).
+        sub_sample_len: in Eq. 3 the minimum over so many target critics, drawn anew at each call; None: over all.
         ignore_terminals: bootstrap through terminal states (the authors' hand tasks); the flags must be there still.
         loss_function: ``l2`` (Eq. 3), ``l1`` or ``smooth_l1``: distance between prediction and target.
+        separate_losses: parameters that the critics share with the actor are trained by ``loss_actor`` only; False, as
+            is TorchRL's default: by both (a list of critics is needed then, since a single one is re-drawn).
         deactivate_vmap: evaluate critics one after another instead of by ``torch.vmap``, with the same results.
-        reduction: ``mean`` or ``sum`` over the batch, or ``none``: losses of shape [B].
+        reduction: ``mean`` (also None) or ``sum`` over the batch, or ``none``: one number a transition.
+        use_prioritized_weights: whether both losses weigh transitions by ``priority_weight``: ``auto``, where the batch
+            has it (``mean`` is a weighted mean then); True: it must be there; False.
+
+    ``temperature``, ``advantage_max``, ``weight_max`` and ``value_bounds`` are buffers of the state dict; caps and
+    bounds that are None stand there as infinity. They may be set while training, ``loss.temperature = 0.1``, in
+    compiled code too. A state dict from before they were in it loads, and leaves them as constructed.
 
     The discount is set by ``make_value_estimator(ValueEstimators.TD0, gamma=...)``; 0.99 until then. Other estimators
     are refused: single transitions out of a buffer hold no trajectory to trace. ``steps_to_next_obs`` in the batch
@@ -78,19 +99,21 @@ class AWACLoss(ActorLoss):
     or ``HardUpdate``.
 
     Batch (keys can be renamed by :meth:`set_keys`): ``action`` [B, action_size], ``("next", "reward")`` [B, 1],
-    ``("next", "terminated")`` bool [B, 1], and the inputs of both networks, those also under ``next``. ``done`` is not
-    read.
+    ``("next", "terminated")`` bool [B, 1], and the inputs of both networks, those also under ``next``. ``done`` is
+    among ``in_keys``, as in TorchRL's losses, but not read, and may be missing.
 
     Returns:
         From :meth:`forward`, a TensorDict without batch size: ``loss_actor`` and ``loss_qvalue``, and, detached,
         scalars over the batch: ``advantage`` (mean of A before caps), ``effective_sample_size`` of the weights (in
         samples, 1 to B), ``capped_fraction`` (share of samples at a cap), ``weight_max`` (largest weight after caps),
         ``log_prob`` (mean of log pi(a | s)), ``qvalue`` (mean of Q_i(s, a) over batch and critics), ``target_value``
-        (mean of y).
+        (mean of y). Under ``reduction="none"`` the TensorDict has the batch's size [B] and so has every entry: no mean
+        over the batch is taken, and what is of the batch as a whole (the three of the weights) is left out.
 
     Raises:
-        BatchError: from :meth:`forward`, a batch without ``terminated`` or with wrong shapes.
-        ValueError: from the constructor, an option out of its range.
+        BatchError: from :meth:`forward`, a batch without ``terminated``, with wrong shapes, padded or empty.
+        ValueError: from the constructor, an option out of its range; from :meth:`forward`, critics that do not read
+            the action's key.
 
     Examples:
         >>> import torch
@@ -115,7 +138,7 @@ class AWACLoss(ActorLoss):
         ...     )
         ...     for _ in range(2)
         ... ]
-        >>> loss = AWACLoss(actor, critics, lmbda=0.3, value_bounds=(-100.0, 0.0))
+        >>> loss = AWACLoss(actor, critics, temperature=0.3, value_bounds=(-100.0, 0.0))
         >>> _ = loss.make_value_estimator(ValueEstimators.TD0, gamma=0.99)
         >>> targets = SoftUpdate(loss, tau=5e-3)
         >>> optimizer = torch.optim.Adam(loss.parameters(), lr=3e-4)
@@ -135,6 +158,8 @@ class AWACLoss(ActorLoss):
         >>> (out["loss_actor"] + out["loss_qvalue"]).backward()
         >>> optimizer.step()
         >>> targets.step()
+        >>> batch["td_error"].shape
+        torch.Size([4])
         >>> sorted(key for key in out.keys() if not key.startswith("loss_"))
         ['advantage', 'capped_fraction', 'effective_sample_size', 'log_prob', 'qvalue', 'target_value', 'weight_max']
 
@@ -149,128 +174,126 @@ class AWACLoss(ActorLoss):
         ... )
         >>> loss_actor.shape, loss_qvalue.shape
         (torch.Size([]), torch.Size([]))
+
+        One loss alone, with what there is to say of it:
+
+        >>> loss_qvalue, metadata = loss.qvalue_loss(batch)
+        >>> sorted(metadata.keys())
+        ['qvalue', 'target_value', 'td_error']
     """
 
-    @dataclass
-    class _AcceptedKeys:
-        """Keys that ``set_keys(name=key)`` changes; reward and terminated are looked for under ``next``.
+    _coefficients: ClassVar = {
+        "temperature": lambda value: _positive("temperature", value),
+        "advantage_max": lambda value: _cap("advantage_max", value),
+        "weight_max": lambda value: _positive("weight_max", _cap("weight_max", value)),
+        "value_bounds": _bounds,
+    }
+    _out_keys_per_row: ClassVar = ("loss_actor", "loss_qvalue", "advantage", "log_prob", "qvalue", "target_value")
+    _out_keys_reduced: ClassVar = (
+        "loss_actor",
+        "loss_qvalue",
+        "advantage",
+        "effective_sample_size",
+        "capped_fraction",
+        "weight_max",
+        "log_prob",
+        "qvalue",
+        "target_value",
+    )
 
-        Attributes:
-            action: actions, read from the batch and by the critics.
-            state_action_value: where the critics write Q [B, 1].
-            reward: rewards [B, 1] under ``next``.
-            terminated: bool flags [B, 1] under ``next``.
-        """
-
-        action: NestedKey = "action"
-        state_action_value: NestedKey = "state_action_value"
-        reward: NestedKey = "reward"
-        terminated: NestedKey = "terminated"
-
-    default_keys = _AcceptedKeys
-    tensor_keys: _AcceptedKeys
-    default_value_estimator = ValueEstimators.TD0
-    out_keys: ClassVar[list[str]] = list(OUT_KEYS)
-
-    qvalue_network: TensorDictModule
-    qvalue_network_params: TensorDictParams
-    target_qvalue_network_params: TensorDictParams
+    temperature: Tensor
+    advantage_max: Tensor
+    weight_max: Tensor
+    value_bounds: Tensor
 
     def __init__(
         self,
         actor_network: ProbabilisticTensorDictSequential,
-        qvalue_network: TensorDictModule | Sequence[TensorDictModule],
+        qvalue_network: TensorDictModule | Sequence[TensorDictModule] | nn.ModuleList,
         *,
         num_qvalue_nets: int | None = None,
-        lmbda: float = 0.3,
+        temperature: float = 0.3,
         weighting: Literal["exp", "softmax"] = "exp",
         advantage_max: float | None = None,
         weight_max: float | None = None,
         value_estimate: Literal["sample", "mean"] = "sample",
         value_samples: int = 1,
         value_bounds: tuple[float | None, float | None] = (None, None),
+        sub_sample_len: int | None = None,
         ignore_terminals: bool = False,
-        loss_function: Literal["l2", "l1", "smooth_l1"] = "l2",
+        loss_function: DistanceName = "l2",
+        separate_losses: bool = True,
         deactivate_vmap: bool = False,
-        reduction: Literal["mean", "sum", "none"] = "mean",
+        reduction: Reduction | None = None,
+        use_prioritized_weights: bool | Literal["auto"] = "auto",
     ) -> None:
-        super().__init__()
-        self.lmbda = lmbda
+        super().__init__(
+            actor_network,
+            qvalue_network,
+            num_qvalue_nets=num_qvalue_nets,
+            sub_sample_len=sub_sample_len,
+            loss_function=loss_function,
+            ignore_terminals=ignore_terminals,
+            separate_losses=separate_losses,
+            deactivate_vmap=deactivate_vmap,
+            reduction=reduction,
+            use_prioritized_weights=use_prioritized_weights,
+        )
+        check_choice("weighting", weighting, tuple(WEIGHTS))
+        check_choice("value_estimate", value_estimate, ("sample", "mean"))
+        if value_samples < 1:
+            raise ValueError(f"value_samples is {value_samples}, it must be at least 1")
         self.weighting = weighting
-        self.advantage_max = advantage_max
-        self.weight_max = weight_max
         self.value_estimate = value_estimate
         self.value_samples = value_samples
-        self.value_bounds = value_bounds
-        self.ignore_terminals = ignore_terminals
-        self.loss_function = loss_function
-        self.deactivate_vmap = deactivate_vmap
-        self.reduction = reduction
-        self._check_options()
-        self.convert_to_functional(actor_network, "actor_network")
-        critics, self.num_qvalue_nets = critic_list(qvalue_network, num_qvalue_nets)
-        self.convert_to_functional(critics, "qvalue_network", self.num_qvalue_nets, create_target_params=True)
-        if self.num_qvalue_nets == 1:
-            # by name among the children: asking for targets warns where nothing updates them yet
-            keep_parameters(critics, *(params for name, params in self.named_children() if "qvalue" in name))
-        self.make_value_estimator()  # at once, so that gamma is in the state dict from the beginning
+        self._register_coefficients(
+            temperature=temperature, advantage_max=advantage_max, weight_max=weight_max, value_bounds=value_bounds
+        )
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
         """Both losses and the diagnostics; shapes and keys in the class docstring."""
         batch = self._batch(tensordict)
         policy, next_policy = self._policies(batch, batch.get("next"))
-        qvalues, value = self._qvalues(self.qvalue_network_params, batch, self._acting(batch, policy))
-        critic = self._qvalue_terms(batch, qvalues, next_policy)
-        actor = self._actor_terms(batch, qvalues.detach(), value, policy)
-        return _output(actor | critic)
+        acting = self._acting(batch, policy)
+        qvalues, value = self._qvalues(self._critics(), batch, acting, differentiated=1)
+        loss_qvalue, critic = self._qvalue_terms(batch, qvalues, next_policy)
+        loss_actor, actor = self._actor_terms(batch, qvalues.detach(), value, policy)
+        self._write_priority(tensordict, critic["td_error"])
+        return self._output({"loss_actor": loss_actor, "loss_qvalue": loss_qvalue} | actor | critic, batch)
 
-    def loss_actor(self, tensordict: TensorDictBase) -> TensorDict:
-        """The part of :meth:`forward` that trains the actor (Eq. 10), with its diagnostics, for the same batch."""
+    def actor_loss(self, tensordict: TensorDictBase) -> tuple[Tensor, TensorDict]:
+        """Eq. 10 alone.
+
+        Args:
+            tensordict: a batch as for :meth:`forward`; not written to.
+
+        Returns:
+            The loss, with gradient to the actor only, and a TensorDict without batch size of its diagnostics.
+        """
         batch = self._batch(tensordict)
         (policy,) = self._policies(batch)
         with torch.no_grad():
-            qvalues, value = self._qvalues(self.qvalue_network_params, batch, self._acting(batch, policy))
-        return _output(self._actor_terms(batch, qvalues, value, policy))
+            qvalues, value = self._qvalues(self._critics(), batch, self._acting(batch, policy))
+        loss, metadata = self._actor_terms(batch, qvalues, value, policy)
+        return loss, TensorDict(metadata)
 
-    def loss_qvalue(self, tensordict: TensorDictBase) -> TensorDict:
-        """The part of :meth:`forward` that trains the critics (Eq. 3), with its diagnostics, for the same batch."""
-        batch = self._batch(tensordict)
-        with torch.no_grad():
-            (next_policy,) = self._policies(batch.get("next"))
-        (qvalues,) = self._qvalues(self.qvalue_network_params, batch)
-        return _output(self._qvalue_terms(batch, qvalues, next_policy))
-
-    def _qvalue_terms(self, batch: TensorDict, qvalues: Tensor, next_policy: Distribution) -> dict[str, Tensor]:
-        """Eq. 3 for Q(s, a) [N, *B, 1]."""
-        target = self._target_value(batch, next_policy).to(qvalues.dtype)
-        distance = distance_loss(qvalues, target.expand_as(qvalues), self.loss_function)
-        return {
-            "loss_qvalue": self._reduce_loss(distance.sum(0).squeeze(-1)),
-            "qvalue": qvalues.detach().mean(),
-            "target_value": target.mean(),
-        }
-
-    @torch.no_grad()
-    def _target_value(self, batch: TensorDict, next_policy: Distribution) -> Tensor:
-        """The y of Eq. 3, [*B, 1]."""
-        following = batch.get("next").copy()
-        following.set(self.tensor_keys.action, next_policy.sample())
-        (qvalues,) = self._qvalues(self.target_qvalue_network_params, following)
-        target: Tensor = self.value_estimator.value_estimate(batch, next_value=self._clamped_min(qvalues))
-        return target
+    def next_value(self, following: TensorDict, policy: Distribution) -> Tensor:
+        """clamp(min_i Q_target_i(s', a')), ``a' ~ pi(. | s')``, [*B, 1]."""
+        return self._clamped_min(self._target_qvalues(following, policy.sample()))
 
     def _actor_terms(
         self, batch: TensorDict, qvalues: Tensor, acting: Tensor, policy: Distribution
-    ) -> dict[str, Tensor]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 10 for Q(s, a) [N, *B, 1] and Q(s, a_k) [N, K, *B, 1], both without gradient."""
         likelihood = log_prob(policy, batch.get(self.tensor_keys.action), batch)
         value = self._clamped_min(acting).mean(0)
         advantage = (self._clamped_min(qvalues) - value).squeeze(-1)
         caps = {"advantage_max": self.advantage_max, "weight_max": self.weight_max}
-        weights = WEIGHTS[self.weighting](advantage, self.lmbda, **caps)
-        diagnostics = weight_diagnostics(advantage, weights, **caps) | {"log_prob": likelihood.detach().mean()}
-        return {"loss_actor": self._reduce_loss(-weights * likelihood)} | diagnostics
+        weights = WEIGHTS[self.weighting](advantage, self.temperature, **caps)
+        diagnostics = weight_diagnostics(advantage, weights, **caps)
+        diagnostics |= {"advantage": self._mean(advantage), "log_prob": self._mean(likelihood)}
+        return self._reduce_loss(-weights * likelihood, weights=self._weights(batch)), diagnostics
 
     @torch.no_grad()
     def _acting(self, batch: TensorDict, policy: Distribution) -> TensorDict:
@@ -282,71 +305,7 @@ class AWACLoss(ActorLoss):
         states = batch.exclude("next").expand(actions.shape[0], *batch.batch_size)
         return states.set(self.tensor_keys.action, actions)
 
-    def _qvalues(self, params: TensorDictParams, *inputs: TensorDict) -> tuple[Tensor, ...]:
-        """Q of every critic, [N, *B, 1] for each of the inputs [*B]; gradient flows through the first only."""
-        randomness = None if self.deactivate_vmap else self.vmap_randomness
-        reads = [each.select(*self.qvalue_network.in_keys) for each in inputs]
-        key = self.tensor_keys.state_action_value
-        return ensemble_values(self.qvalue_network, params, key, reads, vmap_randomness=randomness)
-
     def _clamped_min(self, qvalues: Tensor) -> Tensor:
         """clamp(min_i Q_i) over the first dimension."""
         low, high = self.value_bounds
-        value = qvalues.min(0)[0]
-        return value if low is None and high is None else value.clamp(low, high)
-
-    def _batch(self, tensordict: TensorDictBase) -> TensorDict:
-        """The entries that are used, checked, in a TensorDict of our own."""
-        self._refuse_masks(tensordict)
-        reward, terminated = ("next", self.tensor_keys.reward), ("next", self.tensor_keys.terminated)
-        flags = require_terminated(tensordict, terminated)
-        batch = working_copy(tensordict, self.tensor_keys.action, self.in_keys, optional=["steps_to_next_obs"])
-        require_column(batch, reward)
-        require_column(batch, terminated)
-        if self.ignore_terminals:
-            batch.set(terminated, torch.zeros_like(flags))
-        return batch
-
-    def _wanted_keys(self) -> list[NestedKey]:
-        keys, states = self.tensor_keys, self.actor_network.in_keys
-        action = unravel_key(keys.action)
-        if action not in self.qvalue_network.in_keys:
-            raise ValueError(f"the critics read {self.qvalue_network.in_keys}, not the action {action!r}: see set_keys")
-        states = [*states, *(key for key in self.qvalue_network.in_keys if key != action)]
-        following: list[NestedKey] = [("next", key) for key in states]
-        return [*states, keys.action, ("next", keys.reward), ("next", keys.terminated), *following]
-
-    def make_value_estimator(self, value_type: Any = None, **hyperparams: Any) -> AWACLoss:
-        """Set the discount: ``make_value_estimator(ValueEstimators.TD0, gamma=0.99)``.
-
-        Args:
-            value_type: ``ValueEstimators.TD0``, ``TD0Estimator`` or an instance of it; None: the first.
-            hyperparams: of the estimator; ``gamma`` in [0, 1].
-
-        Returns:
-            This loss.
-
-        Raises:
-            NotImplementedError: another estimator.
-        """
-        set_td0(self, value_type, hyperparams)
-        return self
-
-    def _check_options(self) -> None:
-        check_choice("weighting", self.weighting, tuple(WEIGHTS))
-        check_choice("value_estimate", self.value_estimate, ("sample", "mean"))
-        check_choice("loss_function", self.loss_function, ("l2", "l1", "smooth_l1"))
-        check_choice("reduction", self.reduction, ("mean", "sum", "none"))
-        low, high = self.value_bounds
-        check_rules(
-            {
-                f"lmbda is {self.lmbda}, it must be above 0": self.lmbda > 0,
-                f"value_samples is {self.value_samples}, it must be at least 1": self.value_samples >= 1,
-                f"weight_max is {self.weight_max}, it must be above 0": self.weight_max is None or self.weight_max > 0,
-                f"value_bounds {self.value_bounds} must be (low, high)": low is None or high is None or low < high,
-            }
-        )
-
-
-def _output(terms: dict[str, Tensor]) -> TensorDict:
-    return TensorDict({key: terms[key] for key in OUT_KEYS if key in terms}, batch_size=[])
+        return qvalues.min(0)[0].clamp(low, high)

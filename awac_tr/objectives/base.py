@@ -1,36 +1,75 @@
-"""What our losses share of TorchRL's ``LossModule`` contract: keys, the policy call, masks, the TD(0) target."""
+"""What our losses share of TorchRL's ``LossModule`` contract: keys, coefficients, the policy call, masks, outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from tensordict import NestedKey, TensorDict, TensorDictBase, TensorDictParams, unravel_key
 from tensordict.nn import ProbabilisticTensorDictSequential
 from torch import Tensor
 from torch.distributions import Distribution
-from torchrl.objectives import LossModule, ValueEstimators
-from torchrl.objectives.utils import dispatch_value_estimator
-from torchrl.objectives.value import TD0Estimator
+from torchrl.objectives import LossModule
 
 from awac_tr.objectives.batch import BatchError
 from awac_tr.objectives.ensemble import parameters_in
 
-__all__ = ["ActorLoss", "check_choice", "check_rules", "deterministic_action", "log_prob", "set_td0"]
+__all__ = ["ActorLoss", "Reduction", "check_choice", "check_rules", "deterministic_action", "log_prob"]
+
+_log = logging.getLogger(__name__)
+
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 
 class ActorLoss(LossModule):
     """A loss with an ``actor_network``; subclasses say in :meth:`_wanted_keys` what they read.
 
-    Subclasses call ``convert_to_functional(actor_network, "actor_network")`` in their constructor.
+    Subclasses call ``convert_to_functional(actor_network, "actor_network")`` in their constructor, and name their
+    outputs in two class attributes: ``_out_keys_reduced``, and ``_out_keys_per_row`` for ``reduction="none"``.
     """
 
     actor_network: ProbabilisticTensorDictSequential
     actor_network_params: TensorDictParams
     target_actor_network_params: TensorDictParams
 
+    _coefficients: ClassVar[Mapping[str, Callable[[Any], float | Sequence[float]]]] = {}
+    """Numbers that may change while the loss trains, each with what checks a value and makes it plain numbers."""
+    _out_keys_reduced: ClassVar[tuple[str, ...]]
+    _out_keys_per_row: ClassVar[tuple[str, ...]]
     _in_keys: list[NestedKey] | None = None
+    _out_keys: list[NestedKey] | None = None
+
+    def __init__(self, reduction: Reduction | None) -> None:
+        super().__init__()
+        self.reduction: Reduction = "mean" if reduction is None else reduction
+        check_choice("reduction", self.reduction, ("mean", "sum", "none"))
+
+    def _register_coefficients(self, **values: Any) -> None:
+        """Make buffers of them, beside the parameters, in float32 at least; afterwards attributes set their values."""
+        like = next(self.parameters())
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        for name, value in values.items():
+            self.register_buffer(name, torch.tensor(self._coefficients[name](value), dtype=dtype, device=like.device))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """``loss.temperature = 0.1`` writes into the buffer: code that was compiled sees it too."""
+        buffer = self.__dict__.get("_buffers", {}).get(name) if name in self._coefficients else None
+        if buffer is None:
+            super().__setattr__(name, value)
+        else:
+            buffer.copy_(torch.tensor(self._coefficients[name](value), dtype=buffer.dtype))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """States from before coefficients were buffers have none of them: those of the constructor stay."""
+        own = {prefix + name: getattr(self, name) for name in self._coefficients}
+        if own and not own.keys() & state_dict.keys():
+            _log.info(
+                "the loss's state is an older one, without %s: kept as constructed", ", ".join(self._coefficients)
+            )
+            state_dict |= own
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def in_keys(self) -> list[NestedKey]:
@@ -43,8 +82,36 @@ class ActorLoss(LossModule):
     def in_keys(self, values: list[NestedKey]) -> None:
         self._in_keys = values
 
+    @property
+    def out_keys(self) -> list[NestedKey]:
+        """What ``forward`` gives, in the order of the tuple that a call by keywords returns."""
+        if self._out_keys is not None:
+            return self._out_keys
+        return list(self._out_keys_per_row if self.reduction == "none" else self._out_keys_reduced)
+
+    @out_keys.setter
+    def out_keys(self, values: list[NestedKey]) -> None:
+        self._out_keys = values
+
     def _set_in_keys(self) -> None:
+        """TorchRL calls this whenever a key changes; at once, since to compiled code it is a change of the module."""
         self._in_keys = list(dict.fromkeys(unravel_key(key) for key in self._wanted_keys()))
+
+    def select_out_keys(self, *out_keys: NestedKey) -> ActorLoss:
+        """Give these outputs only, until :meth:`reset_out_keys`.
+
+        TensorDict's own way fails for a batch that lacks an entry of ``in_keys``, even one that is not needed.
+        """
+        unknown = set(out_keys) - set(self.out_keys)
+        if unknown:
+            raise ValueError(f"out_keys are {self.out_keys}: there is no {sorted(map(str, unknown))}")
+        self._out_keys = list(out_keys)
+        return self
+
+    def reset_out_keys(self) -> ActorLoss:
+        """Give all outputs again."""
+        self._out_keys = None
+        return self
 
     def _wanted_keys(self) -> list[NestedKey]:
         """The entries of the batch that the loss reads; repetitions do no harm."""
@@ -71,6 +138,15 @@ class ActorLoss(LossModule):
                     "Keep its valid rows only, batch[mask], or set loss_mask_key = None to train on all of them.",
                 )
 
+    def _mean(self, rows: Tensor) -> Tensor:
+        """A diagnostic [*B], detached: its mean, or under ``reduction="none"`` itself."""
+        return rows.detach() if self.reduction == "none" else rows.detach().mean()
+
+    def _output(self, terms: Mapping[str, Tensor], batch: TensorDict) -> TensorDict:
+        """What ``forward`` returns: without batch size, or under ``reduction="none"`` with the batch's."""
+        size = batch.batch_size if self.reduction == "none" else []
+        return TensorDict({key: terms[key] for key in self.out_keys}, batch_size=size)
+
 
 def log_prob(policy: Distribution, action: Tensor, batch: TensorDict) -> Tensor:
     """The log-likelihood log pi(a | s), [*B].
@@ -91,30 +167,6 @@ def deterministic_action(policy: Distribution) -> Tensor:
     """The action TorchRL takes under ``DETERMINISTIC``: for TanhNormal tanh(loc), for a plain Normal its mean."""
     action: Tensor | None = getattr(policy, "deterministic_sample", None)
     return policy.mean if action is None else action
-
-
-def set_td0(loss: LossModule, value_type: Any, hyperparams: dict[str, Any]) -> None:
-    """Give a loss the TD(0) estimator, and no other.
-
-    Args:
-        loss: the loss.
-        value_type: ``ValueEstimators.TD0`` or None, the class ``TD0Estimator``, or an instance of it.
-        hyperparams: of the estimator, for example ``gamma``.
-
-    Raises:
-        NotImplementedError: another estimator: transitions out of a buffer hold no trajectory to trace.
-    """
-    if isinstance(value_type, TD0Estimator):
-        # not through the property: nn.Module would take the name for a child's
-        loss._value_estimator = value_type  # noqa: SLF001
-        loss.value_type = TD0Estimator
-    else:
-        kind = ValueEstimators.TD0 if value_type is None or value_type is TD0Estimator else value_type
-        if kind not in (ValueEstimators.TD0, "td0", "TD0"):
-            raise NotImplementedError(f"{type(loss).__name__} knows the value estimator TD0 only, not {value_type!r}")
-        dispatch_value_estimator(loss, kind, supported={ValueEstimators.TD0}, **hyperparams)
-    # renamed keys reach the new estimator: no public way to say so
-    loss._forward_value_estimator_keys()  # noqa: SLF001
 
 
 def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:

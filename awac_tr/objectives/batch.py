@@ -9,7 +9,7 @@ from tensordict import NestedKey, TensorDict, TensorDictBase, unravel_key
 
 from awac_tr.errors import AwacError
 
-__all__ = ["BatchError", "require", "require_column", "require_terminated", "working_copy"]
+__all__ = ["BatchError", "require", "require_column", "require_terminated", "row_values", "working_copy"]
 
 
 class BatchError(AwacError, ValueError):
@@ -31,11 +31,15 @@ def working_copy(
         Batch size [*B]; tensors are shared, not copied.
 
     Raises:
-        BatchError: an entry is missing, or leads with another shape.
+        BatchError: an entry is missing, or leads with another shape; or there is no transition at all.
     """
     shape = require(tensordict, action).shape[:-1]
     if not shape:
         raise BatchError(f"{action!r} has shape {list(require(tensordict, action).shape)}, expected [B, action_size]")
+    if 0 in shape:
+        raise BatchError(
+            f"the batch is empty: {action!r} has shape {[*shape, '...']}", "Sample one transition at least."
+        )
     out = TensorDict({}, batch_size=shape)
     for key in keys:
         value = require(tensordict, key)
@@ -96,3 +100,23 @@ def require_terminated(tensordict: TensorDictBase, key: NestedKey) -> torch.Tens
     if flags.dtype is not torch.bool:
         raise BatchError(f"{unravel_key(key)!r} is {flags.dtype}, expected torch.bool")
     return flags
+
+
+def row_values(batch: TensorDictBase, key: NestedKey, *, wanted: bool = False) -> torch.Tensor | None:
+    """One number a transition, [*B] for the TensorDict's batch size [*B].
+
+    Args:
+        batch: may have the numbers as [*B] or [*B, 1].
+        key: where they are.
+        wanted: whether they must be there.
+
+    Raises:
+        BatchError: none there, though they must; or of another shape.
+    """
+    value: torch.Tensor | None = require(batch, key) if wanted else batch.get(key, None)
+    if value is None:
+        return None
+    size = batch.batch_size
+    if value.shape not in (size, (*size, 1)):
+        raise BatchError(f"{unravel_key(key)!r} has shape {list(value.shape)}, expected {list(size)} or {[*size, 1]}")
+    return value.reshape(size)

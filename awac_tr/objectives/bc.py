@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from tensordict import NestedKey, TensorDict, TensorDictBase
 from tensordict.nn import ProbabilisticTensorDictSequential, dispatch
 
-from awac_tr.objectives.base import ActorLoss, check_choice, deterministic_action, log_prob
+from awac_tr.objectives.base import ActorLoss, Reduction, check_choice, deterministic_action, log_prob
 from awac_tr.objectives.batch import working_copy
 
 __all__ = ["BCLoss"]
-
-OUT_KEYS: Final = ("loss_actor", "log_prob", "squared_error")
 
 
 class BCLoss(ActorLoss):
@@ -28,14 +26,14 @@ class BCLoss(ActorLoss):
 
     Keyword Args:
         loss_function: ``nll`` or ``mse``.
-        reduction: ``mean`` or ``sum`` over the batch, or ``none``: a loss of shape [B].
+        reduction: ``mean`` (also None) or ``sum`` over the batch, or ``none``: one number a row.
 
     Batch: ``action`` [B, action_size] (renamed by ``set_keys(action=...)``) and the inputs of the actor. It is not
     written to.
 
     Returns:
         From :meth:`forward`, a TensorDict without batch size: ``loss_actor``, and, detached, the means ``log_prob`` and
-        ``squared_error`` (as under ``mse``).
+        ``squared_error`` (as under ``mse``). Under ``reduction="none"`` it has the batch's size [B], and so has each.
 
     Raises:
         BatchError: from :meth:`forward`, an entry is missing or has the wrong shape.
@@ -71,20 +69,19 @@ class BCLoss(ActorLoss):
 
     default_keys = _AcceptedKeys
     tensor_keys: _AcceptedKeys
-    out_keys: ClassVar[list[str]] = list(OUT_KEYS)
+    _out_keys_reduced: ClassVar = ("loss_actor", "log_prob", "squared_error")
+    _out_keys_per_row: ClassVar = _out_keys_reduced
 
     def __init__(
         self,
         actor_network: ProbabilisticTensorDictSequential,
         *,
         loss_function: Literal["nll", "mse"] = "nll",
-        reduction: Literal["mean", "sum", "none"] = "mean",
+        reduction: Reduction | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(reduction)
         check_choice("loss_function", loss_function, ("nll", "mse"))
-        check_choice("reduction", reduction, ("mean", "sum", "none"))
         self.loss_function = loss_function
-        self.reduction = reduction
         self.convert_to_functional(actor_network, "actor_network")
 
     @dispatch
@@ -98,10 +95,10 @@ class BCLoss(ActorLoss):
         error = (deterministic_action(policy) - action).square().mean(-1)
         terms = {
             "loss_actor": self._reduce_loss(-likelihood if self.loss_function == "nll" else error),
-            "log_prob": likelihood.detach().mean(),
-            "squared_error": error.detach().mean(),
+            "log_prob": self._mean(likelihood),
+            "squared_error": self._mean(error),
         }
-        return TensorDict(terms, batch_size=[])
+        return self._output(terms, batch)
 
     def _wanted_keys(self) -> list[NestedKey]:
         return [*self.actor_network.in_keys, self.tensor_keys.action]

@@ -5,27 +5,43 @@ Both schemes come from the factor exp(A / lambda) / Z(s) of Eq. 10; they differ 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
 
-__all__ = ["WEIGHTS", "capped", "effective_sample_size", "exp_weights", "softmax_weights", "weight_diagnostics"]
+__all__ = [
+    "WEIGHTS",
+    "Coefficient",
+    "capped",
+    "effective_sample_size",
+    "exp_weights",
+    "softmax_weights",
+    "weight_diagnostics",
+]
+
+Coefficient: TypeAlias = float | Tensor
+"""A number, or a tensor of one: the latter may change between the calls of a compiled function."""
 
 
 def exp_weights(
-    advantage: Tensor, lmbda: float, *, advantage_max: float | None = None, weight_max: float | None = None
+    advantage: Tensor,
+    temperature: Coefficient,
+    *,
+    advantage_max: Coefficient = math.inf,
+    weight_max: Coefficient = math.inf,
 ) -> Tensor:
-    """Weights w = exp(A / lmbda), Eq. 10 with Z(s) dropped (A.3).
+    """Weights w = exp(A / temperature), Eq. 10 with Z(s) dropped (A.3).
 
-    Without a cap nothing keeps the weight from overflowing where A / lmbda exceeds 88.7 in float32.
+    Without a cap nothing keeps the weight from overflowing where A / temperature exceeds 88.7 in float32.
 
     Args:
         advantage: A, any shape, in units of return.
-        lmbda: lambda of Eq. 10, above 0, in units of return.
-        advantage_max: A is cut from above here first; None: not cut.
-        weight_max: w is cut from above here last; None: not cut.
+        temperature: lambda of Eq. 10, divides A; above 0, in units of return.
+        advantage_max: A is cut from above here first; inf: not cut.
+        weight_max: w is cut from above here last; inf: not cut.
 
     Returns:
         Weights of the advantage's shape, not negative.
@@ -34,21 +50,25 @@ def exp_weights(
         >>> exp_weights(torch.tensor([0.0, 0.3, 30.0]), 0.3, advantage_max=0.6)
         tensor([1.0000, 2.7183, 7.3891])
     """
-    return _cut(torch.exp(_cut(advantage, advantage_max) / lmbda), weight_max)
+    return torch.exp(advantage.clamp_max(advantage_max) / temperature).clamp_max(weight_max)
 
 
 def softmax_weights(
-    advantage: Tensor, lmbda: float, *, advantage_max: float | None = None, weight_max: float | None = None
+    advantage: Tensor,
+    temperature: Coefficient,
+    *,
+    advantage_max: Coefficient = math.inf,
+    weight_max: Coefficient = math.inf,
 ) -> Tensor:
-    """Weights w = B * softmax(A / lmbda) over all B entries: Z as estimated by the batch (the authors' code).
+    """Weights w = B * softmax(A / temperature) over all B entries: Z as estimated by the batch (the authors' code).
 
     The mean weight is 1 before a cap.
 
     Args:
         advantage: A, any shape, in units of return.
-        lmbda: lambda of Eq. 10, above 0, in units of return.
-        advantage_max: A is cut from above here first (the authors' hand tasks: 0.5); None: not cut.
-        weight_max: w is cut from above here last; None: not cut.
+        temperature: lambda of Eq. 10, divides A; above 0, in units of return.
+        advantage_max: A is cut from above here first (the authors' hand tasks: 0.5); inf: not cut.
+        weight_max: w is cut from above here last; inf: not cut.
 
     Returns:
         Weights of the advantage's shape, in [0, B].
@@ -57,13 +77,17 @@ def softmax_weights(
         >>> softmax_weights(torch.tensor([0.0, 0.0, 0.0]), 0.5)
         tensor([1., 1., 1.])
     """
-    scaled = _cut(advantage, advantage_max) / lmbda
+    scaled = advantage.clamp_max(advantage_max) / temperature
     weights = torch.softmax(scaled.flatten(), 0).reshape(scaled.shape) * scaled.numel()
-    return _cut(weights, weight_max)
+    return weights.clamp_max(weight_max)
 
 
 def capped(
-    advantage: Tensor, weights: Tensor, *, advantage_max: float | None = None, weight_max: float | None = None
+    advantage: Tensor,
+    weights: Tensor,
+    *,
+    advantage_max: Coefficient = math.inf,
+    weight_max: Coefficient = math.inf,
 ) -> Tensor:
     """Which samples a cap has reached: bool, of the advantage's shape; all False without caps.
 
@@ -73,12 +97,8 @@ def capped(
         advantage_max: as given to it.
         weight_max: as given to it.
     """
-    hit = torch.zeros_like(advantage, dtype=torch.bool)
-    if advantage_max is not None:
-        hit = hit | (advantage > advantage_max)
-    if weight_max is not None:
-        hit = hit | (weights >= weight_max)
-    return hit
+    # a weight that overflowed is at no cap where there is none
+    return (advantage > advantage_max) | ((weights >= weight_max) & (weight_max < math.inf))
 
 
 def effective_sample_size(weights: Tensor) -> Tensor:
@@ -100,7 +120,11 @@ def effective_sample_size(weights: Tensor) -> Tensor:
 
 
 def weight_diagnostics(
-    advantage: Tensor, weights: Tensor, *, advantage_max: float | None = None, weight_max: float | None = None
+    advantage: Tensor,
+    weights: Tensor,
+    *,
+    advantage_max: Coefficient = math.inf,
+    weight_max: Coefficient = math.inf,
 ) -> dict[str, Tensor]:
     """What to watch in a run, scalars: do a few samples, or a cap, decide the update?
 
@@ -111,20 +135,14 @@ def weight_diagnostics(
         weight_max: as given to it.
 
     Returns:
-        ``advantage`` (mean before caps), ``effective_sample_size`` (in samples), ``capped_fraction`` (in [0, 1]) and
-        ``weight_max`` (the largest weight).
+        ``effective_sample_size`` (in samples), ``capped_fraction`` (in [0, 1]) and ``weight_max`` (the largest weight).
     """
     hit = capped(advantage, weights, advantage_max=advantage_max, weight_max=weight_max)
     return {
-        "advantage": advantage.mean(),
         "effective_sample_size": effective_sample_size(weights),
         "capped_fraction": hit.to(weights.dtype).mean(),
         "weight_max": weights.max(),
     }
-
-
-def _cut(values: Tensor, upper: float | None) -> Tensor:
-    return values if upper is None else values.clamp_max(upper)
 
 
 WEIGHTS: Final[dict[str, Callable[..., Tensor]]] = {"exp": exp_weights, "softmax": softmax_weights}

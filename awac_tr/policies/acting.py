@@ -7,17 +7,19 @@ comes out is what the modules give, in float32 also where the update runs in bfl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from awac_tr.errors import AwacError
 from awac_tr.policies.networks import GaussianNet
 
-__all__ = ["RowPolicy"]
+__all__ = ["RowPolicy", "finite_rows"]
 
 Array = NDArray[np.float32]
 
@@ -66,12 +68,13 @@ class RowPolicy:
     Attributes:
         observation_size: entries of an observation.
         action_size: entries of an action.
+        noise_size: the same: normal numbers of a random action.
     """
 
     def __init__(self, weights: _Weights) -> None:
         self._weights = weights
         self.observation_size = len(weights.location)
-        self.action_size = len(weights.last.bias)
+        self.action_size = self.noise_size = len(weights.last.bias)
         self._input = torch.empty(1, self.observation_size)
         self._input_row: Array = self._input.numpy()[0]
         self._steps = [_prepared(layer) for layer in weights.hidden]
@@ -118,13 +121,6 @@ class RowPolicy:
     def __reduce__(self) -> tuple[type[RowPolicy], tuple[_Weights]]:
         return RowPolicy, (self._weights,)
 
-    def is_finite(self) -> bool:
-        """Whether all its numbers are."""
-        weights = self._weights
-        layers = [*weights.hidden, weights.last, *(() if weights.head is None else (weights.head,))]
-        tensors = [weights.p, *(tensor for layer in layers for tensor in layer)]
-        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
-
     def distribution(self, observation: Array) -> tuple[Array, Array]:
         """``loc`` and ``scale``, [action_size] float32 each, before any squashing of actions.
 
@@ -152,17 +148,26 @@ class RowPolicy:
             return weights.affine[0] + weights.affine[1] * self._loc, scale
         return self._loc, scale
 
-    def act(self, observation: Array, noise: Array | None = None) -> Array:
-        """The action for one observation, not clipped.
+    def act(self, observation: ArrayLike, noise: Array | None = None) -> Array:
+        """The action for one observation, or for a batch of them, not clipped.
 
         Args:
-            observation: [observation_size] float32.
-            noise: [action_size] float32 standard normal numbers: the action is a sample; None: it is the
-                distribution's deterministic action.
+            observation: [observation_size] or [B, observation_size], finite.
+            noise: standard normal numbers of the shape of the actions: they are samples; None: they are the
+                distribution's deterministic actions.
 
         Returns:
-            ``loc + scale * noise``, [action_size] float32, squashed where the distribution squashes.
+            ``loc + scale * noise``, [action_size] or [B, action_size] float32, squashed where the distribution
+            squashes.
+
+        Raises:
+            AwacError: observations of another shape, or with NaN or infinity.
         """
+        observation = finite_rows(observation, self.observation_size)
+        if observation.ndim > 1:
+            draws = [None] * len(observation) if noise is None else noise
+            acts = [self.act(row, draw) for row, draw in zip(observation, draws, strict=True)]
+            return np.array(acts, np.float32).reshape(-1, self.action_size)
         loc, scale = self.distribution(observation)
         action: Array = loc.copy() if noise is None else loc + scale * noise
         if self._weights.squash is not None:
@@ -175,6 +180,27 @@ class RowPolicy:
         low, high = self._weights.log_std_bounds
         scale: Array = torch.exp(low + (high - low) * torch.sigmoid(p)).numpy()
         return scale if self._weights.affine is None else self._weights.affine[1] * scale
+
+
+def finite_rows(observation: ArrayLike, size: int, *, more: bool = False) -> Array:
+    """An observation, or a batch of them, as float32.
+
+    Args:
+        observation: [size] or [B, size].
+        size: entries of one.
+        more: one may have more entries.
+
+    Raises:
+        AwacError: it has another shape, or NaN or infinity.
+    """
+    rows: Array = np.asarray(observation, np.float32)
+    width = rows.shape[-1] if rows.ndim in (1, 2) else -1
+    if width != size and not (more and width > size):
+        raise AwacError(f"the policy takes observations of {size} numbers, or rows of them, not shape {rows.shape}")
+    # the product is not finite where an entry is not, and rarely otherwise
+    if not math.isfinite(np.vdot(rows, rows)) and not np.isfinite(rows).all():
+        raise AwacError(f"the observation has NaN or infinity at {np.argwhere(~np.isfinite(rows))[0].tolist()}")
+    return rows
 
 
 def _tensor(parameter: Tensor) -> Tensor:

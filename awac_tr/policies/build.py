@@ -20,15 +20,27 @@ from tensordict.nn import (
 from torch import Tensor, nn
 from torchrl.modules.distributions import IndependentNormal, TanhNormal
 
+from awac_tr.envs.action_units import bounds_text, require_bounds
 from awac_tr.errors import EnvError
 from awac_tr.keys import ACTION, OBSERVATION
-from awac_tr.policies.networks import GaussianNet, Precision, QNet, Standardizer
+from awac_tr.policies.networks import GaussianNet, Precision, QNet, Standardizer, VNet
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
-__all__ = ["Keyed", "build_policy", "build_qvalues", "inner_margin", "set_observation_statistics"]
+__all__ = [
+    "RANGE",
+    "Keyed",
+    "build_policy",
+    "build_qvalues",
+    "build_value",
+    "inner_margin",
+    "set_observation_statistics",
+]
 
 _log = logging.getLogger(__name__)
 _SQUASHED_MARGIN: Final = 1e-3
+
+RANGE: Final = (".centre", ".half_width")
+"""Endings of the names of tensors that map a policy's outputs to the action bounds; none of them is learnt."""
 
 
 def inner_margin(spec: PolicySection) -> float:
@@ -125,6 +137,7 @@ def build_policy(
         squash_mean=not squashed,
         affine=None if squashed else affine,
         precision=precision,
+        dropout=spec.dropout,
     )
     kwargs: dict[str, Any] = {} if squashed else {"validate_args": False}
     if squashed and affine is not None:
@@ -160,14 +173,25 @@ def build_qvalues(
         >>> len(build_qvalues(QValueSection(), 3, 2))
         2
     """
+    options = _critic_options(spec, precision)
     return [
         Keyed(
-            QNet(observation_size, action_size, spec.hidden_sizes, spec.activation, precision=precision),
+            QNet(observation_size, action_size, spec.hidden_sizes, spec.activation, **options),
             in_keys=[OBSERVATION, ACTION],
             out_keys=["state_action_value"],
         )
         for _ in range(spec.count)
     ]
+
+
+def build_value(spec: QValueSection, observation_size: int, *, precision: Precision = "fp32") -> Keyed:
+    """V(s) with the layers of the critics: ``observation`` -> ``state_value`` [B, 1]."""
+    net = VNet(observation_size, spec.hidden_sizes, spec.activation, **_critic_options(spec, precision))
+    return Keyed(net, in_keys=[OBSERVATION], out_keys=["state_value"])
+
+
+def _critic_options(spec: QValueSection, precision: Precision) -> dict[str, Any]:
+    return {"precision": precision, "layer_norm": spec.layer_norm, "dropout": spec.dropout}
 
 
 def set_observation_statistics(module: nn.Module, mean: Tensor | npt.ArrayLike, std: Tensor | npt.ArrayLike) -> None:
@@ -200,12 +224,8 @@ def _affine(size: int, low: npt.ArrayLike | None, high: npt.ArrayLike | None) ->
         if bound.shape not in ((), (size,)):
             raise EnvError(f"action_{name} has shape {list(bound.shape)}, actions have [{size}]")
     lower, upper = (np.broadcast_to(bound, (size,)) for bound in bounds)
-    if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
-        raise EnvError(
-            f"action bounds must be finite and low below high, not {lower.tolist()} and {upper.tolist()}",
-            "Wrap the environment with bounded actions, for example gymnasium.wrappers.RescaleAction.",
-        )
+    require_bounds(lower, upper, "the environment", "a policy")
     if (lower == -1).all() and (upper == 1).all():
         return None
-    _log.info("policy outputs are mapped to the action bounds %s .. %s", lower.tolist(), upper.tolist())
+    _log.info("policy outputs are mapped to the action bounds %s", bounds_text(lower, upper))
     return torch.tensor((upper + lower) / 2), torch.tensor((upper - lower) / 2)

@@ -14,25 +14,29 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import pickle
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from awac_tr.envs.action_units import ActionUnits
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.archive import require_archive, require_room, require_stored
+from awac_tr.policies.acting import RowPolicy
+from awac_tr.policies.archive import first_line, read_archive, require_room
 from awac_tr.recipes.schema import FoundEnv, PolicySection
+from awac_tr.utils.atomic import cannot_write, replacing
 
 if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
+
+    from awac_tr.envs.env_info import EnvInfo
 
 __all__ = ["FORMAT", "VERSION", "LoadedPolicy", "load_policy", "policy_entry", "read_checkpoint", "save_checkpoint"]
 
@@ -83,6 +87,20 @@ class LoadedPolicy:
                 f"use it with --env {self.env.id}, or give a checkpoint that was trained on {env_id}.",
             )
 
+    def act(self, observation: ArrayLike, noise: np.ndarray | None = None) -> np.ndarray:
+        """Actions for an observation [o] or a batch [B, o], not clipped, see :meth:`RowPolicy.act`."""
+        return self._rows.act(observation, noise)
+
+    @cached_property
+    def _rows(self) -> RowPolicy:
+        return RowPolicy.of(self.module)
+
+    def units(self, env: EnvInfo) -> ActionUnits:
+        """What the numbers of its actions mean, as far as its file and the environment it is used in tell."""
+        from awac_tr.envs.env_info import units_of_file
+
+        return units_of_file(self.env, self.action_low, self.action_high, env)
+
 
 def policy_entry(
     module: nn.Module,
@@ -131,12 +149,10 @@ def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> Path:
     whole = {"format": FORMAT, "version": VERSION, **payload}
     _require_plain(whole, "checkpoint")
     try:
-        with _replacing(path) as file:
+        with replacing(path) as file:
             torch.save(whole, file)
-    except (OSError, RuntimeError) as error:  # torch's own zip writer reports a failed write as RuntimeError
-        raise CheckpointError(
-            f"could not write {path}: {error}", "is the disk full, or the folder read-only?"
-        ) from error
+    except OSError as error:
+        raise cannot_write(path, error, CheckpointError) from error
     return path
 
 
@@ -151,19 +167,7 @@ def read_checkpoint(path: str | Path, *, kind: Literal["policy", "train"] | None
         CheckpointError: missing, truncated, not ours, of a newer version, of another kind, or holding more than data.
     """
     path = Path(path)
-    require_archive(path)
-    try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds more than tensors and plain data and was not opened: doing so could run foreign code",
-            f"checkpoints of awac-tr never need that. ({_first_line(error)})",
-        ) from error
-    except Exception as error:  # damaged archives fail in a dozen ways, all of them the file's fault
-        raise CheckpointError(
-            f"{path} is damaged: {_first_line(error)}", "copy it again, or use an earlier one."
-        ) from error
-    require_stored(path, payload)
+    payload = read_archive(path)
     _require_format(path, payload, kind)
     return dict(payload)
 
@@ -197,7 +201,7 @@ def load_policy(path: str | Path) -> LoadedPolicy:
         )
     except (ValidationError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"{path}: the policy cannot be built from what the file says: {_first_line(error)}",
+            f"{path}: the policy cannot be built from what the file says: {first_line(error)}",
             "the file was changed by hand or written by another version.",
         ) from error
 
@@ -264,22 +268,3 @@ def _require_plain(value: object, where: str) -> None:
             _require_plain(item, f"{where}[{index}]")
     else:
         raise TypeError(f"{where} is a {type(value).__name__}; checkpoints hold tensors and plain data only")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -21,15 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import CheckpointError
+from awac_tr.policies.acting import finite_rows
 from awac_tr.policies.expert_noise import expert_noise
 from awac_tr.policies.noise import action_generator
+from awac_tr.utils.budget import PACKED, Budget
 
 __all__ = ["ExpertController", "load_expert"]
 
 Array = NDArray[np.float32]
 
-_MAX_BYTES: Final = 1 << 28
-"""Arrays of one file, together; the largest expert known takes 3 MB."""
+_MEMBER_PRICE: Final = 1 << 16
+"""Bytes that an array counts beside its content: 50 in the file are enough for one, which takes half a millisecond."""
 
 
 class ExpertController:
@@ -38,6 +40,11 @@ class ExpertController:
     Args:
         arrays: the content of the ``.npz`` file.
         mode: ``mean``: the deterministic action; ``sample``: with the policy's own noise.
+
+    Attributes:
+        observation_size: entries of an observation that it looks at.
+        action_size: entries of an action.
+        action_bounds: lowest and highest action, [action_size] each.
 
     Raises:
         KeyError, ValueError: the arrays are incomplete, or their shapes do not fit each other.
@@ -68,8 +75,9 @@ class ExpertController:
         if self._dapg:
             self._shift, self._scale = _floats(arrays["in_shift"]), _floats(arrays["in_scale"] + 1e-8)
             self._out_scale, self._out_shift = _floats(arrays["out_scale"]), _floats(arrays["out_shift"])
+            self.action_bounds = (np.full(self.action_size, -1, np.float32), np.ones(self.action_size, np.float32))
             return
-        self._low, self._high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
+        self.action_bounds = self._low, self._high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
         if self._final not in ("tanh", "clip", "bounds"):
             raise ValueError(f"unknown final {self._final!r}")
         if self._final != "bounds":
@@ -90,7 +98,20 @@ class ExpertController:
             self._noise.reset(action_generator(seed))
 
     def act(self, observation: Array) -> Array:
-        """The action for one observation [>= observation_size] float32; [action_size] float32, within the bounds."""
+        """The action for one observation, or actions for a batch, within the bounds.
+
+        Args:
+            observation: [o] or [B, o] float32, o no less than ``observation_size``.
+
+        Returns:
+            [action_size] or [B, action_size] float32.
+
+        Raises:
+            AwacError: observations of another shape, or with NaN or infinity.
+        """
+        observation = finite_rows(observation, self.observation_size, more=True)
+        if observation.ndim > 1:
+            return np.array([self.act(row) for row in observation], np.float32).reshape(-1, self.action_size)
         x = (observation[: self.observation_size] - self._shift) / self._scale
         x = np.clip(x, -self._clip, self._clip)
         for weight, bias in self._layers[:-1]:
@@ -137,27 +158,25 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of the file, after a look at what they claim to be: room is made for them before they are read."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            _refuse_large(file.zip)
+            budget = Budget(path, PACKED, CheckpointError)
+            for name in file.zip.namelist():
+                budget.charge(_MEMBER_PRICE + _claimed(file.zip, name), "its arrays")
             return {name: file[name] for name in file.files}
+    except CheckpointError:
+        raise
     except Exception as error:  # damaged archives fail in a dozen ways, all of them the file's fault
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{path} is not a readable .npz file of plain arrays: {reason}") from error
 
 
-def _refuse_large(archive: zipfile.ZipFile) -> None:
-    claimed = sum(_claimed(archive, name) for name in archive.namelist())
-    if claimed > _MAX_BYTES:
-        raise ValueError(f"it claims {claimed:,} bytes, {_MAX_BYTES:,} are read")
-
-
 def _claimed(archive: zipfile.ZipFile, name: str) -> int:
-    """Bytes of the array a member says it holds."""
+    """Bytes of the array a member says it holds; one along axes where it has none, since its shape sizes others."""
     with archive.open(name) as member:
         version = np.lib.format.read_magic(member)
         if version != (1, 0):  # the others are for headers of 64 KiB and names that are not ASCII
             raise ValueError(f"{name} is an array of format {version}")
         shape, _, kind = np.lib.format.read_array_header_1_0(member)
-    return math.prod(shape) * max(1, kind.itemsize)
+    return math.prod(max(1, size) for size in shape) * max(1, kind.itemsize)
 
 
 def _layers(arrays: dict[str, NDArray[Any]]) -> list[tuple[Array, Array]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["MLP", "GaussianNet", "QNet", "Standardizer"]
+__all__ = ["MLP", "GaussianNet", "QNet", "Standardizer", "VNet"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -42,8 +42,18 @@ class HiddenLinear(nn.Linear):
         return functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
+class HiddenNorm(nn.LayerNorm):
+    """Layer normalisation in float32, given back in the dtype of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., n] in the dtype of x."""
+        return super().forward(x.float()).to(x.dtype)
+
+
 class MLP(nn.Module):
     """Hidden layers with an activation after each, then one linear layer.
+
+    Each hidden layer is linear, dropout, layer normalisation, activation, as in RLPD; the second and third on request.
 
     With ``precision="bf16"`` the hidden layers multiply in bfloat16 (float32 master weights, cast as they are used),
     while the last layer and what enters it are float32: bfloat16 has a step of 0.5 near -100, more than the paper's
@@ -57,6 +67,8 @@ class MLP(nn.Module):
         precision: ``fp32`` or ``bf16``.
         last_layer_init: half-width of the last layer's uniform initial weights, its bias being 0;
             None keeps torch's initialisation.
+        layer_norm: normalise what enters each activation.
+        dropout: share of each hidden layer's outputs that is dropped while the module is in training mode, in [0, 1).
 
     Examples:
         >>> MLP(3, (8, 8), 2, "relu")(torch.zeros(5, 2), torch.zeros(5, 1)).shape
@@ -72,6 +84,8 @@ class MLP(nn.Module):
         *,
         precision: Precision = "fp32",
         last_layer_init: float | None = None,
+        layer_norm: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not hidden_sizes:
@@ -82,6 +96,8 @@ class MLP(nn.Module):
             raise ValueError(f"precision is fp32 or bf16, not {precision!r}")
         sizes = (in_size, *hidden_sizes)
         self.hidden = nn.ModuleList(HiddenLinear(n, m) for n, m in pairwise(sizes))
+        self.norms = nn.ModuleList(HiddenNorm(m) if layer_norm else nn.Identity() for m in hidden_sizes)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.activation = ACTIVATIONS[activation]()
         self.last = nn.Linear(sizes[-1], out_size)
         self.precision: Precision = precision
@@ -99,8 +115,8 @@ class MLP(nn.Module):
         """
         x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, -1)
         x = x.to(torch.bfloat16 if self.precision == "bf16" else self.last.weight.dtype)
-        for layer in self.hidden:
-            x = self.activation(layer(x))
+        for layer, norm in zip(self.hidden, self.norms, strict=True):
+            x = self.activation(norm(self.dropout(layer(x))))
         return x.to(self.last.weight.dtype)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -178,6 +194,7 @@ class GaussianNet(nn.Module):
         squash_mean: loc = tanh(output) instead of the output itself.
         affine: (centre [action_size], half-width [action_size]) that loc and scale are mapped by; None: neither.
         precision: as in :class:`MLP`.
+        dropout: as in :class:`MLP`.
     """
 
     centre: Tensor | None
@@ -196,6 +213,7 @@ class GaussianNet(nn.Module):
         squash_mean: bool = True,
         affine: tuple[Tensor, Tensor] | None = None,
         precision: Precision = "fp32",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not log_std_min < log_std_max:
@@ -208,6 +226,7 @@ class GaussianNet(nn.Module):
             activation,
             precision=precision,
             last_layer_init=LAST_LAYER_INIT,
+            dropout=dropout,
         )
         self.log_std_bounds = (log_std_min, log_std_max)
         self.squash_mean = squash_mean
@@ -242,7 +261,7 @@ class QNet(nn.Module):
         action_size: dimensions of an action.
         hidden_sizes: as in :class:`MLP`.
         activation: as in :class:`MLP`.
-        precision: as in :class:`MLP`.
+        **options: ``precision``, ``layer_norm`` and ``dropout`` of :class:`MLP`.
     """
 
     def __init__(
@@ -251,17 +270,25 @@ class QNet(nn.Module):
         action_size: int,
         hidden_sizes: Sequence[int],
         activation: str = "relu",
-        *,
-        precision: Precision = "fp32",
+        **options: Any,
     ) -> None:
         super().__init__()
         self.standardize = Standardizer(observation_size)
-        self.mlp = MLP(observation_size + action_size, hidden_sizes, 1, activation, precision=precision)
+        self.mlp = MLP(observation_size + action_size, hidden_sizes, 1, activation, **options)
 
-    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+    def forward(self, observation: Tensor, *action: Tensor) -> Tensor:
         """Q [..., 1] for observations [..., observation_size] and actions [..., action_size]."""
-        out: Tensor = self.mlp(self.standardize(observation), action)
+        out: Tensor = self.mlp(self.standardize(observation), *action)
         return out
+
+
+class VNet(QNet):
+    """observation -> V [..., 1]: a :class:`QNet` without an action."""
+
+    def __init__(
+        self, observation_size: int, hidden_sizes: Sequence[int], activation: str = "relu", **options: Any
+    ) -> None:
+        super().__init__(observation_size, 0, hidden_sizes, activation, **options)
 
 
 def init_last(layer: nn.Linear, half_width: float) -> None:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from awac_tr.recipes.closest import closest
 from awac_tr.recipes.expected import advice, expected, shown
 from awac_tr.recipes.problems import Problem
 from awac_tr.recipes.yaml_text import KeyPath, dotted
+from awac_tr.utils.suggest import closest
 
-__all__ = ["build", "fields_of", "get_path", "section_of", "unknown_key", "without"]
+__all__ = ["FORMER_NAMES", "build", "fields_of", "get_path", "section_of", "unknown_key", "without"]
+
+FORMER_NAMES: Final = {"lmbda": "temperature", "lambda": "temperature"}
+"""Keys as version 0.1 or the paper has them -> as they are."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Where = Callable[[KeyPath], str]
+
+_MAX_SUGGESTIONS: Final = 100
+"""Mistakes of which each is held against all keys that there are, a millisecond each."""
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -49,15 +55,16 @@ def get_path(data: Any, path: KeyPath, default: Any = None) -> Any:
 def unknown_key(model: type[BaseModel], path: KeyPath) -> str:
     """The message for a key that a model does not have, with the closest it has, in this section or another.
 
-    >>> from awac_tr.recipes.schema import Recipe
-    >>> unknown_key(Recipe, ("lmbda",))
-    "unknown key; did you mean 'awac.lmbda'?"
+    >>> from awac_tr.recipes.schema import recipe_model
+    >>> unknown_key(recipe_model("awac"), ("tau",))
+    "unknown key; did you mean 'algorithm.tau'?"
     """
     section = _model_at(model, path[:-1])
-    match = closest(path[-1], section.model_fields)
+    word = FORMER_NAMES.get(path[-1], path[-1])
+    match = closest(word, section.model_fields)
     if match is None:
         elsewhere = {candidate[-1]: dotted(candidate) for candidate, _ in reversed(list(fields_of(model)))}
-        name = closest(path[-1], elsewhere)
+        name = closest(word, elsewhere)
         match = elsewhere[name] if name else None
     if match:
         return f"unknown key; did you mean {match!r}?"
@@ -84,7 +91,7 @@ def build(
     except ValidationError as error:
         texts: dict[KeyPath, str] = {}
         for item in error.errors(include_url=False, include_context=False):
-            path, text = _explain(model, filled, item["type"], item["loc"])
+            path, text = _explain(model, filled, item["type"], item["loc"], suggest=len(texts) < _MAX_SUGGESTIONS)
             if item["type"] == "value_error":  # a rule of the model's own, in its own words
                 text = f"{item['msg'].removeprefix('Value error, ')}, got {shown(get_path(filled, path))}"
             texts.setdefault(path, text)
@@ -126,7 +133,7 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
 
 
 def _explain(
-    model: type[BaseModel], data: Mapping[str, Any], kind: str, loc: tuple[int | str, ...]
+    model: type[BaseModel], data: Mapping[str, Any], kind: str, loc: tuple[int | str, ...], *, suggest: bool
 ) -> tuple[KeyPath, str]:
     """The key a pydantic error is about, union branches and list positions folded into it; and what to say."""
     path: KeyPath = ()
@@ -136,7 +143,7 @@ def _explain(
         path = (*path, str(step))
         field = section.model_fields.get(str(step))
         if field is None:
-            return path, unknown_key(model, path)
+            return path, unknown_key(model, path) if suggest else "unknown key"
         inner = section_of(field)
         if inner is None:
             break

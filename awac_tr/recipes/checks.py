@@ -6,22 +6,20 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from awac_tr.algorithms.config import Conflict
 from awac_tr.recipes.schema import Recipe
 
-__all__ = ["Conflict", "conflicts"]
+__all__ = ["conflicts"]
 
 _SUM_TOLERANCE: Final = 1e-6
-
-Conflict = tuple[tuple[str, ...], str]
-"""The dotted keys involved, the first being the one to name; and the text."""
 
 
 def conflicts(recipe: Recipe) -> list[Conflict]:
     """All contradictions of a recipe, each with the dotted keys it involves."""
     found: list[Conflict] = []
-    for check in (_device, _policy, _values, _batches, _phases, _collect, _init_from, _hindsight):
+    for check in (_device, _policy, _batches, _phases, _collect, _init_from, _hindsight, _buffer):
         found += check(recipe)
-    return found
+    return [*recipe.algorithm.conflicts(), *found]
 
 
 def _device(recipe: Recipe) -> Iterator[Conflict]:
@@ -41,17 +39,6 @@ def _policy(recipe: Recipe) -> Iterator[Conflict]:
         yield ("data.action_margin", "policy.distribution"), text
 
 
-def _values(recipe: Recipe) -> Iterator[Conflict]:
-    awac, bounds = recipe.awac, recipe.awac.value_bounds
-    if bounds == "reward_range" and awac.gamma == 1:
-        yield ("awac.value_bounds", "awac.gamma"), "reward_range divides by 1 - gamma: awac.gamma must be below 1"
-    if isinstance(bounds, tuple) and None not in bounds and bounds[0] >= bounds[1]:  # type: ignore[operator]
-        yield ("awac.value_bounds",), f"the lower bound {bounds[0]:g} must be below the upper bound {bounds[1]:g}"
-    if awac.value_estimate == "mean" and awac.value_samples > 1:
-        text = f"{awac.value_samples} has no effect with awac.value_estimate mean; leave it out or use sample"
-        yield ("awac.value_samples", "awac.value_estimate"), text
-
-
 def _batches(recipe: Recipe) -> Iterator[Conflict]:
     capacity = recipe.buffer.capacity
     for phase, size in (("offline", recipe.offline.batch_size), ("online", recipe.online.batch_size)):
@@ -61,9 +48,10 @@ def _batches(recipe: Recipe) -> Iterator[Conflict]:
 
 def _phases(recipe: Recipe) -> Iterator[Conflict]:
     offline, online = recipe.offline.updates, recipe.online.steps
-    if recipe.algorithm == "bc" and online > 0:
-        text = f"{online} with algorithm bc: cloning has no online phase; set it to 0 or use algorithm awac"
-        yield ("online.steps", "algorithm"), text
+    if online > 0 and recipe.algorithm.needs().online is None:
+        name = recipe.algorithm.name
+        text = f"{online} with algorithm.name {name}: it has no online phase; set it to 0, or take another algorithm"
+        yield ("online.steps", "algorithm.name"), text
     if offline == 0 and online == 0:
         yield ("offline.updates", "online.steps"), "0, and online.steps is 0 as well: nothing would be trained"
 
@@ -82,6 +70,13 @@ def _hindsight(recipe: Recipe) -> Iterator[Conflict]:
         summed = " + ".join(f"{share:g} {name}" for name, share in shares.items())
         text = f"the shares must sum to 1: {summed} is {total:g}"
         yield tuple(f"hindsight.{name}" for name in shares), text
+
+
+def _buffer(recipe: Recipe) -> Iterator[Conflict]:
+    buffer = recipe.buffer
+    if buffer.n_steps > 1 and recipe.hindsight.relabels:
+        text = f"{buffer.n_steps} with hindsight: the rewards on the way are of other goals; set it to 1"
+        yield ("buffer.n_steps", "hindsight.kept"), text
 
 
 def _init_from(recipe: Recipe) -> Iterator[Conflict]:

@@ -3,18 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from awac_tr.recipes.build import build
-from awac_tr.recipes.environment import EnvSection
+from awac_tr.recipes.environment import EnvSection, FoundEnv
 from awac_tr.recipes.loader import mapping_of, read_yaml_file
 from awac_tr.recipes.problems import Problem, problems_error
 from awac_tr.recipes.yaml_text import KeyPath, dotted, parse_yaml
 
-__all__ = ["FILE_ENDINGS", "env_with", "read_env"]
+__all__ = ["FILE_ENDINGS", "EnvChanges", "EnvSaid", "chosen_env", "env_with", "read_env"]
 
 FILE_ENDINGS: Final = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class EnvChanges:
+    """Keys that the user changes in what a file says of its environment.
+
+    Args:
+        id: the environment; None: whatever the file names.
+        changes: ``KEY=VALUE`` each, see :func:`env_with`.
+    """
+
+    id: str | None
+    changes: tuple[str, ...] = ()
+
+
+EnvSaid = str | EnvSection | EnvChanges
+"""How a user names an environment: an id, a whole description, or changes of the one that a file describes."""
+
+
+def chosen_env(file: object, found: FoundEnv | None, said: EnvSaid | None, *, trust: bool) -> EnvSection:
+    """The environment to make for a file: what the user says, and what the file says where the user leaves it open.
+
+    Args:
+        file: for the message.
+        found: what the file says.
+        said: what the user says; an id alone, or changes, leave the rest to what the file says of this very id.
+        trust: the file may decide what is imported.
+
+    Raises:
+        RecipeError: a change is not known.
+        UntrustedCodeError: the file names code that the user does not, and ``trust`` is False.
+        ValueError: neither names an environment.
+    """
+    if not isinstance(said, EnvChanges):
+        whole = None if said is None else EnvSection.of(said)
+        if whole is not None and whole != EnvSection(id=whole.id):
+            return whole
+        said = EnvChanges(whole.id if whole is not None else None)
+    if found is None or (said.id is not None and EnvSection(id=said.id).name != found.name):
+        if said.id is None:
+            raise ValueError("neither the file nor the user names an environment")
+        return env_with(EnvSection(id=said.id), said.changes)
+    own = env_with(EnvSection(id=said.id or found.name), said.changes)
+    changed = env_with(found.trusted(), said.changes)
+    checked = FoundEnv.model_construct(**dict(changed)).checked(file, own=own, trust=trust)
+    # a module may stand before the user's id and not before the file's
+    return checked.model_copy(update={"id": said.id}) if said.id is not None else checked
 
 
 def read_env(ref: str) -> EnvSection:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os.path
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
@@ -12,12 +13,14 @@ from pydantic import Field, field_validator
 from awac_tr.errors import UntrustedCodeError
 from awac_tr.recipes.base import PositiveCount, Section
 
-__all__ = ["DOTTED_NAME", "EnvSection", "FoundEnv", "WrapperSection", "chosen_env", "differing_keys"]
+__all__ = ["DOTTED_NAME", "EnvSection", "FoundEnv", "WrapperSection", "differing_keys"]
 
 DOTTED_NAME: Final = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 DottedName = Annotated[str, Field(pattern=DOTTED_NAME)]
 
 _MODULE_FIRST = re.compile(r"[A-Za-z_][\w.]*:")
+_PATH = re.compile(r"[/\\]|^[.~$]")
+"""In text that could lead to a file. A bare ``ant.xml`` is looked for by Gymnasium in its own folder, and stays."""
 _INSTALLED = ("awac_tr", "gymnasium", "gymnasium_robotics")
 """Packages that are here because we need them: that a file names one of them gives nothing of the file's to run."""
 
@@ -50,7 +53,7 @@ class EnvSection(Section):
     ] = False
     reward_range: Annotated[
         tuple[float, float] | None,
-        Field(description="smallest and largest reward of a step, for awac.value_bounds; every step is held to it"),
+        Field(description="smallest and largest reward of a step, for algorithm.value_bounds; steps are held to it"),
     ] = None
 
     @field_validator("reward_range")
@@ -65,7 +68,7 @@ class EnvSection(Section):
         """The description itself, or that of an id alone; everything that makes environments begins here.
 
         Raises:
-            UntrustedCodeError: the description was found in a file, and names code that nobody has said to trust.
+            UntrustedCodeError: the description was found in a file, and names code or files that nobody said to trust.
         """
         if isinstance(env, FoundEnv):
             return env.checked()
@@ -104,33 +107,62 @@ class EnvSection(Section):
         module, sign, _ = self.id.rpartition(":")
         names = [self.id] if sign and module not in _INSTALLED else []
         # gymnasium's gates to older environments take the id of another one, module and all, as an argument
-        names += [text for text in self.kwargs.values() if isinstance(text, str) and _MODULE_FIRST.match(text)]
+        names += [text for _, text in self._texts() if _MODULE_FIRST.match(text)]
         names += [one if isinstance(one, str) else one.name for one in self.wrappers]
         return (*names, self.reward) if self.reward else tuple(names)
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Arguments that could name a file of this machine, as ``key text``; for files of strangers.
+
+        >>> EnvSection(id="Ant-v5", kwargs={"xml_file": "/etc/ant.xml"}).paths
+        ("kwargs.xml_file '/etc/ant.xml'",)
+        """
+        return tuple(f"{key} {text[:80]!r}" for key, text in self._texts() if _PATH.search(text) or _is_file(text))
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Every text among the arguments of environment and wrappers, however deep, with its dotted key."""
+        waiting: list[tuple[str, Any]] = [("kwargs", self.kwargs)]
+        waiting += [(f"wrappers.{one.name}", one.kwargs) for one in self.wrappers if isinstance(one, WrapperSection)]
+        while waiting:
+            key, value = waiting.pop()
+            if isinstance(value, str):
+                yield key, value
+            elif isinstance(value, Mapping):
+                waiting += [(f"{key}.{str(name)[:80]}", inner) for name, inner in value.items()]
+                waiting += [(key, str(name)) for name in value if value is not self.kwargs]
+            elif isinstance(value, list | tuple):
+                waiting += [(key, inner) for inner in value]
+
+
+def _is_file(text: str) -> bool:
+    return os.path.isfile(text)  # noqa: PTH113  (pathlib raises over names that are too long)
+
 
 class FoundEnv(EnvSection):
-    """An environment as a file describes it. Whoever the file is from, it does not decide what is imported here."""
+    """An environment as a file describes it. Whoever that is from, it does not decide what is imported or opened."""
 
     def trusted(self) -> EnvSection:
         """The same, of which everything may be imported."""
         return EnvSection.model_construct(**{name: getattr(self, name) for name in EnvSection.model_fields})
 
     def checked(self, file: object = "a file", *, own: EnvSection | None = None, trust: bool = False) -> EnvSection:
-        """The same, where nothing has to be imported, or only what the user names too or trusts.
+        """The same, where nothing has to be imported and no file opened, or only what the user names too or trusts.
 
         Args:
             file: for the message.
             own: what the user says of the environment.
-            trust: the user says that the file may decide what is imported.
+            trust: the user says that the file may decide what is imported and opened.
 
         Raises:
-            UntrustedCodeError: it names code.
+            UntrustedCodeError: it names code, or files of this machine.
         """
-        named = [name for name in self.code if own is None or name not in own.code]
-        if named and not trust:
+        code = [name for name in self.code if own is None or name not in own.code]
+        said = [f"names code, which was not imported: {', '.join(code)}"] if code else []
+        said += [f"names files, which were not opened: {', '.join(self.paths)}"] if self.paths else []
+        if said and not trust:
             hint = "If you trust whoever made it: --trust (in Python: trust=True), or describe it yourself with --env."
-            raise UntrustedCodeError(f"{file} names code, which was not imported: {', '.join(named)}", hint)
+            raise UntrustedCodeError(f"{file} {', and '.join(said)}", hint)
         return self.trusted()
 
     def __eq__(self, other: object) -> bool:
@@ -139,30 +171,6 @@ class FoundEnv(EnvSection):
         return mine == theirs
 
     __hash__ = EnvSection.__hash__
-
-
-def chosen_env(file: object, found: FoundEnv | None, said: str | EnvSection | None, *, trust: bool) -> EnvSection:
-    """The environment to make for a file: what the user says, and what the file says where the user leaves it open.
-
-    Args:
-        file: for the message.
-        found: what the file says.
-        said: what the user says; an id alone stands for the whole of what the file says of this very id.
-        trust: the file may decide what is imported.
-
-    Raises:
-        UntrustedCodeError: the file names code that the user does not, and ``trust`` is False.
-        ValueError: neither says anything.
-    """
-    own = None if said is None else EnvSection.of(said)
-    if own is None:
-        if found is None:
-            raise ValueError("neither the file nor the user names an environment")
-        return found.checked(file, trust=trust)
-    if found is None or own != EnvSection(id=own.id) or own.name != found.name:
-        return own
-    # a module may stand before the user's id and not before the file's
-    return found.checked(file, own=own, trust=trust).model_copy(update={"id": own.id})
 
 
 def differing_keys(found: EnvSection, wanted: EnvSection) -> dict[str, str]:

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from awac_tr.recipes.closest import closest
 from awac_tr.recipes.environment import DOTTED_NAME, WrapperSection
 from awac_tr.recipes.yaml_text import dump_value, parse_yaml
+from awac_tr.utils.suggest import closest
 
 __all__ = ["advice", "expected", "shown"]
 
@@ -29,10 +29,10 @@ _BOUNDS = (("gt", "above"), ("ge", "of at least"), ("lt", "below"), ("le", "of a
 def expected(field: FieldInfo) -> str:
     """What the values of a field may be.
 
-    >>> from awac_tr.recipes.schema import AWACSection
-    >>> expected(AWACSection.model_fields["lmbda"])
+    >>> from awac_tr.algorithms.awac.config import AWACConfig
+    >>> expected(AWACConfig.model_fields["temperature"])
     'a number above 0'
-    >>> expected(AWACSection.model_fields["weighting"])
+    >>> expected(AWACConfig.model_fields["weighting"])
     'exp or softmax'
     """
     return _describe(field.annotation, list(field.metadata))

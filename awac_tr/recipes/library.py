@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from awac_tr.errors import AwacError, RecipeError
-from awac_tr.recipes.closest import closest, did_you_mean
+from awac_tr.utils.atomic import cannot_write, write_text
+from awac_tr.utils.file_kinds import wrong_kind
+from awac_tr.utils.suggest import closest, did_you_mean
 
-__all__ = ["cards", "copy_file", "dataset_folder", "find_any", "find_card", "find_recipe", "purpose", "recipes"]
+__all__ = [
+    "cards",
+    "copy_file",
+    "dataset_folder",
+    "find_any",
+    "find_card",
+    "find_recipe",
+    "purpose",
+    "read_text",
+    "recipes",
+]
 
 _log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
+_MAX_BYTES = 1 << 16
+"""YAML takes a hundred times its size in memory and a second for each 20 KiB; ours have up to 10 KiB."""
 
 
 def recipes() -> dict[str, Path]:
@@ -45,6 +58,8 @@ def find_recipe(ref: str | Path) -> Path:
     if path.is_file():
         return path
     name = path.stem if path.suffix in _SUFFIXES else path.name
+    if path.exists() and name not in known:
+        raise wrong_kind(RecipeError, path, "recipe")
     if name in known and path.parent in (Path(), Path("recipes")):
         if str(ref) != name:
             _log.info("there is no %s here; using the recipe %r that comes with awac-tr", path, name)
@@ -86,8 +101,29 @@ def find_any(ref: str | Path) -> Path:
 
 def purpose(path: Path) -> str:
     """The first comment line of a recipe or card, without its ``#``; empty if it opens with none."""
-    first = path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    first = read_text(path).split("\n", 1)[0].strip()
     return first.lstrip("#").strip() if first.startswith("#") else ""
+
+
+def read_text(path: Path) -> str:
+    """Read a recipe or a card of the user's as text.
+
+    Raises:
+        RecipeError: it cannot be opened, is longer than 64 KiB, or is not UTF-8 text.
+    """
+    try:
+        if (size := path.stat().st_size) > _MAX_BYTES:
+            raise RecipeError(f"cannot read {path}: it has {size:,} bytes; up to {_MAX_BYTES:,} are read")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        if path.suffix in _SUFFIXES:
+            raise RecipeError(f"cannot read {path}: not UTF-8 text (byte {error.start})") from error
+        raise wrong_kind(RecipeError, path, "recipe", "Recipes and cards are UTF-8 text.") from error
+    if "\x00" in text:
+        raise wrong_kind(RecipeError, path, "recipe")
+    return text
 
 
 def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
@@ -102,7 +138,7 @@ def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
         The path written.
 
     Raises:
-        RecipeError: the file exists and ``force`` is off, or it cannot be written.
+        RecipeError: it is no text, or the file exists and ``force`` is off, or it cannot be written.
     """
     target = Path(dest)
     if target.is_dir():
@@ -111,15 +147,11 @@ def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
         target = target.with_name(target.name + ".yaml")
     if target.exists() and not force:
         raise RecipeError(f"{target} exists already", "Choose another name, or replace it with --force.")
-    part = target.with_name(target.name + ".part")
+    text = read_text(source)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(source.read_bytes())
-        part.replace(target)
+        write_text(target, text)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise RecipeError(f"cannot write {target}: {error.strerror}", "Choose a place you may write to.") from error
+        raise cannot_write(target, error, RecipeError) from error
     return target
 
 

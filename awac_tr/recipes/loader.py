@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from awac_tr.algorithms.registry import ALGORITHMS
 from awac_tr.errors import RecipeError
+from awac_tr.recipes.algorithm import algorithm_name, misplaced_key, moved, preset_keys, refuse_algorithm
 from awac_tr.recipes.build import build, fields_of, get_path, section_of, unknown_key, without
 from awac_tr.recipes.checks import conflicts
-from awac_tr.recipes.library import find_recipe
+from awac_tr.recipes.library import find_recipe, read_text
 from awac_tr.recipes.problems import Problem, problems_error
 from awac_tr.recipes.resolved import LoadedRecipe, Source, resolved_yaml
-from awac_tr.recipes.schema import Recipe
+from awac_tr.recipes.schema import Recipe, recipe_model
+from awac_tr.recipes.unused_keys import is_unused
 from awac_tr.recipes.yaml_text import KeyPath, ParsedYaml, dotted, parse_yaml
 
 __all__ = [
@@ -30,19 +33,23 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_LEAVES = dict(fields_of(Recipe))
 # Stand-ins for required keys that are missing or wrong, so that the remaining keys can still be checked together.
 _STAND_INS: dict[KeyPath, Any] = {("name",): "unnamed", ("env", "id"): "unknown", ("data", "datasets"): ["unknown"]}
 
 
 @dataclass
 class _Draft:
-    """Data under construction: what is wrong so far, and which paths were overridden."""
+    """Data under construction: what is wrong so far, and which paths were overridden.
+
+    ``model`` is the recipe of the algorithm that the data names; ``preset`` what its preset fills in.
+    """
 
     data: dict[str, Any]
     lines: dict[KeyPath, int] = field(default_factory=dict)
     overridden: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    model: type[Recipe] = Recipe
+    preset: dict[str, Any] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
         """Where the key, or else the section around it, was written."""
@@ -67,17 +74,15 @@ def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     Raises:
         RecipeError: with all mistakes of file and overrides together.
 
-    >>> loaded = load_recipe("door", ["awac.lmbda=1", "seed=3"])
-    >>> loaded.recipe.awac.lmbda, loaded.recipe.seed, loaded.sources["seed"]
+    >>> loaded = load_recipe("door", ["algorithm.temperature=1", "seed=3"])
+    >>> loaded.recipe.algorithm.temperature, loaded.recipe.seed, loaded.sources["seed"]
     (1.0, 3, 'override')
     """
     path = find_recipe(ref)
     parsed = read_yaml_file(path)
     draft = _Draft(mapping_of(parsed, f"recipe {ref}"), parsed.lines, problems=list(parsed.problems))
-    for override in overrides:
-        _apply(draft, override)
-    recipe = _finish(draft, f"recipe {ref}")
-    return LoadedRecipe(recipe, _sources(parsed.data, draft.overridden), path)
+    recipe = _finish(draft, overrides, f"recipe {ref}")
+    return LoadedRecipe(recipe, _sources(draft), path)
 
 
 def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
@@ -93,7 +98,7 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
         plain = json.loads(json.dumps(data))
     except (TypeError, ValueError) as error:
         raise RecipeError(f"a recipe holds plain values only (text, numbers, true, false, null): {error}") from error
-    return _finish(_Draft(plain), "recipe")
+    return _finish(_Draft(plain), (), "recipe")
 
 
 def read_yaml_file(path: Path) -> ParsedYaml:
@@ -102,12 +107,7 @@ def read_yaml_file(path: Path) -> ParsedYaml:
     Raises:
         RecipeError: it cannot be opened, or is not UTF-8 text.
     """
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"cannot read {path}: not UTF-8 text (byte {error.start})") from error
+    return parse_yaml(read_text(path))
 
 
 def mapping_of(parsed: ParsedYaml, title: str) -> dict[str, Any]:
@@ -125,31 +125,53 @@ def mapping_of(parsed: ParsedYaml, title: str) -> dict[str, Any]:
     return dict(parsed.data)
 
 
-def _apply(draft: _Draft, override: str) -> None:
-    """Set one ``key=value``; a key the schema does not have, or a value that is no YAML, becomes a problem."""
+def _apply(draft: _Draft, overrides: Sequence[str]) -> None:
+    """Set ``key=value`` each; a key the schema does not have, or a value that is no YAML, becomes a problem."""
+    settings = [setting for text in overrides if (setting := _parsed(draft, text)) is not None]
+    for path, value, _ in settings:
+        # first of all, since it decides which keys there are
+        if path == ("algorithm", "name") and value in ALGORITHMS and value != algorithm_name(draft.data):
+            _log.info("algorithm.name=%s: the recipe's keys of another algorithm are left out", value)
+            draft.data["algorithm"] = {"name": value}
+    _choose_model(draft)
+    for path, value, text in settings:
+        refusal = _refuse_key(draft.model, path) or refuse_algorithm(path, value)
+        if refusal:
+            draft.problems.append(Problem(dotted(path), "(override)", refusal))
+            continue
+        if path in draft.overridden:
+            _log.info("%s is overridden more than once; the last value, %s, counts", dotted(path), text)
+        draft.data = _with(draft.data, path, value)
+        draft.overridden.add(path)
+
+
+def _parsed(draft: _Draft, override: str) -> tuple[KeyPath, Any, str] | None:
+    """The path, value and text of one ``key=value``; None: it is none, which becomes a problem."""
     key, sign, text = override.partition("=")
-    path = tuple(key.strip().split("."))
     if not sign or not key.strip():
         draft.problems.append(Problem(override, "(override)", "expected key=value, for example seed=3"))
-        return
-    refusal = _refuse_key(path)
+        return None
+    path = tuple(key.strip().split("."))
     value = parse_yaml(text)
-    for problem in value.problems:
-        refusal = refusal or problem.text
-    if refusal:
-        draft.problems.append(Problem(dotted(path), "(override)", refusal))
-        return
-    if path in draft.overridden:
-        _log.info("%s is overridden more than once; the last value, %s, counts", key, text)
-    draft.data = _with(draft.data, path, value.data)
-    draft.overridden.add(path)
+    if value.problems:
+        draft.problems.append(Problem(dotted(path), "(override)", value.problems[-1].text))
+        return None
+    return path, value.data, text
 
 
-def _refuse_key(path: KeyPath) -> str:
-    model: Any = Recipe
+def _choose_model(draft: _Draft) -> None:
+    """By the algorithm's name; keys as earlier versions had them, and unknown names, become problems."""
+    data, problems = moved(draft.data, draft.where)
+    draft.data, draft.problems = data, draft.problems + problems
+    draft.model = recipe_model(algorithm_name(data))
+
+
+def _refuse_key(recipe: type[Recipe], path: KeyPath) -> str:
+    model: Any = recipe
+    algorithm: str = recipe.model_fields["algorithm"].default.name
     for depth, name in enumerate(path, start=1):
         if name not in model.model_fields:
-            return unknown_key(Recipe, path[:depth])
+            return misplaced_key(path, algorithm) or unknown_key(recipe, path[:depth])
         inner = section_of(model.model_fields[name])
         if inner is None:
             is_mapping = path[:depth] == ("env", "kwargs")
@@ -169,35 +191,57 @@ def _with(data: Mapping[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
     return changed
 
 
-def _finish(draft: _Draft, title: str) -> Recipe:
-    recipe, problems, wrong = build(Recipe, draft.data, draft.where)
-    whole = recipe or _sound_part(draft.data, wrong)
+def _finish(draft: _Draft, overrides: Sequence[str], title: str) -> Recipe:
+    _apply(draft, overrides)
+    draft.preset = preset_keys(draft.data)
+    data = _under(draft.preset, draft.data)
+    recipe, problems, wrong = build(draft.model, data, draft.where)
+    whole = recipe or _sound_part(draft.model, data, wrong)
     if whole is not None:
         bad_keys = {dotted(path) for path in wrong}
         for keys, text in conflicts(whole):
             if not bad_keys & set(keys):
                 problems.append(Problem(keys[0], draft.where(tuple(keys[0].split("."))), text))
+        problems += [
+            Problem(dotted(path), "(override)", f"has no effect with algorithm {whole.algorithm.name}")
+            for path in sorted(draft.overridden)
+            if is_unused(whole, path)
+        ]
     problems = draft.problems + problems
     if recipe is None or problems:
         raise problems_error(title, problems, "See all keys with: awac-tr recipes show door --resolved")
     return recipe
 
 
-def _sound_part(data: Mapping[str, Any], wrong: set[KeyPath]) -> Recipe | None:
+def _under(preset: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts, completed by those of a preset."""
+    filled = dict(data)
+    for key, value in preset.items():
+        written = filled.get(key)
+        if isinstance(value, Mapping) and (written is None or isinstance(written, Mapping)):
+            filled[key] = _under(value, written or {})
+        else:
+            filled.setdefault(key, value)
+    return filled
+
+
+def _sound_part(model: type[Recipe], data: Mapping[str, Any], wrong: set[KeyPath]) -> Recipe | None:
     """The recipe without its wrong keys, to find the contradictions among the others."""
     pruned: Mapping[str, Any] = without(data, wrong)
     for path, value in _STAND_INS.items():
         if path in wrong or path[:1] in wrong:
             pruned = _with(pruned, path, value)
-    return build(Recipe, pruned, lambda _: "")[0]
+    return build(model, pruned, lambda _: "")[0]
 
 
-def _sources(written: Any, overridden: set[KeyPath]) -> dict[str, Source]:
+def _sources(draft: _Draft) -> dict[str, Source]:
     absent = object()
     sources: dict[str, Source] = {}
-    for path in _LEAVES:
-        if any(changed[: len(path)] == path for changed in overridden):
+    for path, _ in fields_of(draft.model):
+        if any(changed[: len(path)] == path for changed in draft.overridden):
             sources[dotted(path)] = "override"
+        elif get_path(draft.data, path, absent) is not absent:
+            sources[dotted(path)] = "recipe"
         else:
-            sources[dotted(path)] = "default" if get_path(written, path, absent) is absent else "recipe"
+            sources[dotted(path)] = "default" if get_path(draft.preset, path, absent) is absent else "preset"
     return sources

@@ -6,10 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from awac_tr.algorithms.bc.config import CloningKeys
 from awac_tr.recipes.base import HiddenSizes, NonNegative, PositiveCount, Section
-from awac_tr.recipes.schema import BCSection, PolicySection
+from awac_tr.recipes.schema import PolicySection
 
-__all__ = ["OPTIONS", "ClonePolicySection", "CloneSettings", "ImportOptions", "NoOptions", "OUOptions", "PolicyOptions"]
+__all__ = [
+    "OPTIONS",
+    "CloneFit",
+    "ClonePolicySection",
+    "CloneSettings",
+    "ImportOptions",
+    "NoOptions",
+    "OUOptions",
+    "PolicyOptions",
+]
 
 
 class NoOptions(Section):
@@ -22,11 +32,21 @@ class ClonePolicySection(PolicySection):
     hidden_sizes: HiddenSizes = (256, 256)
 
 
+class CloneFit(CloningKeys):
+    """How a clone is fitted: it stops on held-out episodes."""
+
+    validation_fraction: Annotated[
+        float, Field(ge=0, lt=1, description="share of whole episodes held out; 0: no early stopping")
+    ] = 0.1
+    patience: Annotated[PositiveCount, Field(description="held-out checks without improvement before stopping")] = 10
+    check_every: Annotated[PositiveCount, Field(description="updates between held-out checks")] = 100
+
+
 class CloneSettings(Section):
     """The clone whose rollouts make the dataset."""
 
     policy: ClonePolicySection = ClonePolicySection()
-    bc: BCSection = BCSection()
+    bc: CloneFit = CloneFit()
     max_updates: Annotated[PositiveCount, Field(description="gradient steps at most")] = 20_000
     batch_size: PositiveCount = 256
     observation_noise: Annotated[

@@ -15,7 +15,7 @@ class Problem:
     """One mistake.
 
     Attributes:
-        key: dotted key, for example ``awac.lmbda``; empty when the file as a whole is meant.
+        key: dotted key, for example ``algorithm.tau``; empty when the file as a whole is meant.
         where: ``line 3``, ``(override)``, or empty where there is no line to point at.
         text: what was expected, what was found, the closest known name.
     """
@@ -44,5 +44,5 @@ def problems_error(title: str, problems: Sequence[Problem], hint: str = "") -> R
     for problem in problems:
         cells = [problem.key.ljust(key_width)] if key_width else []
         cells += [problem.where.ljust(where_width)] if where_width else []
-        lines.append("  " + "  ".join([*cells, problem.text]))
-    return RecipeError("\n".join([f"{title} has {count}", *lines]), hint)
+        lines.append("  ".join([*cells, problem.text]))
+    return RecipeError(f"{title} has {count}", hint, details=lines)

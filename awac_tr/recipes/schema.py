@@ -5,16 +5,17 @@ Nothing here imports torch. Unknown keys and wrong types are errors; ``loader.py
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, create_model
 
-from awac_tr.recipes.base import Count, HiddenSizes, NonNegative, Positive, PositiveCount, Section, Seed
-from awac_tr.recipes.environment import EnvSection, FoundEnv, WrapperSection, chosen_env, differing_keys
+from awac_tr.algorithms.config import AlgorithmConfig
+from awac_tr.algorithms.registry import config_class
+from awac_tr.recipes.base import Count, HiddenSizes, NonNegative, PositiveCount, Section, Seed
+from awac_tr.recipes.environment import EnvSection, FoundEnv, WrapperSection, differing_keys
 
 __all__ = [
-    "AWACSection",
-    "BCSection",
     "BufferSection",
     "CheckpointSection",
     "CollectSection",
@@ -30,11 +31,12 @@ __all__ = [
     "QValueSection",
     "Recipe",
     "WrapperSection",
-    "chosen_env",
     "differing_keys",
+    "recipe_model",
 ]
 
 Activation = Literal["relu", "tanh", "elu", "gelu", "silu"]
+Dropout = Annotated[float, Field(ge=0, lt=1, description="share of a hidden layer's outputs dropped in training")]
 
 
 class DataSection(Section):
@@ -52,6 +54,13 @@ class DataSection(Section):
         NonNegative | None,
         Field(description="actions of the data are pulled this far inside their bounds; null: 0, tanh_normal: 1e-3"),
     ] = None
+    out_of_bounds: Annotated[
+        Literal["clip", "refuse"] | None,
+        Field(
+            description="actions of the data beyond the environment's bounds; null: clipped, but refused where a fifth"
+            " of them are, or a fifth of the rows far beyond"
+        ),
+    ] = None
 
 
 class PolicySection(Section):
@@ -67,6 +76,7 @@ class PolicySection(Section):
         Literal["independent", "dependent"],
         Field(description="standard deviation: one learnt vector, or a second head of the MLP"),
     ] = "independent"
+    dropout: Dropout = 0.0
     log_std_min: float = -6.0
     log_std_max: Annotated[
         float, Field(description="log_std = min + (max - min) * sigmoid(p), p starting at 0: exp(-3) = 0.0498")
@@ -83,53 +93,8 @@ class QValueSection(Section):
     hidden_sizes: HiddenSizes = (256, 256, 256, 256)
     activation: Activation = "relu"
     count: Annotated[PositiveCount, Field(description="how many critics; their minimum is used")] = 2
-
-
-class AWACSection(Section):
-    """Equations 3 and 10 of the paper, and what its text leaves open."""
-
-    lmbda: Annotated[Positive, Field(description="lambda of Eq. 10: divides the advantage")] = 0.3
-    weighting: Annotated[
-        Literal["exp", "softmax"],
-        Field(description="exp(A/lambda) (paper), or batch size times its softmax over the batch (authors' code)"),
-    ] = "exp"
-    advantage_max: Annotated[float | None, Field(description="cap on the advantage before weighting; null: none")] = (
-        None
-    )
-    weight_max: Annotated[Positive | None, Field(description="cap on the weight; null: none")] = None
-    value_estimate: Annotated[
-        Literal["sample", "mean"],
-        Field(description="V(s): mean of min Q over value_samples actions, or min Q at the mean action"),
-    ] = "sample"
-    value_samples: PositiveCount = 1
-    value_bounds: Annotated[
-        Literal["reward_range"] | tuple[float | None, float | None],
-        Field(description="on target values and the Q of advantages; reward_range: that of rewards / (1 - gamma)"),
-    ] = (None, None)
-    gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
-    tau: Annotated[float, Field(gt=0, le=1, description="share of the new critic in the target per update")] = 5e-3
-    ignore_terminals: Annotated[
-        bool, Field(description="bootstrap through terminal states (the authors' hand tasks)")
-    ] = False
-    policy_lr: Positive = 3e-4
-    policy_weight_decay: NonNegative = 1e-4
-    qvalue_lr: Positive = 3e-4
-    qvalue_weight_decay: NonNegative = 0.0
-
-
-class BCSection(Section):
-    """Behaviour cloning by maximum likelihood, or squared error; ``collect --source bc`` stops on held-out episodes."""
-
-    loss: Annotated[
-        Literal["nll", "mse"], Field(description="negative log-likelihood, or squared error of the mean")
-    ] = "nll"
-    lr: Positive = 1e-3
-    weight_decay: NonNegative = 1e-4
-    validation_fraction: Annotated[
-        float, Field(ge=0, lt=1, description="share of whole episodes held out; 0: no early stopping")
-    ] = 0.1
-    patience: Annotated[PositiveCount, Field(description="held-out checks without improvement before stopping")] = 10
-    check_every: Annotated[PositiveCount, Field(description="updates between held-out checks")] = 100
+    layer_norm: Annotated[bool, Field(description="normalise what enters each activation")] = False
+    dropout: Dropout = 0.0
 
 
 class OfflineSection(Section):
@@ -173,6 +138,9 @@ else:
     )
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class BufferSection(Section):
     """beta of Algorithm 1."""
 
@@ -182,11 +150,12 @@ class BufferSection(Section):
         Field(description="memory, or memmap: files on disk, for more data than memory; same numbers, slower samples"),
     ] = "memory"
     mix: Annotated[
-        Literal["union"], Field(description="union: one buffer, offline and online transitions drawn alike (paper)")
+        Literal["union"] | Share,
+        Field(description="union: all rows drawn alike (paper); or the share of a batch that is offline"),
     ] = "union"
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
+    n_steps: Annotated[
+        PositiveCount, Field(description="steps whose rewards a transition sums up before it bootstraps")
+    ] = 1
 
 
 class HindsightSection(Section):
@@ -241,14 +210,17 @@ class CheckpointSection(Section):
     """checkpoints/last.pt and checkpoints/best.pt (by measure)."""
 
     every: Annotated[Count, Field(description="updates between checkpoints; 0: border and end only")] = 10_000
-    measure: Literal["success_any", "success_last", "success_share", "success_steps", "return"] = "success_any"
+    measure: Annotated[
+        Literal["success_any", "success_last", "success_share", "success_steps", "return"] | None,
+        Field(description="what best.pt is best by; null: success_any, or return where there is no success"),
+    ] = None
 
 
 class Recipe(Section):
-    """A whole experiment."""
+    """A whole experiment; :func:`recipe_model` has ``algorithm`` narrowed to the section of one algorithm."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    algorithm: Literal["awac", "bc"] = "awac"
+    algorithm: AlgorithmConfig
     seed: Seed = 0
     deterministic: Annotated[
         bool, Field(description="only algorithms that repeat themselves; costs speed on GPUs, where it matters")
@@ -269,8 +241,6 @@ class Recipe(Section):
     data: DataSection
     policy: PolicySection = PolicySection()
     qvalue: QValueSection = QValueSection()
-    awac: AWACSection = AWACSection()
-    bc: BCSection = BCSection()
     offline: OfflineSection = OfflineSection()
     online: OnlineSection = OnlineSection()
     collect: CollectSection = CollectSection()
@@ -279,3 +249,17 @@ class Recipe(Section):
     eval: EvalSection = EvalSection()
     log: LogSection = LogSection()
     checkpoint: CheckpointSection = CheckpointSection()
+
+
+@cache
+def recipe_model(algorithm: str) -> type[Recipe]:
+    """The recipe of an algorithm, with its keys in the section ``algorithm``.
+
+    Raises:
+        KeyError: there is no such algorithm.
+
+    >>> recipe_model("awac").model_fields["algorithm"].annotation.__name__
+    'AWACConfig'
+    """
+    config = config_class(algorithm)
+    return create_model("Recipe", __base__=Recipe, __doc__=Recipe.__doc__, algorithm=(config, config()))  # type: ignore[call-arg]

@@ -74,7 +74,7 @@ class ParsedYaml:
 
 
 def dotted(path: KeyPath) -> str:
-    """``("awac", "lmbda")`` -> ``awac.lmbda``."""
+    """``("algorithm", "tau")`` -> ``algorithm.tau``."""
     return ".".join(path)
 
 

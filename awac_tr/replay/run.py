@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from awac_tr.data.format import EPISODES
-from awac_tr.data.meta import versions
-from awac_tr.data.reader import Dataset, open_dataset
+from awac_tr.data.format.meta import versions
+from awac_tr.data.format.spec import EPISODES
+from awac_tr.data.storage.action_reader import conversion_of
+from awac_tr.data.storage.reader import Dataset, open_dataset
+from awac_tr.envs.action_units import Conversion
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env
 from awac_tr.errors import DatasetError
-from awac_tr.recipes.schema import EnvSection, chosen_env
+from awac_tr.recipes.env_files import chosen_env
+from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay.compare import EpisodeReplay, replay_episode
 from awac_tr.replay.verdict import remarks, verdict
 
 if TYPE_CHECKING:
     from awac_tr.replay.film import Cinema
+
+_LOG = logging.getLogger(__name__)
 
 __all__ = ["TOLERANCE", "ReplayReport", "replay", "task_of"]
 
@@ -138,10 +145,13 @@ def replay(
     with open_dataset(path) as dataset:
         numbers = _numbers(dataset, episodes)
         task = task_of(dataset, env, trust=trust)
+        convert = _conversion(dataset, task)
         with _simulator(dataset, task, films) as (simulator, shown):
             found = []
             for number in numbers:
                 noted, recorded = _noted(dataset, number), dataset.episode(number)
+                if convert is not None:
+                    recorded = replace(recorded, actions=convert(recorded.actions))
                 with shown.filming(number, recorded) if shown else nullcontext() as on_step:
                     options: dict[str, Any] = {"row_by_row": row_by_row, "on_step": on_step}
                     found.append(replay_episode(simulator, number, recorded, noted, tolerance, **options))
@@ -186,6 +196,21 @@ def task_of(dataset: Dataset, env: str | EnvSection | None = None, *, trust: boo
     lengths = np.diff(dataset.episode_bounds, axis=1)
     described = chosen_env(f"dataset {dataset.path}", meta.env if meta.env_id else None, env, trust=trust)
     return described.model_copy(update={"horizon": int(max(lengths.max(), meta.horizon or 1))})
+
+
+def _conversion(dataset: Dataset, task: EnvSection) -> Conversion | None:
+    """How recorded actions become those of the simulator; None: as they stand.
+
+    Raises:
+        DatasetError: nobody can tell.
+    """
+    facts = env_info(task)
+    if facts.units is None or dataset.shape("actions")[1] != facts.action_size:
+        return None  # refused by name where the simulator is made
+    converted = conversion_of(dataset, facts, facts.units)
+    if converted is not None:
+        _LOG.info("%s: actions converted, %s", dataset.path, converted)
+    return converted
 
 
 @contextmanager

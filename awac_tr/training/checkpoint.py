@@ -8,7 +8,7 @@ names the parts that belong to it, and costs no more when the run is long.
 from __future__ import annotations
 
 import logging
-import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,13 +16,15 @@ import torch
 from tensordict import TensorDict
 
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.archive import require_archive, require_stored
+from awac_tr.policies.archive import read_archive
 from awac_tr.policies.checkpoint import read_checkpoint, save_checkpoint
+from awac_tr.training.metrics import rows_before
+from awac_tr.utils.atomic import cannot_write, rename, replacing
 
 if TYPE_CHECKING:
     from awac_tr.training.run_folder import RunFolder
 
-__all__ = ["OnlineParts", "read_newest", "save_last"]
+__all__ = ["OnlineParts", "Saved", "read_newest", "save_last"]
 
 _log = logging.getLogger(__name__)
 _SEPARATOR: Final = "/"
@@ -36,26 +38,71 @@ def save_last(folder: RunFolder, content: dict[str, Any]) -> None:
     """
     fresh = save_checkpoint(folder.last.with_name("next.pt"), content)
     if folder.last.is_file():
-        folder.last.replace(folder.previous)
-    fresh.replace(folder.last)
+        rename(folder.last, folder.previous)
+    rename(fresh, folder.last)
 
 
-def read_newest(folder: RunFolder, parts: OnlineParts) -> tuple[dict[str, Any], list[TensorDict]] | None:
-    """The last checkpoint that can be read, with its online transitions; None: none was written yet.
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint with all that it counts on.
+
+    Attributes:
+        path: the file.
+        content: of it.
+        transitions: collected online before it, in order.
+        rows: of metrics before it, as far as they are there.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    transitions: list[TensorDict]
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path, folder: RunFolder, parts: OnlineParts) -> Saved:
+        """Read it.
+
+        Raises:
+            CheckpointError: it, or a part of the online transitions, is missing or damaged.
+        """
+        content = read_checkpoint(path, kind="train")
+        where = content["progress"]
+        rows = rows_before(folder.path, content["metrics_rows"], where["update"], where["env_step"])
+        return cls(path, content, parts.read(content["online_parts"]), rows)
+
+    @property
+    def trouble(self) -> str:
+        """What is said of rows that are lost; empty where none is."""
+        wanted, there = self.content["metrics_rows"], len(self.rows)
+        return "" if there == wanted else f"of the {wanted} rows of metrics before {self.path}, {there} are left"
+
+
+def read_newest(folder: RunFolder, parts: OnlineParts) -> Saved | None:
+    """The last checkpoint that can be read with all that it counts on; None: none was written yet.
+
+    One whose rows of metrics are lost will do where there is none better; this is said.
 
     Raises:
         CheckpointError: there are some, and none can be read.
     """
-    found = [path for path in (folder.last, folder.previous) if path.is_file()]
-    for path in found:
+    found: list[Saved] = []
+    problems: list[CheckpointError] = []
+    for path in (folder.last, folder.previous):
+        if not path.is_file() or any(not saved.trouble for saved in found):
+            continue
         try:
-            content = read_checkpoint(path, kind="train")
-            return content, parts.read(content["online_parts"])
+            found.append(Saved.read(path, folder, parts))
         except CheckpointError as error:
-            if path == found[-1]:
-                raise
-            _log.warning("%s. Going on from the checkpoint before it, %s.", error.message, found[-1])
-    return None
+            problems.append(error)
+    if problems and not found:
+        raise problems[-1]
+    if not found:
+        return None
+    best = next((saved for saved in found if not saved.trouble), found[0])
+    missing = [] if folder.last.is_file() else [f"{folder.last} is missing"]
+    for text in [*missing, *(error.message for error in problems), *(one.trouble for one in found if one.trouble)]:
+        _log.warning("%s. Going on from %s.", text, best.path)
+    return best
 
 
 class OnlineParts:
@@ -101,7 +148,7 @@ class OnlineParts:
     def go_on_after(self, names: list[str]) -> None:
         """Number new parts after these, and remove those that were written later."""
         known = set(names)
-        for path in sorted(self._place.glob("*.pt")) if self._place.is_dir() else []:
+        for path in sorted(self._place.glob("[0-9]" * 6 + ".pt")) if self._place.is_dir() else []:
             if path.name not in known:
                 _log.info("%s was written after the last checkpoint and is dropped", path)
                 path.unlink()
@@ -113,25 +160,17 @@ def _save_tensors(path: Path, transitions: TensorDict) -> None:
         _SEPARATOR.join(key) if isinstance(key, tuple) else key: value
         for key, value in transitions.items(include_nested=True, leaves_only=True)
     }
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with replacing(path) as file:
             torch.save(tensors, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        raise CheckpointError(f"could not write {path}: {error}", "is the disk full?") from error
+    except OSError as error:
+        raise cannot_write(path, error, CheckpointError) from error
 
 
 def _load_tensors(path: Path) -> TensorDict:
-    require_archive(path)
+    tensors: dict[str, Any] = read_archive(path)
     try:
-        tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        require_stored(path, tensors)
         flat = {tuple(key.split(_SEPARATOR)): value for key, value in tensors.items()}
         return TensorDict(flat, batch_size=[len(next(iter(tensors.values())))])
-    except Exception as error:  # damaged archives fail in a dozen ways
+    except Exception as error:  # names or shapes that fit no transitions
         raise CheckpointError(f"{path}, online transitions of this run, cannot be read: {error}") from error

@@ -20,9 +20,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from awac_tr.algorithms.bc import BCLearner
-from awac_tr.data.buffer import load_transitions, observation_statistics
-from awac_tr.data.reader import open_dataset
+from awac_tr.algorithms.bc.learner import cloning_learner
+from awac_tr.buffers.buffer import load_transitions, observation_statistics
+from awac_tr.data.storage.reader import open_dataset
 from awac_tr.keys import ACTION, DONE, OBSERVATION
 from awac_tr.policies.build import build_policy, inner_margin, set_observation_statistics
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
@@ -31,8 +31,10 @@ from awac_tr.training.threads import intra_op_threads
 if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
 
-    from awac_tr.envs.facts import EnvFacts
-    from awac_tr.recipes.schema import BCSection, PolicySection
+    from awac_tr.algorithms.gradient_learner import GradientLearner
+    from awac_tr.envs.env_info import EnvInfo
+    from awac_tr.recipes.options import CloneFit
+    from awac_tr.recipes.schema import PolicySection
 
 __all__ = ["CloneProgress", "CloneReport", "clone", "clone_path"]
 
@@ -92,9 +94,9 @@ def clone_path(dataset: Path) -> Path:
 
 def clone(
     dataset_paths: Sequence[str | Path],
-    env: EnvFacts,
+    env: EnvInfo,
     spec: PolicySection,
-    section: BCSection,
+    section: CloneFit,
     *,
     seed: int,
     max_updates: int,
@@ -124,7 +126,7 @@ def clone(
     """
     start = time.perf_counter()
     data = load_transitions(list(dataset_paths), env=env, action_margin=inner_margin(spec))
-    low, high = _action_bounds(dataset_paths[0])
+    low, high = _action_bounds(dataset_paths[0], env)
     # one thread: sums over several come out in another order, and a dataset's hash hangs on these weights
     with torch.random.fork_rng(devices=[]), intra_op_threads(1):
         torch.manual_seed(seed)
@@ -132,7 +134,7 @@ def clone(
         module = build_policy(spec, env.observation_size, env.action_size, action_low=low, action_high=high)
         mean, deviation = observation_statistics(split.train)
         set_observation_statistics(module, mean, deviation)
-        fitting = _Fitting(BCLearner(module, section), section, split, batch_size, observation_noise * deviation)
+        fitting = _Fitting(cloning_learner(module, section), section, split, batch_size, observation_noise * deviation)
         fitting.run(max_updates, on_check)
     report = fitting.report(Path(out), time.perf_counter() - start)
     save_checkpoint(
@@ -148,7 +150,7 @@ def clone(
 
 
 def _entry(
-    module: ProbabilisticTensorDictSequential, spec: PolicySection, env: EnvFacts, low: np.ndarray, high: np.ndarray
+    module: ProbabilisticTensorDictSequential, spec: PolicySection, env: EnvInfo, low: np.ndarray, high: np.ndarray
 ) -> dict[str, Any]:
     return policy_entry(
         module,
@@ -161,7 +163,7 @@ def _entry(
 
 
 def _info(
-    report: CloneReport, paths: Sequence[str | Path], section: BCSection, seed: int, batch_size: int
+    report: CloneReport, paths: Sequence[str | Path], section: CloneFit, seed: int, batch_size: int
 ) -> dict[str, Any]:
     parents = []
     for path in paths:
@@ -178,9 +180,11 @@ def _info(
     }
 
 
-def _action_bounds(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+def _action_bounds(path: str | Path, env: EnvInfo) -> tuple[np.ndarray, np.ndarray]:
+    """The environment's, to whose units the data was converted; the file's where they were not looked at."""
     with open_dataset(path) as dataset:
-        return np.asarray(dataset.meta.action_low, np.float32), np.asarray(dataset.meta.action_high, np.float32)
+        low, high = env.action_bounds or (dataset.meta.action_low, dataset.meta.action_high)
+        return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,9 @@ class _Split:
 class _Fitting:
     """The gradient steps, and the memory of the best parameters."""
 
-    def __init__(self, learner: BCLearner, section: BCSection, split: _Split, batch_size: int, blur: Tensor) -> None:
+    def __init__(
+        self, learner: GradientLearner, section: CloneFit, split: _Split, batch_size: int, blur: Tensor
+    ) -> None:
         self.learner, self.section, self.split = learner, section, split
         self.blur = blur if bool(blur.any()) else None
         self.batch_size = min(batch_size, len(split.train))

@@ -13,6 +13,7 @@ from awac_tr.errors import AwacError
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.training.metrics import read_rows
 from awac_tr.training.summary import evaluations, measure_names
+from awac_tr.utils.atomic import cannot_write, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +77,8 @@ def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | Non
     Args:
         runs: run folders.
         out: a .png, .pdf or .svg file.
-        measure: the success measure to show; None: the one the first run's recipe chooses checkpoints by.
+        measure: the success measure to show; None: the one the first run's recipe chooses checkpoints by, where the
+            runs have it.
 
     Returns:
         The file.
@@ -99,8 +101,13 @@ def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | Non
         for axis, name in zip(axes[:, 0], rows, strict=True):
             _panel(axis, curves, name)
         _finish(list(axes[:, 0]), curves)
-        figure.savefig(out, bbox_inches="tight")
-        plt.close(figure)
+        try:
+            with replacing(Path(out)) as file:
+                figure.savefig(file, format=Path(out).suffix[1:], bbox_inches="tight")
+        except OSError as error:
+            raise cannot_write(out, error, AwacError) from error
+        finally:
+            plt.close(figure)
     return Path(out)
 
 
@@ -135,7 +142,7 @@ def _chosen(curves: Sequence[_Curve], measure: str | None) -> str | None:
     if measure is not None and measure not in known:
         raise AwacError(f"these runs have no measure {measure!r}", f"they have {', '.join(sorted(known))}.")
     wanted = measure or curves[0].recipe.checkpoint.measure
-    if wanted == "return":
+    if wanted in (None, "return"):
         wanted = "success_any"
     return wanted if wanted in known else None
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
+
+from awac_tr.utils.console import PlainConsole
 
 if TYPE_CHECKING:
     from awac_tr.recipes.schema import Recipe
@@ -38,13 +41,15 @@ class Display(Protocol):
         """The run ends."""
 
 
-def make_display(recipe: Recipe, progress: RunProgress, *, quiet: bool, stream: IO[str]) -> Display:
+def make_display(recipe: Recipe, progress: RunProgress, measure: str, *, quiet: bool, stream: IO[str]) -> Display:
     """A live panel where the stream is a terminal, else plain lines; nothing when quiet."""
     if quiet:
         return QuietDisplay()
-    console = Console(file=stream)
+    console = PlainConsole(file=stream)
     pace = _Pace(recipe, progress)
-    return LiveDisplay(console, recipe, pace) if console.is_terminal else LineDisplay(stream, recipe, pace)
+    if console.is_terminal:
+        return LiveDisplay(console, recipe, pace, measure)
+    return LineDisplay(stream, pace, measure)
 
 
 class QuietDisplay:
@@ -132,8 +137,8 @@ def describe_evaluation(row: Mapping[str, Any], measure: str) -> str:
 class LineDisplay:
     """One line for each evaluation, and for the latest losses at most every few seconds."""
 
-    def __init__(self, stream: IO[str], recipe: Recipe, pace: _Pace) -> None:
-        self._stream, self._recipe, self._pace = stream, recipe, pace
+    def __init__(self, stream: IO[str], pace: _Pace, measure: str) -> None:
+        self._stream, self._pace, self._measure = stream, pace, measure
         self._last = 0.0
 
     def start(self) -> None:
@@ -146,7 +151,7 @@ class LineDisplay:
         """Show an evaluation always, losses when the last line is some seconds old, rounds never."""
         now = time.monotonic()
         if row["event"] == "eval":
-            self._say(row, "evaluated: " + describe_evaluation(row, self._recipe.checkpoint.measure))
+            self._say(row, "evaluated: " + describe_evaluation(row, self._measure))
         elif row["event"] == "train" and now - self._last >= _LINE_SECONDS:
             rate = self._pace.updates_per_second()
             speed = "-" if rate is None else f"{rate:.1f}"
@@ -157,20 +162,24 @@ class LineDisplay:
         """Nothing."""
 
     def _say(self, row: Mapping[str, Any], text: str) -> None:
-        self._stream.write(f"[{row['phase']}] update {row['update']}, step {row['env_step']}: {text}\n")
-        self._stream.flush()
+        with suppress(OSError):  # nobody reads any more, or the disk is full: that is no reason to end a run
+            self._stream.write(f"[{row['phase']}] update {row['update']}, step {row['env_step']}: {text}\n")
+            self._stream.flush()
 
 
 class LiveDisplay:
     """A panel redrawn twice a second by a thread of its own, from the run's counters: the loop pays nothing for it."""
 
-    def __init__(self, console: Console, recipe: Recipe, pace: _Pace) -> None:
-        self._recipe, self._pace = recipe, pace
+    def __init__(self, console: PlainConsole, recipe: Recipe, pace: _Pace, measure: str) -> None:
+        self._recipe, self._pace, self._measure = recipe, pace, measure
         self._doing = "starting"
         self._train: Mapping[str, Any] = {}
         self._evaluated: list[Mapping[str, Any]] = []
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=40), TaskProgressColumn(), console=console
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=40),
+            TaskProgressColumn(),
+            console=console,
         )
         self._task = self._bar.add_task(recipe.name, total=1.0)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=2, redirect_stdout=False)
@@ -190,7 +199,7 @@ class LiveDisplay:
         elif row["event"] == "eval":
             self._evaluated.append(row)
             where = f"{row['phase']}, update {row['update']}, step {row['env_step']}"
-            self._live.console.print(Text(f"{where}: {describe_evaluation(row, self._recipe.checkpoint.measure)}"))
+            self._live.console.print(Text(f"{where}: {describe_evaluation(row, self._measure)}"))
 
     def stop(self) -> None:
         """Draw a last time and leave the panel where it is."""
@@ -212,5 +221,5 @@ class LiveDisplay:
         if self._train:
             table.add_row("losses", describe(self._train))
         if self._evaluated:
-            table.add_row("success", describe_evaluation(self._evaluated[-1], self._recipe.checkpoint.measure))
+            table.add_row("evaluated", describe_evaluation(self._evaluated[-1], self._measure))
         return Group(self._bar, table)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from awac_tr.envs.facts import env_facts
+from awac_tr.collectors.collector import FAILURES
+from awac_tr.collectors.episodes import EpisodePool, Failed
+from awac_tr.collectors.workers import Batch
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import Controller
 from awac_tr.envs.measures import measure_episode
-from awac_tr.envs.rollout import Batch, Controller, Failed, RolloutPool
-from awac_tr.envs.steps import FAILURES
 from awac_tr.errors import EnvError
 from awac_tr.policies.controllers import NetworkController
 from awac_tr.training.threads import intra_op_threads
@@ -57,8 +59,8 @@ def evaluate_policy(
     Returns:
         Of the measures in :mod:`awac_tr.envs.measures` that the environment allows, the means.
     """
-    pool = RolloutPool(env, workers=min(workers, episodes))
-    digest = partial(measure_episode, goal_steps=env_facts(env).goal_steps)
+    pool = EpisodePool(env, workers=min(workers, episodes))
+    digest = partial(measure_episode, goal_steps=env_info(env).goal_steps)
     with closing(pool):  # closed early, workers end as well
         return _means(pool.play(_cast(policy, action), range(seed, seed + episodes), digest), check)
 
@@ -74,10 +76,10 @@ class Evaluator:
     def __init__(self, env: EnvSection, section: EvalSection) -> None:
         self._section = section
         self._seeds = range(section.seed, section.seed + section.episodes)
-        self._digest = partial(measure_episode, goal_steps=env_facts(env).goal_steps)
+        self._digest = partial(measure_episode, goal_steps=env_info(env).goal_steps)
         workers = min(section.workers, section.episodes)
-        self._pool = RolloutPool(env, workers=workers, apart=section.background, forgiving=True)
-        self._begun: Batch[Measured] | None = None
+        self._pool = EpisodePool(env, workers=workers, apart=section.background, forgiving=True)
+        self._begun: Batch | None = None
 
     def measure(self, policy: Policy, check: Check | None = None) -> Measured:
         """As :func:`evaluate_policy`, waiting for the result.
@@ -115,7 +117,7 @@ class Evaluator:
         if self._begun is None:
             raise RuntimeError("no evaluation was begun")
         begun, self._begun = self._begun, None
-        return _means(begun.results(), None)
+        return _means(begun, None)
 
     def close(self) -> None:
         """End the processes."""

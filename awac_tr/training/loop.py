@@ -1,194 +1,311 @@
-"""``train``: a recipe becomes a run folder, from the beginning or from where it was stopped."""
+"""Algorithm 1 of the paper, once for both phases: updates that are owed, and environment steps when none is."""
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
 import time
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from awac_tr.errors import AwacError
-from awac_tr.recipes.idle import say_idle_keys
-from awac_tr.recipes.resolved import resolved_yaml
+from awac_tr.errors import AwacError, EnvError
+from awac_tr.keys import REWARD, SUCCESS
+from awac_tr.policies.checkpoint import save_checkpoint
+from awac_tr.policies.controllers import load_controller
 from awac_tr.training import state
-from awac_tr.training.checkpoint import OnlineParts, read_newest
-from awac_tr.training.determinism import deterministic_algorithms
-from awac_tr.training.display import Display, make_display
-from awac_tr.training.engine import Loop
-from awac_tr.training.interrupt import Interruption, StopRequested, TrainingInterrupted
-from awac_tr.training.metrics import Metrics, read_rows
-from awac_tr.training.progress import Progress
-from awac_tr.training.run_folder import (
-    NoticeKeeper,
-    RunFolder,
-    new_id,
-    scratch_folder,
-    surroundings,
-    write_atomically,
-)
-from awac_tr.training.setup import Rig, prepare
-from awac_tr.training.summary import summarize
-from awac_tr.training.threads import intra_op_threads
+from awac_tr.training.checkpoint import save_last
+from awac_tr.training.running_means import RunningMeans
+from awac_tr.training.threads import say_where_a_core_is_missing
 
 if TYPE_CHECKING:
-    from awac_tr.recipes.loader import LoadedRecipe
+    from tensordict import TensorDictBase
 
-__all__ = ["train"]
+    from awac_tr.training.checkpoint import OnlineParts
+    from awac_tr.training.display import Display
+    from awac_tr.training.experiment_setup import Experiment
+    from awac_tr.training.interrupt import Interruption
+    from awac_tr.training.metrics import Metrics
+    from awac_tr.training.progress import Progress
+    from awac_tr.training.run_folder import RunFolder
 
-_log = logging.getLogger(__name__)
+__all__ = ["Loop"]
 
 
-def train(
-    loaded: LoadedRecipe,
-    *,
-    run_dir: str | Path | None = None,
-    resume: str | Path | None = None,
-    quiet: bool = False,
-    scratch: str | Path | None = None,
-) -> Path:
-    """Run an experiment: offline updates, then rounds of environment steps and updates, into a run folder.
-
-    The datasets must be there; ``awac-tr train`` makes missing ones from their cards.
+class Loop:
+    """Runs a prepared experiment from wherever its counters stand.
 
     Args:
-        loaded: the recipe; on resuming, that of the run.
-        run_dir: folder to make; None: ``runs/<recipe>-<time>-<seed>``.
-        resume: run folder to go on with, from its ``checkpoints/last.pt``.
-        quiet: show no progress on stderr.
-        scratch: folder on the disk of a buffer in mapped files (``buffer.storage: memmap``); None: that of the run.
-
-    Returns:
-        The run folder, with ``recipe.yaml``, ``record.json``, ``metrics.jsonl``, ``summary.json``, ``curve.png`` and
-        ``checkpoints/last.pt`` and ``best.pt``.
-
-    Raises:
-        AwacError: the recipe, a dataset, the environment or the checkpoint cannot be used; before anything is written.
-            Also when another process is at the run, the losses are no numbers any more, or a file cannot be written.
-        TrainingInterrupted: a signal came; a checkpoint was written first.
+        rig: what trains.
+        folder: where checkpoints go.
+        progress: the counters, advanced in place.
+        metrics: where rows go.
+        parts: online transitions on disk.
+        display: told of everything.
+        stop: asked at every safe place.
     """
-    if run_dir is not None and resume is None:
-        RunFolder.require_new(Path(run_dir))
-    with NoticeKeeper() as notices, intra_op_threads(loaded.recipe.threads), ExitStack() as stack:
-        stack.enter_context(deterministic_algorithms(loaded.recipe.deterministic))
-        say_idle_keys(loaded)
-        if resume is not None:
-            RunFolder(Path(resume)).read_record()
-            stack.enter_context(RunFolder(Path(resume)).lock())
-        rig = prepare(loaded.recipe, scratch=scratch_folder(run_dir if resume is None else resume, scratch))
-        stack.callback(rig.close)
-        if resume is not None:
-            run = _Run.resumed(loaded, rig, Path(resume))
-        else:
-            run = _Run.begun(loaded, rig, run_dir)
-            stack.enter_context(run.folder.lock())
+
+    def __init__(
+        self,
+        rig: Experiment,
+        folder: RunFolder,
+        progress: Progress,
+        *,
+        metrics: Metrics,
+        parts: OnlineParts,
+        display: Display,
+        stop: Interruption,
+    ) -> None:
+        self.rig, self.folder, self.progress = rig, folder, progress
+        self.metrics, self.parts, self.display, self.stop = metrics, parts, display, stop
+        self.recipe = rig.recipe
+        self.means = RunningMeans()
+        self.monitor = rig.monitor()
+        self._pending: _Pending | None = None
+        self._held: list[dict[str, Any]] = []
+        self._begun = time.monotonic() - progress.wall
+
+    def run(self) -> None:
+        """Go on to the end.
+
+        Raises:
+            StopRequested: a signal came; :meth:`save` has everything that is needed to go on.
+            EnvError: the environment fails again and again; everything before was saved.
+            AwacError: training diverged, or something cannot be written.
+        """
+        say_where_a_core_is_missing(self.recipe, self.rig.generator.device)
+        if self.progress.update == self.progress.env_step == 0:
+            self.rig.learner.on_phase("offline")
         try:
-            run.go(notices, make_display(loaded.recipe, run.progress, quiet=quiet, stream=sys.stderr))
-        except OSError as error:
-            where = run.folder.path
-            hint = f"make room, then go on from the last checkpoint: awac-tr train --resume {where}"
-            raise AwacError(f"the run in {where} stopped: a file could not be written ({error})", hint) from error
-        return run.folder.path
+            self._go_on()
+        except EnvError as error:
+            raise self._saved(error) from error
+        except AwacError:
+            self._settle()  # what was learnt before the failure belongs into the files
+            raise
 
+    def _go_on(self) -> None:
+        while True:
+            self.stop.check()
+            if self._pending is not None and self.rig.evaluator.done():
+                self._settle()
+            later = self.recipe.eval.background and not self.progress.at_rest(self.recipe)
+            if later and self._checkpoint_due():
+                self.save()  # first: a checkpoint waits for the evaluation under way
+            if self._evaluation_due():
+                if self.progress.evaluated is not None:  # the clone can wait, the first update should not
+                    self._evaluate_clone()
+                self._evaluate(later=later)
+            if self._checkpoint_due():
+                self.save()
+            owed = self.progress.owed(self.recipe)
+            if owed > 0:
+                self._update(min(owed, self._updates_to_next_event()))
+            elif self.progress.finished(self.recipe):
+                return
+            else:
+                self._collect()
 
-class _Run:
-    """A prepared experiment and its folder."""
+    def save(self) -> None:
+        """Write ``checkpoints/last.pt``, and the online transitions that are not on disk yet.
 
-    def __init__(self, loaded: LoadedRecipe, rig: Rig, folder: RunFolder, record: dict[str, Any]) -> None:
-        self.loaded, self.rig, self.folder, self.record = loaded, rig, folder, record
-        self.parts = OnlineParts(folder)
-        self.progress = Progress()
-        self.rows, self.means = 0, {}  # type: tuple[int, dict[str, Any]]
+        An evaluation in the background is waited for, so that no checkpoint misses one.
 
-    @classmethod
-    def begun(cls, loaded: LoadedRecipe, rig: Rig, run_dir: str | Path | None) -> _Run:
-        """Make the folder and write what is known before training."""
-        folder = RunFolder.create(loaded.recipe, run_dir)
-        record = {"id": new_id(), **surroundings(), "datasets": rig.hashes, "notices": [], "resumed": []}
-        return cls(loaded, rig, folder, record)
+        Raises:
+            DivergenceError: the policy's weights are no numbers; the checkpoint that is there stays.
+        """
+        self._settle()
+        self.monitor.require_finite(self.rig.learner.policy, self.progress.update)
+        with self.progress.timed("checkpoint"):
+            self.progress.checkpointed = (self.progress.update, self.progress.env_step)
+            content = self._content()
+            self.metrics.sync()
+            save_last(self.folder, content)
 
-    @classmethod
-    def resumed(cls, loaded: LoadedRecipe, rig: Rig, path: Path) -> _Run:
-        """Read the folder's record and its newest checkpoint; a run killed before its first one begins anew."""
-        folder = RunFolder(path)
-        run = cls(loaded, rig, folder, folder.read_record())
-        found = read_newest(folder, run.parts)
-        if found is None:
-            _log.warning("%s has no checkpoint yet: the run begins anew.", path)
-        else:
-            content, transitions = found
-            run.progress = state.restore(content, transitions, rig)
-            run.rows, run.means = content["metrics_rows"], content["means"]
-        run.parts.go_on_after(content["online_parts"] if found else [])
-        where = {"update": run.progress.update, "env_step": run.progress.env_step}
-        run.record["resumed"].append({**where, **surroundings()})
-        return run
+    def _content(self) -> dict[str, Any]:
+        """Of a checkpoint at this moment; the tensors are the learner's own."""
+        self.parts.flush()
+        self.clock()
+        rows, means = self.metrics.rows, self.means.state_dict()
+        return state.payload(self.rig, self.progress, self.parts, metrics_rows=rows, means=means)
 
-    def go(self, notices: NoticeKeeper, display: Display) -> None:
-        """Train, and write the folder's files whatever way it ends."""
-        recipe = self.loaded.recipe
-        if not self.folder.recipe.exists() or "override" in self.loaded.sources.values():
-            write_atomically(self.folder.recipe, resolved_yaml(self.loaded))
-        self.write_record(notices)
-        config = recipe.model_dump(mode="json")
-        metrics = Metrics(self.folder.path, recipe.log, run_id=self.record["id"], config=config, keep=self.rows)
-        with ExitStack() as stack:
-            stack.callback(metrics.close)
-            stop = stack.enter_context(Interruption())
-            loop = Loop(
-                self.rig, self.folder, self.progress, metrics=metrics, parts=self.parts, display=display, stop=stop
-            )
-            if self.means:
-                loop.means.load_state_dict(self.means, self.rig.generator.device)
-            display.start()
-            stack.callback(display.stop)
-            try:
-                self._run(loop, stop)
-            # whatever ends a run, Ctrl-C included: its rows deserve their summary
-            except BaseException as error:
-                loop.clock()
-                self._conclude_early(notices, error)
-                raise
-            loop.clock()
-        self._conclude(notices)
+    def _updates_to_next_event(self) -> int:
+        periods = (self.recipe.log.every, self.recipe.eval.every, self.recipe.checkpoint.every)
+        return min(period - self.progress.update % period for period in periods if period)
 
-    def _run(self, loop: Loop, stop: Interruption) -> None:
+    def _update(self, count: int) -> None:
+        """The hot path: sample, update, and nothing else."""
+        progress, seconds = self.progress, self.progress.seconds
+        sample, update, add = self._source(), self.rig.learner.update, self.means.add
+        self.display.activity("updating")
+        before = time.perf_counter()
         try:
-            loop.run()
-        except StopRequested as request:
-            loop.save()
-            raise TrainingInterrupted(self.folder.path, stop.signum or 0) from request
+            for _ in range(count):
+                add(update(sample()))
+                progress.update += 1
+                now = time.perf_counter()
+                seconds["update"] = seconds.get("update", 0.0) + now - before
+                before = now
+                if self.stop.signum is not None:
+                    break
+        except (RuntimeError, ValueError) as error:  # torch refuses to sample where the deviation is no number
+            self.monitor.require_finite(self.rig.learner.policy, self.progress.update, error)
+            raise
+        if progress.update % self.recipe.log.every == 0 or progress.at_rest(self.recipe):
+            self._log_losses()
 
-    def _conclude_early(self, notices: NoticeKeeper, error: BaseException) -> None:
-        """As :meth:`_conclude`, where nothing that goes wrong now may stand in for what went wrong before."""
-        try:
-            self._conclude(notices, ended_by=error)
-        except Exception as failure:  # noqa: BLE001
-            _log.warning("%s is without a summary: %s", self.folder.path, failure)
+    def _source(self) -> Callable[[], TensorDictBase]:
+        """Where batches come from in this phase, by the algorithm's needs."""
+        rig, needs = self.rig, self.recipe.algorithm.needs()
+        online = self.progress.env_step > 0
+        batch_size = (self.recipe.online if online else self.recipe.offline).batch_size
+        kind = needs.online if online else needs.offline
+        if kind == "round":
+            newest = rig.newest_round.to(rig.generator.device)
+            return lambda: newest
+        return partial(rig.buffer.sample_trajectories if kind == "trajectories" else rig.buffer.sample, batch_size)
 
-    def _conclude(self, notices: NoticeKeeper, *, ended_by: BaseException | None = None) -> None:
-        """Write summary.json and record.json, and of a run that came to its end curve.png."""
-        progress, finished = self.progress, ended_by is None
-        rows = read_rows(self.folder.path)
-        summary = summarize(
-            rows,
-            offline_updates=self.loaded.recipe.offline.updates,
-            finished=finished,
-            seconds=progress.seconds,
-            wall=progress.wall,
+    def _log_losses(self) -> None:
+        means = self.means.take()
+        if means:
+            self._row("train", means)
+            self.monitor.check(means, self.progress.update)
+
+    def _collect(self) -> None:
+        """One round of environment steps into the buffer."""
+        progress = self.progress
+        if progress.env_step == 0:
+            self.rig.learner.on_phase("online")
+        self.display.activity("collecting")
+        with progress.timed("collect"):
+            steps = self._round_after(progress.env_step)
+            then = self._round_after(progress.env_step + steps)
+            transitions = self.rig.collect(steps, progress.env_step, then=then)
+            self.rig.buffer.extend(transitions)
+            self.parts.add(transitions)
+            self.rig.newest_round = transitions
+        self.rig.learner.on_round(transitions)
+        self.monitor.observe(float(transitions[REWARD].abs().max()))
+        progress.env_step += steps
+        success = transitions.get(SUCCESS, None)
+        values = {
+            "reward": float(transitions["next", "reward"].mean()),
+            "episodes_ended": int(transitions["next", "done"].sum()),
+        }
+        if success is not None:
+            values["success_share"] = float(success.float().mean())
+        if self.rig.collector is not None and self.rig.collector.dropped:
+            values["episodes_dropped"] = self.rig.collector.dropped
+        self._row("round", {**values, "steps": steps})
+
+    def _saved(self, error: EnvError) -> EnvError:
+        """Where no step can be taken any more: save what is there, and say how to go on."""
+        self.save()
+        return EnvError(error.message, f"{error.hint} Go on with: awac-tr train --resume {self.folder.path}".strip())
+
+    def _round_after(self, env_step: int) -> int:
+        """Steps of the round that begins after so many; 0: there is none."""
+        return min(self.recipe.online.steps_per_round, self.recipe.online.steps - env_step)
+
+    def _evaluation_due(self) -> bool:
+        progress, every = self.progress, self.recipe.eval.every
+        if progress.evaluated is None:
+            return True
+        periodic = every > 0 and progress.update % every == 0 and progress.update != progress.evaluated[0]
+        return periodic or (
+            progress.at_rest(self.recipe) and (progress.update, progress.env_step) != progress.evaluated
         )
-        write_atomically(self.folder.summary, json.dumps(summary, indent=2) + "\n")
-        if finished:
-            from awac_tr.training.curves import plot_runs
 
-            plot_runs([self.folder.path], self.folder.curve, measure=self.loaded.recipe.checkpoint.measure)
-        reason = None if ended_by is None else f"{type(ended_by).__name__}: {ended_by}"
-        self.write_record(notices, ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), ended_by=reason)
+    def _evaluate(self, *, later: bool) -> None:
+        """Evaluate the policy as it stands: now, or while training goes on."""
+        self._settle()
+        policy, progress = self.rig.learner.evaluate, self.progress
+        if later:
+            self.rig.evaluator.begin(policy)
+            progress.evaluated = (progress.update, progress.env_step)
+            self._pending = _Pending(self._place("eval"), state.kept(self._content()))
+            return
+        values = self._measured(policy)
+        progress.evaluated = (progress.update, progress.env_step)
+        self._judge(self._place("eval"), values)
 
-    def write_record(self, notices: NoticeKeeper, **more: Any) -> None:
-        """Replace record.json, with the notices given so far."""
-        said = [*self.record["notices"], *(text for text in notices.notices if text not in self.record["notices"])]
-        self.record = {**self.record, "notices": said, **more}
-        self.folder.write_record(self.record)
+    def _settle(self) -> None:
+        """Take the result of the evaluation under way, if any, and write the rows that stood behind its own."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            self.display.activity("evaluating")
+            with self.progress.timed("evaluate"):
+                values = self.rig.evaluator.finish()
+            self._judge(pending.place, values, pending.content)
+        finally:
+            held, self._held = self._held, []
+            for row in held:
+                self.metrics.write(row)
+
+    def _judge(self, place: dict[str, Any], values: dict[str, float], content: dict[str, Any] | None = None) -> None:
+        """Write an evaluation's row and, when it is the best so far, ``best.pt``: the content, or what stands now."""
+        name, row = self.rig.measure, {**place, **values}
+        self.metrics.write(row)
+        self.display.row(row)
+        merit = (values.get(name, values["return"]), values["return"])
+        if self.progress.best is not None and merit <= self.progress.best:
+            return
+        self.progress.best = merit
+        with self.progress.timed("checkpoint"):
+            content = self._content() if content is None else content
+            content["metrics_rows"], content["progress"]["best"] = self.metrics.rows, merit
+            self.metrics.sync()
+            save_checkpoint(self.folder.best, content)
+
+    def _evaluate_clone(self) -> None:
+        """The clone that made the data, once, as the line that the run has to beat; every run has two evaluations."""
+        clone = self.rig.clone
+        if self.progress.clone_evaluated or not self.recipe.eval.clone or clone is None:
+            return
+        self._settle()
+        values = self._measured(load_controller(clone, self.recipe.eval.action, env=self.rig.facts))
+        self.progress.clone_evaluated = True
+        self._row("eval", values, phase="clone")
+
+    def _measured(self, policy: Any) -> dict[str, float]:
+        self.display.activity("evaluating")
+        with self.progress.timed("evaluate"):
+            return self.rig.evaluator.measure(policy, self.stop.check)
+
+    def _checkpoint_due(self) -> bool:
+        progress, every = self.progress, self.recipe.checkpoint.every
+        if (progress.update, progress.env_step) == progress.checkpointed:
+            return False
+        return progress.at_rest(self.recipe) or (every > 0 and progress.update > 0 and progress.update % every == 0)
+
+    def clock(self) -> float:
+        """Seconds since the run began, over all sittings; noted in the counters."""
+        self.progress.wall = time.monotonic() - self._begun
+        return self.progress.wall
+
+    def _row(self, event: str, values: dict[str, Any], phase: str | None = None) -> None:
+        row = {**self._place(event, phase), **values}
+        self.display.row(row)
+        if self._pending is None:
+            self.metrics.write(row)
+        else:
+            self._held.append(row)  # rows stand in the order of their counters
+
+    def _place(self, event: str, phase: str | None = None) -> dict[str, Any]:
+        progress = self.progress
+        return {
+            "event": event,
+            "phase": phase or progress.phase,
+            "update": progress.update,
+            "env_step": progress.env_step,
+            "wall": round(self.clock(), 3),
+        }
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """An evaluation under way: where its row belongs, and a checkpoint of the weights that are evaluated."""
+
+    place: dict[str, Any]
+    content: dict[str, Any]

@@ -7,20 +7,22 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from awac_tr.errors import AwacError
+from awac_tr.utils.atomic import write_text
 
 if TYPE_CHECKING:
     from torchrl.record.loggers.common import Logger
 
     from awac_tr.recipes.schema import LogSection
 
-__all__ = ["COUNTERS", "Metrics", "read_rows"]
+__all__ = ["COUNTERS", "Metrics", "read_rows", "rows_before"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,22 @@ def read_rows(run: Path) -> list[dict[str, Any]]:
     return list(_parsed(path))
 
 
+def rows_before(run: Path, count: int, update: int, env_step: int) -> list[dict[str, Any]]:
+    """The rows that a checkpoint counts on: the first so many; fewer where they are lost or damaged.
+
+    Args:
+        run: the run folder.
+        count: rows that there were.
+        update: gradient steps by then; later rows are none of them.
+        env_step: environment steps by then.
+    """
+    rows: list[dict[str, Any]] = []
+    with suppress(AwacError):  # what stands before the damage is kept
+        first = islice(_parsed(run / _FILE), count)
+        rows.extend(row for row in first if row["update"] <= update and row["env_step"] <= env_step)
+    return rows
+
+
 def _parsed(path: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -61,15 +79,18 @@ def _parsed(path: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             raise AwacError(f"{path}, line {number}: not a row of metrics ({error})") from error
         if not _is_row(row):
-            raise AwacError(f"{path}, line {number}: not a row of metrics", f"It needs {', '.join(COUNTERS)}.")
+            needs = f"It needs {', '.join(COUNTERS)}, and an evaluation its return."
+            raise AwacError(f"{path}, line {number}: not a row of metrics", needs)
         yield row
 
 
 def _is_row(row: object) -> bool:
-    """Has it the counters, and nothing beside them but numbers and null."""
+    """Has it the counters, an evaluation its return, and nothing beside them but numbers and null."""
     if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in COUNTERS[:2]):
         return False
     if not all(type(row.get(name)) is int and 0 <= row[name] < _MAX_COUNT for name in ("update", "env_step")):
+        return False
+    if row["event"] == "eval" and "return" not in row:
         return False
     others = [value for name, value in row.items() if name not in COUNTERS[:2] and value is not None]
     return all(isinstance(value, int | float) and abs(value) < _LARGEST for value in others)
@@ -83,18 +104,21 @@ class Metrics:
         section: which copies to keep beside metrics.jsonl.
         run_id: names the run at Weights & Biases.
         config: the resolved recipe, for Weights & Biases.
-        keep: how many rows already there stay (on resuming); what was written after the checkpoint is dropped, so
-            that no row appears twice.
+        kept: rows of before (on resuming); whatever else is in the file is dropped, so that no row appears twice.
 
     Attributes:
         rows: rows in the file.
     """
 
     def __init__(
-        self, run: Path, section: LogSection, *, run_id: str, config: Mapping[str, Any], keep: int = 0
+        self,
+        run: Path,
+        section: LogSection,
+        *,
+        run_id: str,
+        config: Mapping[str, Any],
+        kept: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        kept = read_rows(run)[:keep] if keep else []
-        self.rows = 0
         self._file = _fresh(run / _FILE, kept)
         self._loggers = _copies(run, section)
         for row in kept:
@@ -110,6 +134,10 @@ class Metrics:
         self._file.flush()
         self._copy(plain)
         self.rows += 1
+
+    def sync(self) -> None:
+        """Wait until the rows are on the disk: a checkpoint counts on them."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Flush and close everything."""
@@ -127,13 +155,8 @@ class Metrics:
             logger.log_metrics({prefix + name: value for name, value in values.items()}, step=row["update"])
 
 
-def _fresh(path: Path, kept: list[dict[str, Any]]) -> Any:
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in kept)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def _fresh(path: Path, kept: Sequence[Mapping[str, Any]]) -> IO[str]:
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
     return path.open("a", encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,15 +19,19 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from awac_tr.errors import AwacError
-from awac_tr.locks import Lock, folder_lock, holder_of
+from awac_tr.utils.atomic import cannot_write, make_folder, write_text
+from awac_tr.utils.locks import Lock, folder_lock, holder_of
 
 if TYPE_CHECKING:
     from typing import Self
 
     from awac_tr.recipes.schema import Recipe
 
-__all__ = ["NoticeKeeper", "RunFolder", "scratch_folder", "surroundings", "write_atomically"]
+__all__ = ["NoticeKeeper", "RunFolder", "scratch_folder", "surroundings"]
 
+_log = logging.getLogger(__name__)
+
+_RECORD: Final = {"id": str, "notices": list, "resumed": list}
 _PACKAGES: Final = (
     "awac-tr",
     "torch",
@@ -70,29 +75,60 @@ class RunFolder:
         path = Path(where) if where is not None else _free(Path("runs"), recipe)
         cls.require_new(path)
         try:
-            (path / "checkpoints").mkdir(parents=True)
+            make_folder(path / "checkpoints")
         except OSError as error:
-            raise AwacError(f"cannot make the run folder {path}: {error.strerror}") from error
+            raise cannot_write(path, error, AwacError) from error
         return cls(path)
 
     @staticmethod
     def require_new(path: Path) -> None:
-        """Refuse a folder that exists.
+        """Refuse a folder that another process is at, or that is not empty.
 
         Raises:
-            AwacError: it exists.
+            AwacError: it is so.
         """
-        if not path.exists():
-            return
         holder = holder_of(folder_lock(path))
         if holder is not None:
             raise AwacError(
                 f"{path} is being written by another process ({holder})", "name another folder with --run, or wait."
             )
-        raise AwacError(
-            f"the run folder {path} exists",
-            f"go on with it by awac-tr train --resume {path}, or name another with --run.",
-        )
+        RunFolder.require_empty(path)
+
+    @staticmethod
+    def require_empty(path: Path) -> None:
+        """Refuse a folder with anything in it but what a run leaves that is killed before its recipe is written.
+
+        Raises:
+            AwacError: there is something, or it is no folder.
+        """
+        if not path.exists() or (path.is_dir() and all(_is_remnant(entry) for entry in path.iterdir())):
+            return
+        go_on = f"go on with it by awac-tr train --resume {path}, or " if (path / "recipe.yaml").is_file() else ""
+        raise AwacError(f"the run folder {path} exists, and is not empty", f"{go_on}name another with --run.")
+
+    def require_run(self) -> None:
+        """Refuse what is no folder of a run that can go on.
+
+        Raises:
+            AwacError: there is nothing to go on with.
+        """
+        missing = [name for name in ("recipe.yaml", "checkpoints") if not _holds(self.path / name)]
+        if not missing:
+            return
+        stopped = self.path.is_dir() and all(_is_remnant(entry) for entry in self.path.iterdir())
+        hint = f"Nothing is lost: begin there with awac-tr train RECIPE --run {self.path}." if stopped else ""
+        raise AwacError(f"{self.path} is no run folder: it has no {missing[0]}", hint)
+
+    def require_unfinished(self) -> None:
+        """Refuse to begin anew where that would write over a finished run.
+
+        Raises:
+            AwacError: the run had come to its end.
+        """
+        with suppress(OSError, ValueError, RecursionError):
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
+            if isinstance(summary, dict) and summary.get("finished") is True:
+                raise AwacError(f"{self.path} is a finished run whose checkpoints are gone", "train a new one.")
 
     def lock(self) -> Lock:
         """Held while the run goes on, so that no second process goes on with it as well."""
@@ -100,21 +136,31 @@ class RunFolder:
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace record.json."""
-        write_atomically(self.record, json.dumps(record, indent=2, default=str) + "\n")
+        write_text(self.record, json.dumps(record, indent=2, default=str) + "\n")
 
-    def read_record(self) -> dict[str, Any]:
-        """What record.json holds.
-
-        Raises:
-            AwacError: it is missing or damaged.
-        """
+    def read_record(self) -> dict[str, Any] | None:
+        """What record.json holds; None: it is missing or damaged, which is said, and no reason not to go on."""
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
+            if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in _RECORD.items()):
+                return record
+            reason = "it holds no record"
         except (OSError, ValueError, RecursionError) as error:
-            raise AwacError(f"{self.path} is no run folder: record.json cannot be read ({error})") from error
-        if not isinstance(record, dict):
-            raise AwacError(f"{self.path} is no run folder: record.json holds no record")
-        return record
+            reason = str(error)
+        _log.warning("%s cannot be read (%s): a new one is begun.", self.record, reason)
+        return None
+
+
+def _is_remnant(path: Path) -> bool:
+    """Whether a run that was killed before its recipe was written leaves such a thing."""
+    if path.name == "checkpoints":
+        return path.is_dir() and not any(path.iterdir())
+    return path.name in ("lock", "recipe.yaml.part") or (path.name == "recipe.yaml" and not _holds(path))
+
+
+def _holds(path: Path) -> bool:
+    """A folder, or a file with something in it."""
+    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
 
 
 def scratch_folder(run: str | Path | None, wanted: str | Path | None) -> Path:
@@ -142,16 +188,6 @@ def _free(base: Path, recipe: Recipe) -> Path:
     while path.exists():
         path, number = base / f"{name}-{number}", number + 1
     return path
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under its name only when it is complete."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def surroundings(command: Sequence[str] | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 
-__all__ = ["Seeds", "episode_seed", "restore_rng", "rng_state", "seed_everything"]
+__all__ = ["Seeds", "restore_rng", "rng_state", "seed_everything"]
 
 _LIMIT: Final = 2**31
 
@@ -29,22 +29,6 @@ class Seeds(NamedTuple):
             (True, False)
         """
         return cls(*(int(x) % _LIMIT for x in np.random.SeedSequence(seed).generate_state(3)))
-
-
-def episode_seed(seed: int, env_step: int, failures: int = 0, *, worker: int = 0) -> int:
-    """Seed of the online episode that begins after so many steps: neither a resume nor a process changes it.
-
-    Args:
-        seed: of the environment (``Seeds.env``); the seed of the very first episode.
-        env_step: steps taken before.
-        failures: episodes in a row before it in which the environment failed.
-        worker: which of several environments that are stepped side by side.
-    """
-    if env_step == failures == worker == 0:
-        return seed
-    # numbers only where there are some: the seeds of earlier versions stay what they were
-    words = [seed, env_step, worker, failures] if failures else [seed, env_step, worker] if worker else [seed, env_step]
-    return int(np.random.SeedSequence(words).generate_state(1)[0]) % _LIMIT
 
 
 def seed_everything(seed: int) -> None:

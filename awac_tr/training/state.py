@@ -6,9 +6,10 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
 from torch import Tensor
 
-from awac_tr.errors import CheckpointError
+from awac_tr.errors import CheckpointError, RecipeError
 from awac_tr.policies.checkpoint import policy_entry
 from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.training.progress import Progress
@@ -19,18 +20,20 @@ if TYPE_CHECKING:
 
     from awac_tr.recipes.schema import Recipe
     from awac_tr.training.checkpoint import OnlineParts
-    from awac_tr.training.setup import Rig
+    from awac_tr.training.experiment_setup import Experiment
 
 __all__ = ["kept", "payload", "require_same_experiment", "restore"]
 
 _log = logging.getLogger(__name__)
 
-_FREE: Final = ("online.steps", "buffer.storage", "eval", "log", "checkpoint", "threads", "device")
+_FREE: Final = (
+    "online.steps", "buffer.storage", "eval", "log", "checkpoint", "threads", "device", "precision", "compile",
+)  # fmt: skip
 """Keys (or sections) that may change when a run goes on: none of them changes what was computed so far."""
 
 
 def payload(
-    rig: Rig, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]
+    rig: Experiment, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]
 ) -> dict[str, Any]:
     """What a checkpoint of kind ``train`` holds, as things stand; the learner's tensors are not copied."""
     low, high = rig.action_bounds
@@ -46,7 +49,7 @@ def payload(
             action_high=high.numpy(),
         ),
         "env": facts.env.to_plain(),
-        "info": {"algorithm": recipe.algorithm, "recipe": recipe.name, "seed": recipe.seed, **_where(progress)},
+        "info": {"algorithm": recipe.algorithm.name, "recipe": recipe.name, "seed": recipe.seed, **_where(progress)},
         "recipe": recipe.model_dump(mode="json"),
         "learner": rig.learner.state_dict(),
         "progress": progress.to_plain(),
@@ -74,7 +77,7 @@ def _where(progress: Progress) -> dict[str, Any]:
     return {"update": progress.update, "env_step": progress.env_step}
 
 
-def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Rig) -> Progress:
+def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Experiment) -> Progress:
     """Put a freshly prepared rig back to where a checkpoint was written.
 
     Networks, targets, optimisers, every random stream, the counters, the buffer's contents in their order and the
@@ -83,29 +86,43 @@ def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Rig
     Args:
         content: the checkpoint.
         transitions: collected online before it, in order.
-        rig: as :func:`awac_tr.training.setup.prepare` makes it; changed.
+        rig: as :func:`awac_tr.training.experiment_setup.prepare` makes it; changed.
 
     Raises:
         CheckpointError: the checkpoint belongs to another experiment, or its data has changed since.
     """
-    require_same_experiment(recipe_from_dict(content["recipe"]), rig.recipe)
+    require_same_experiment(_recipe_of(content), rig.recipe)
     if content["datasets"] != rig.hashes:
         raise CheckpointError(
             "the datasets have changed since the run began", "put the files back that record.json names."
         )
     rig.learner.load_state_dict(content["learner"])
-    for part in transitions:
+    progress = Progress.from_plain(content["progress"])
+    parts = list(transitions)
+    for part in parts:
         rig.buffer.extend(part)
+    if parts:
+        steps = (progress.env_step - 1) % rig.recipe.online.steps_per_round + 1
+        rig.newest_round = torch.cat(parts)[-steps:]
     rng = content["rng"]
     restore_rng(rng)
     rig.generator.set_state(rng["buffer"])
-    progress = Progress.from_plain(content["progress"])
     collector = content.get("collector")
     if collector is not None:
         rig.collector_after(progress.env_step).load_state_dict(collector)
     elif progress.env_step:
         _log.info("resumed at step %d: the environment begins a new episode there", progress.env_step)
     return progress
+
+
+def _recipe_of(content: dict[str, Any]) -> Recipe:
+    try:
+        return recipe_from_dict(content["recipe"])
+    except RecipeError as error:
+        raise CheckpointError(
+            "the run was made by an earlier version of awac-tr, and this one cannot go on with it",
+            "record.json names the version of awac-tr that can; its checkpoints can still be evaluated.",
+        ) from error
 
 
 def require_same_experiment(saved: Recipe, wanted: Recipe) -> None:

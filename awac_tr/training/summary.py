@@ -54,7 +54,7 @@ def summarize(
     return {
         "finished": finished,
         "counts": {"update": last.get("update", 0), "env_step": last.get("env_step", 0), "evaluations": len(evaluated)},
-        "measures": {name: _of_measure(evaluated, name) for name in names if evaluated},
+        "measures": {name: _of_measure(evaluated, name) for name in measure_names(evaluated)},
         "points": {name: _point(found[-1], names) if found else None for name, found in points.items()},
         "wall_seconds": _times(seconds, wall),
     }
@@ -66,6 +66,7 @@ def _times(seconds: Mapping[str, float], wall: float) -> dict[str, float]:
 
 
 def _of_measure(evaluated: Sequence[Row], name: str) -> dict[str, Any]:
+    evaluated = [row for row in evaluated if row.get(name) is not None]
     values = [row[name] for row in evaluated]
     best = max(range(len(values)), key=values.__getitem__)
     tail = values[-LAST_K:]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from awac_tr.video.camera import Camera, drawing_env
 from awac_tr.video.film import FILM_FPS, Clip, film, pick_episodes, video_folder
 from awac_tr.video.mp4 import SIZE, Film, VideoError
-from awac_tr.video.stage import Camera, drawing_env
 from awac_tr.video.still import CAMERAS, Still, draw_still
 
 __all__ = [

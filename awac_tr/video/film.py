@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from awac_tr.envs.episode import Controller, rollout
-from awac_tr.envs.facts import env_facts
+from awac_tr.collectors.episodes import rollout
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import Controller
 from awac_tr.evaluate import Evaluation
+from awac_tr.video.camera import drawing_env
 from awac_tr.video.captions import Captions
 from awac_tr.video.mp4 import Film
-from awac_tr.video.stage import drawing_env
 
 __all__ = ["FILM_FPS", "Clip", "film", "pick_episodes", "video_folder"]
 
@@ -100,7 +101,11 @@ def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] |
     from awac_tr.policies.controllers import load_controller  # torch comes with it, which no still picture needs
 
     controller = load_controller(
-        evaluation.checkpoint, evaluation.action, env=env_facts(evaluation.env), trust=evaluation.trusted
+        evaluation.checkpoint,
+        evaluation.action,
+        env=env_info(evaluation.env),
+        trust=evaluation.trusted,
+        allow_bounds_mismatch=evaluation.allow_bounds_mismatch,
     )
     clips = []
     with drawing_env(evaluation.env, seed=evaluation.seed) as env:

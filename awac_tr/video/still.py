@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,8 +10,9 @@ from PIL import Image
 
 from awac_tr.envs.gl import use_backend
 from awac_tr.recipes.schema import EnvSection
+from awac_tr.utils.atomic import cannot_write, replacing
+from awac_tr.video.camera import Camera, drawing_env
 from awac_tr.video.mp4 import VideoError
-from awac_tr.video.stage import Camera, drawing_env
 
 __all__ = ["CAMERAS", "STILL_SIZE", "Still", "draw_still"]
 
@@ -82,18 +82,13 @@ def draw_still(
 
 
 def _saved(picture: Image.Image, path: Path) -> Still:
-    replaced, part = path.exists(), path.with_name(path.name + ".part")
+    replaced = path.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _of_few_colours(picture).save(part, format="png", optimize=True)
-        size = part.stat().st_size
-        part.replace(path)
+        with replacing(path) as file:
+            _of_few_colours(picture).save(file, format="png", optimize=True)
     except OSError as error:
-        raise VideoError(f"could not write {path}: {error.strerror or error}", "Choose another place.") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-    return Still(path, picture.size, size, replaced)
+        raise cannot_write(path, error, VideoError) from error
+    return Still(path, picture.size, path.stat().st_size, replaced)
 
 
 def _of_few_colours(picture: Image.Image) -> Image.Image:

@@ -64,3 +64,46 @@ def test_a_replaced_state_must_be_gathered_anew(forget: bool) -> None:
     step(gradients(5))
     assert float(optimizer.state[values[0]]["step"]) == (6 if forget else 5)
     assert all(not torch.equal(value, before) for value, before in zip(values, kept, strict=True))
+
+
+@pytest.mark.parametrize("form", ["number", "tensor", "scheduler"])
+@pytest.mark.parametrize("on_device", [False, True])
+def test_rates_that_change_act_at_the_next_step(on_device: bool, form: str) -> None:
+    """As torch's own optimiser does, also where a recorded step reads the rate from the device."""
+    found = []
+    for fused in (True, False):
+        values = parameters()
+        groups = [{"params": values[:2], "lr": 3e-4}, {"params": values[2:], "lr": 1e-3}]
+        optimizer = torch.optim.Adam(groups, fused=fused, capturable=on_device and fused)
+        steps, schedule = AdamSteps(optimizer), torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 0.1**t)
+        for seed in range(4):
+            if fused:
+                steps.update_rates()
+                steps(gradients(seed))
+            else:
+                for value, gradient in zip(values, gradients(seed), strict=True):
+                    value.grad = gradient
+                optimizer.step()
+            if form == "scheduler":
+                schedule.step()
+                continue
+            for group in optimizer.param_groups:
+                rate = float(group["lr"]) * 0.1
+                group["lr"] = torch.tensor(rate, dtype=torch.float64) if form == "tensor" and fused else rate
+        found.append(values)
+    for mine, theirs, start in zip(*found, parameters(), strict=True):
+        torch.testing.assert_close(mine - start, theirs - start, rtol=1e-4, atol=1e-6)
+
+
+def test_other_hyperparameters_are_read_at_every_step() -> None:
+    values = parameters()
+    optimizer = made(values)
+    step = AdamSteps(optimizer)
+    step(gradients(0))
+    first = step.fixed()
+    kept = [value.detach().clone() for value in values]
+    for group in optimizer.param_groups:
+        group["lr"], group["weight_decay"] = 0.0, 0.5
+    assert step.fixed() != first
+    step(gradients(1))
+    assert all(torch.equal(value, before) for value, before in zip(values, kept, strict=True))

@@ -6,26 +6,26 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from awac_tr.algorithms.awac import AWACLearner
 from awac_tr.algorithms.base import Statistics
+from awac_tr.algorithms.build import build_learner
+from awac_tr.algorithms.gradient_learner import GradientLearner
 from awac_tr.algorithms.hardware import cannot_compile
-from awac_tr.algorithms.registry import build_learner
-from awac_tr.envs.facts import EnvFacts
+from awac_tr.envs.env_info import EnvInfo
 from awac_tr.recipes.loader import recipe_from_dict
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: CUDA graphs are not tested")
 
-FACTS = EnvFacts("toy", 10, (-1.0, 0.0), None, None, 5, 2)
+FACTS = EnvInfo("toy", 10, (-1.0, 0.0), None, None, 5, 2)
 
 
-def learner(*, compiled: bool) -> AWACLearner:
+def learner(*, compiled: bool) -> GradientLearner:
     sections = {"policy": {"hidden_sizes": [16]}, "qvalue": {"hidden_sizes": [16]}, "compile": compiled}
     task = {"name": "toy", "env": {"id": "toy"}, "data": {"datasets": ["toy"]}}
     torch.manual_seed(0)
     built = build_learner(
         recipe_from_dict({**task, **sections}), FACTS, Statistics(torch.zeros(5), torch.ones(5)), "cuda"
     )
-    assert isinstance(built, AWACLearner)
+    assert isinstance(built, GradientLearner)
     return built
 
 

@@ -9,17 +9,16 @@ import torch
 from tensordict import TensorDict
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
-from awac_tr.algorithms.awac import AWACLearner, value_bounds
 from awac_tr.algorithms.base import Learner, Statistics
-from awac_tr.algorithms.bc import BCLearner
-from awac_tr.algorithms.registry import build_learner
-from awac_tr.envs.facts import EnvFacts
+from awac_tr.algorithms.build import build_learner
+from awac_tr.algorithms.gradient_learner import GradientLearner
+from awac_tr.algorithms.value_bounds import value_bounds
+from awac_tr.envs.env_info import EnvInfo
 from awac_tr.errors import CheckpointError, RecipeError
-from awac_tr.policies.build import build_policy, build_qvalues
 from awac_tr.recipes.loader import recipe_from_dict
-from awac_tr.recipes.schema import AWACSection, PolicySection, QValueSection, Recipe
+from awac_tr.recipes.schema import Recipe
 
-FACTS = EnvFacts("toy", 10, (-1.0, 0.0), None, None, 3, 2)
+FACTS = EnvInfo("toy", 10, (-1.0, 0.0), None, None, 3, 2)
 STATISTICS = Statistics(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 2.0, 2.0]))
 
 
@@ -30,6 +29,7 @@ def recipe(**sections: object) -> Recipe:
         "data": {"datasets": ["toy"]},
         "policy": {"hidden_sizes": [8]},
         "qvalue": {"hidden_sizes": [8]},
+        "compile": False,
     }
     return recipe_from_dict({**base, **sections})
 
@@ -72,21 +72,49 @@ def test_bounds_of_values() -> None:
     assert value_bounds((-1.0, 0.0), 1.0) == (None, 0.0)
 
 
+def test_scaled_rewards_are_other_rewards() -> None:
+    """The same losses as of rewards that were recorded so, bounds of values included; the batch stays as it was."""
+    scaled = learner(algorithm={"value_bounds": "reward_range", "reward_scale": 0.25})
+    plain, data, recorded = learner(algorithm={"value_bounds": [-25.0, 0.0]}), batch(), batch()
+    recorded["next", "reward"] *= 0.25
+    assert isinstance(scaled, GradientLearner)
+    assert scaled.loss.value_bounds == pytest.approx((-25.0, 0.0))
+    for _ in range(2):
+        torch.manual_seed(5)
+        ours = scaled.update(data)
+        torch.manual_seed(5)
+        theirs = plain.update(recorded)
+        assert all(torch.allclose(ours[name], theirs[name]) for name in ("loss_actor", "loss_qvalue"))
+    assert (data["next", "reward"] == -1).all()
+
+
+@pytest.mark.parametrize(("units", "warned"), [(None, 1), ("AMX", 0)])
+def test_emulated_bf16_is_said_once(
+    units: str | None, warned: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("awac_tr.algorithms.hardware.bf16_units", lambda _: units)
+    learner(precision="bf16")
+    assert caplog.text.count("precision=auto takes fp32 here") == warned
+    learner(precision="fp32")
+    learner(precision="auto")
+    assert caplog.text.count("precision=auto takes fp32 here") == warned
+
+
 def test_reward_range_reaches_the_loss() -> None:
-    made = learner(awac={"value_bounds": "reward_range", "gamma": 0.5})
-    assert isinstance(made, AWACLearner)
+    made = learner(algorithm={"value_bounds": "reward_range", "gamma": 0.5})
+    assert isinstance(made, GradientLearner)
     assert made.loss.value_bounds == pytest.approx((-2.0, 0.0))
 
 
 def test_unbounded_rewards_are_refused() -> None:
-    facts = EnvFacts("toy", 10, (-math.inf, math.inf), None, None, 3, 2)
+    facts = EnvInfo("toy", 10, (-math.inf, math.inf), None, None, 3, 2)
     with pytest.raises(RecipeError, match="value_bounds"):
-        build_learner(recipe(awac={"value_bounds": "reward_range"}), facts, None)
+        build_learner(recipe(algorithm={"value_bounds": "reward_range"}), facts, None)
 
 
 @pytest.mark.parametrize("algorithm", ["awac", "bc"])
 def test_update_moves_the_policy_that_acts(algorithm: str) -> None:
-    made = learner(algorithm=algorithm)
+    made = learner(algorithm={"name": algorithm})
     before = action(made)
     out = made.update(batch())
     assert not torch.equal(before, action(made))
@@ -97,14 +125,14 @@ def test_update_moves_the_policy_that_acts(algorithm: str) -> None:
 def test_update_leaves_the_batch_alone() -> None:
     given = batch()
     copy = given.clone()
-    learner(awac={"ignore_terminals": True}).update(given)
+    learner(algorithm={"ignore_terminals": True}).update(given)
     assert set(given.keys(True, True)) == set(copy.keys(True, True))
     assert (given == copy).all()
 
 
 def test_statistics_stand_in_every_network() -> None:
     made = learner()
-    assert isinstance(made, AWACLearner)
+    assert isinstance(made, GradientLearner)
     found = [
         value for name, value in made.loss.state_dict().items() if name.endswith("loc") and value.shape[-1:] == (3,)
     ]
@@ -113,8 +141,8 @@ def test_statistics_stand_in_every_network() -> None:
 
 
 def test_targets_follow_by_tau() -> None:
-    made = learner(awac={"tau": 0.25})
-    assert isinstance(made, AWACLearner)
+    made = learner(algorithm={"tau": 0.25})
+    assert isinstance(made, GradientLearner)
     target, source = made.loss.target_qvalue_network_params, made.loss.qvalue_network_params
     before = target.clone()
     made.update(batch())
@@ -128,9 +156,9 @@ def test_targets_follow_by_tau() -> None:
 
 
 def test_weight_decay_is_the_policys_alone() -> None:
-    made = learner(awac={"policy_weight_decay": 0.5, "policy_lr": 1e-3, "qvalue_lr": 1e-2})
-    assert isinstance(made, AWACLearner)
-    policy, qvalue = made.optimizer.param_groups
+    made = learner(algorithm={"policy_weight_decay": 0.5, "policy_lr": 1e-3, "qvalue_lr": 1e-2})
+    assert isinstance(made, GradientLearner)
+    policy, qvalue = made.steps[0].optimizer.param_groups
     assert (policy["weight_decay"], policy["lr"]) == (0.5, 1e-3)
     assert (qvalue["weight_decay"], qvalue["lr"]) == (0.0, 1e-2)
     assert {id(parameter) for parameter in policy["params"]} == {
@@ -140,11 +168,11 @@ def test_weight_decay_is_the_policys_alone() -> None:
 
 @pytest.mark.parametrize("algorithm", ["awac", "bc"])
 def test_state_is_everything(algorithm: str) -> None:
-    first = learner(algorithm=algorithm)
+    first = learner(algorithm={"name": algorithm})
     for _ in range(3):
         first.update(batch())
     torch.manual_seed(7)
-    second = build_learner(recipe(algorithm=algorithm), FACTS, None)
+    second = build_learner(recipe(algorithm={"name": algorithm}), FACTS, None)
     second.load_state_dict(first.state_dict())
     assert torch.equal(action(first), action(second))
     torch.manual_seed(3)
@@ -156,7 +184,7 @@ def test_state_is_everything(algorithm: str) -> None:
 
 
 def test_a_policy_to_start_from() -> None:
-    source = learner(algorithm="bc")
+    source = learner(algorithm={"name": "bc"})
     source.update(batch())
     tensors = source.policy.state_dict()
     torch.manual_seed(9)
@@ -165,14 +193,14 @@ def test_a_policy_to_start_from() -> None:
 
 
 def test_a_policy_that_does_not_fit_is_refused() -> None:
-    tensors = learner(algorithm="bc", policy={"hidden_sizes": [4]}).policy.state_dict()
+    tensors = learner(algorithm={"name": "bc"}, policy={"hidden_sizes": [4]}).policy.state_dict()
     with pytest.raises(CheckpointError, match="does not fit"):
         build_learner(recipe(), FACTS, None, initial_policy=tensors)
 
 
 def test_cloning_lowers_its_loss() -> None:
-    made = learner(algorithm="bc", bc={"lr": 1e-2})
-    assert isinstance(made, BCLearner)
+    made = learner(algorithm={"name": "bc", "lr": 1e-2})
+    assert isinstance(made, GradientLearner)
     losses = [float(made.update(batch())["loss_actor"]) for _ in range(60)]
     assert losses[-1] < 0.95 * losses[0]
 
@@ -182,22 +210,20 @@ def test_ignored_terminals_bootstrap() -> None:
     everything_ends = batch()
     everything_ends["next", "terminated"] = torch.ones(16, 1, dtype=torch.bool)
     bounded = {"value_bounds": [-50.0, -40.0], "gamma": 0.5}
-    ends = learner(awac=bounded).update(everything_ends)["target_value"]
-    goes_on = learner(awac={**bounded, "ignore_terminals": True}).update(everything_ends)["target_value"]
+    ends = learner(algorithm=bounded).update(everything_ends)["target_value"]
+    goes_on = learner(algorithm={**bounded, "ignore_terminals": True}).update(everything_ends)["target_value"]
     assert float(ends) == pytest.approx(-1.0)
     assert float(goes_on) == pytest.approx(-1.0 - 0.5 * 40.0)
 
 
-@pytest.mark.parametrize("compile_update", [False, True])
-def test_a_single_critic_learns_and_keeps_its_first_weights(compile_update: bool) -> None:
-    torch.manual_seed(0)
-    policy = build_policy(PolicySection(hidden_sizes=(8,)), 3, 2)
-    (critic,) = build_qvalues(QValueSection(hidden_sizes=(8,), count=1), 3, 2)
-    first = {name: value.clone() for name, value in critic.named_parameters()}
-    learner = AWACLearner(policy, [critic], AWACSection(), reward_range=(-1.0, 0.0), compile_update=compile_update)
-    for params in (learner.loss.qvalue_network_params, learner.loss.target_qvalue_network_params):
-        flat = dict(params.flatten_keys(".").items())
-        for name, value in first.items():
-            assert torch.equal(flat[name][0], value), name
-    losses = [float(learner.update(batch(64))["loss_qvalue"]) for _ in range(40)]
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_single_critic_learns_and_keeps_its_first_weights(compiled: bool) -> None:
+    made = learner(qvalue={"hidden_sizes": [8], "count": 1}, compile=compiled)
+    assert isinstance(made, GradientLearner)
+    first, target = (
+        dict(params.data.flatten_keys(".").items())
+        for params in (made.loss.qvalue_network_params, made.loss.target_qvalue_network_params)
+    )
+    assert all(torch.equal(first[name], target[name]) for name in first)
+    losses = [float(made.update(batch(64))["loss_qvalue"]) for _ in range(40)]
     assert losses[-1] < 0.95 * losses[0]

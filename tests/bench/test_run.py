@@ -242,6 +242,6 @@ def test_a_peer_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_peer_has_nothing_to_compare_a_clone_with() -> None:
-    recipe = load_recipe("quickstart", [*TINY, "algorithm=bc", "online.steps=0"]).recipe
+    recipe = load_recipe("quickstart", ["algorithm.name=bc", "online.steps=0"]).recipe
     with pytest.raises(AwacError, match="compares AWAC, and the recipe's algorithm is bc"):
         bench(recipe, Options(against="d3rlpy"))

@@ -23,13 +23,13 @@ from tensordict.nn import TensorDictModule, TensorDictSequential
 from torch import nn
 from torchrl.collectors import Collector
 
+from awac_tr.collectors.online import OnlineCollector
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.episode import action_bounds
-from awac_tr.envs.facts import env_facts
 from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.policies.build import build_policy
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import EnvSection, Recipe
-from awac_tr.training.collection import OnlineCollector
 
 Block = Callable[[int], object]
 
@@ -91,7 +91,7 @@ def bare(policy: nn.Module) -> nn.Module:
 
 def variants(recipe: Recipe, steps: int) -> dict[str, Block]:
     """What is timed."""
-    facts, section = env_facts(EnvSection(id=recipe.env.id, kwargs=recipe.env.kwargs)), recipe.env
+    facts, section = env_info(EnvSection(id=recipe.env.id, kwargs=recipe.env.kwargs)), recipe.env
     sizes = (facts.observation_size, facts.action_size)
     policy = build_policy(recipe.policy, *sizes)
     return {

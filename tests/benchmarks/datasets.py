@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
 
 STEPS, SIZES = 200, (39, 28)
@@ -96,7 +96,7 @@ def bench_write(folder: Path, rows: int, rounds: int) -> dict[str, Any]:
 
 def bench_load(folder: Path, rows: int, rounds: int) -> dict[str, Any]:
     """Twice the file into one buffer, so that a million rows take half the disk."""
-    from awac_tr.data.buffer import load_buffer, observation_statistics
+    from awac_tr.buffers.buffer import load_buffer, observation_statistics
 
     path = folder / "a.hdf5"
     write_dataset(path, make_episodes(64), rows)
@@ -151,9 +151,9 @@ print(json.dumps({{**clocks, "peak_growth_MB": round((kilobytes("VmHWM") - befor
 
 
 COMBINE = """
-from awac_tr.data.filter import Choice, filter_dataset
-from awac_tr.data.merge import merge
-from awac_tr.data.split import split
+from awac_tr.data.ops.filter import Choice, filter_dataset
+from awac_tr.data.ops.merge import merge
+from awac_tr.data.ops.split import split
 def prepare(): filter_dataset("small.hdf5", "b.hdf5", Choice(), overwrite=True)
 def act(): {act}
 """
@@ -189,7 +189,7 @@ def bench_combine(folder: Path, rows: int, rounds: int) -> dict[str, Any]:
 TRAIN = """
 from pathlib import Path
 from awac_tr.recipes.loader import load_recipe
-from awac_tr.training.loop import train
+from awac_tr.training.train import train
 def run(name, dataset):
     train(load_recipe("door", [
         f"data.datasets=[{{dataset}}]", "offline.updates=60", "offline.batch_size=1024", "online.steps=0",

@@ -19,26 +19,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchrl.data import RandomSampler
 
 from awac_tr.bench.clock import Rate, Task, in_turns, ratio
 from awac_tr.bench.rows import noise
 from awac_tr.bench.subject import WARM_UP, Bench, own_setting
-from awac_tr.data.buffer import TransitionBuffer
-from awac_tr.data.hindsight import Hindsight, goal_rule_of
-from awac_tr.data.storage import MappedRows, RowStorage
-from awac_tr.envs.facts import EnvFacts
+from awac_tr.buffers.buffer import TransitionBuffer
+from awac_tr.buffers.hindsight import goal_rule_of
+from awac_tr.buffers.sampling import Sampling
+from awac_tr.buffers.storage import MappedRows, RowStorage
+from awac_tr.envs.env_info import EnvInfo
 from awac_tr.keys import ACHIEVED_GOAL, DESIRED_GOAL, NEXT_ACHIEVED_GOAL, NEXT_OBSERVATION, OBSERVATION
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import Recipe
-from awac_tr.training.run_folder import surroundings, write_atomically
-from awac_tr.training.setup import task_of
+from awac_tr.training.experiment_setup import task_of
+from awac_tr.training.run_folder import surroundings
+from awac_tr.utils.atomic import write_text
 
 ROWS = 200_000
 """500 episodes of 200 steps, and as many again from online play."""
 
 
-def filled(recipe: Recipe, env: EnvFacts, *, relabel: bool, kind: str) -> TransitionBuffer:
+def filled(recipe: Recipe, env: EnvInfo, *, relabel: bool, kind: str) -> TransitionBuffer:
     """A buffer of noise, with goals; from the same generator either way."""
     rule, rng = goal_rule_of(env), np.random.default_rng(0)
     rows = noise(ROWS, env)
@@ -50,9 +51,9 @@ def filled(recipe: Recipe, env: EnvFacts, *, relabel: bool, kind: str) -> Transi
     storage: Any = MappedRows(ROWS, folder=Path()) if kind == "memmap" else RowStorage(ROWS)
     buffer = TransitionBuffer(
         storage=storage,
-        sampler=RandomSampler(),
         generator=torch.Generator().manual_seed(0),
-        hindsight=Hindsight(rule, recipe.hindsight, ROWS) if relabel else None,
+        sampling=Sampling(hindsight=recipe.hindsight if relabel else None),
+        rule=rule,
     )
     buffer.extend(rows)
     return buffer
@@ -110,7 +111,7 @@ def main() -> None:
     text = json.dumps(found, indent=1, default=str)
     sys.stdout.write(text + "\n")
     if given.out is not None:
-        write_atomically(given.out, text + "\n")
+        write_text(given.out, text + "\n")
 
 
 if __name__ == "__main__":

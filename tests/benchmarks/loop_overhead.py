@@ -27,15 +27,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from awac_tr.algorithms import compilation
-from awac_tr.algorithms.awac import value_bounds
+from awac_tr.algorithms.value_bounds import value_bounds
 from awac_tr.bench.clock import Task, in_turns, ratio
 from awac_tr.bench.rows import noise
 from awac_tr.bench.subject import WARM_UP, Bench, Setting, own_setting
-from awac_tr.data.buffer import build_buffer
+from awac_tr.buffers.buffer import build_buffer
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import Recipe
-from awac_tr.training.run_folder import surroundings, write_atomically
-from awac_tr.training.setup import task_of
+from awac_tr.training.experiment_setup import task_of
+from awac_tr.training.run_folder import surroundings
+from awac_tr.utils.atomic import write_text
 
 ROWS = 100_000
 """As many as a recipe's datasets have."""
@@ -66,7 +67,7 @@ class Bare:
     """AWAC as one would write it by hand for one recipe: no TensorDict, no loss module, no buffer class."""
 
     def __init__(self, recipe: Recipe, setting: Setting, data: TensorDict) -> None:
-        self.section, self.batch_size = recipe.awac, recipe.offline.batch_size
+        self.section, self.batch_size = recipe.algorithm, recipe.offline.batch_size
         self.data = [data[key] for key in ("observation", "action", ("next", "reward"), ("next", "observation"))]
         self.data.append((~data["next", "terminated"]).float())
         self.mean, self.std = self.data[0].mean(0), self.data[0].std(0)
@@ -125,7 +126,7 @@ class Bare:
         advantage = self.clamp(qvalues.min(0)[0]) - value
         if self.section.advantage_max is not None:
             advantage = advantage.clamp(max=self.section.advantage_max)
-        scaled = advantage.squeeze(-1) / self.section.lmbda
+        scaled = advantage.squeeze(-1) / self.section.temperature
         if self.section.weighting == "softmax":
             return torch.softmax(scaled, 0) * len(scaled)
         return scaled.exp() if self.section.weight_max is None else scaled.exp().clamp(max=self.section.weight_max)
@@ -197,7 +198,7 @@ def main() -> None:
         torch.set_num_threads(threads)
     text = json.dumps(compare(recipe, arguments.blocks, arguments.updates), indent=2) + "\n"
     if arguments.out is not None:
-        write_atomically(arguments.out, text)
+        write_text(arguments.out, text)
     sys.stdout.write(text)
 
 

@@ -27,21 +27,22 @@ import torch
 
 from awac_tr.algorithms.hardware import bf16_units, cannot_compile
 from awac_tr.bench.clock import Rate, Task, fitted, in_turns
-from awac_tr.bench.flops import update_flops, widest_layer
+from awac_tr.bench.flops import count_products, main_shape
 from awac_tr.bench.limit import Products
 from awac_tr.bench.memory import resident_bytes
 from awac_tr.bench.rows import noise
 from awac_tr.bench.subject import Bench, Setting
-from awac_tr.data.buffer import build_buffer, load_buffer
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.buffers.buffer import build_buffer, load_buffer
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.env_info import EnvInfo
 from awac_tr.envs.episode import Episode
-from awac_tr.envs.facts import EnvFacts
 from awac_tr.errors import AwacError
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import Recipe
-from awac_tr.training.run_folder import surroundings, write_atomically
-from awac_tr.training.setup import device_of, task_of
+from awac_tr.training.experiment_setup import device_of, task_of
+from awac_tr.training.run_folder import surroundings
+from awac_tr.utils.atomic import write_text
 
 BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 WIDTHS = (256, 512, 1024, 2048)
@@ -110,16 +111,17 @@ class Sizes:
             return []
         say(f"updates, {kind}, batch {batch}, width {width}")
         recipe = self.resized(batch, width)
-        flops = sum(update_flops(recipe, self.env, batch).values())
-        layer = widest_layer(recipe, self.env)
         tasks = {}
         if compiled:
             torch.compiler.reset()  # torch gives up on a function that was compiled for too many shapes
         bench = Bench(recipe, self.env, self.bounds, build_buffer(self.data, len(self.data)), self.device)
+        learner, sample = bench.subject(Setting("fp32", compile=False)).learner, bench.buffer.sample(batch)
+        counted = count_products(lambda: learner.update(sample))
+        flops, (rows, n, m) = sum(counted.values()), main_shape(counted)
         for precision in self.precisions:
             tasks[precision] = Task(bench.subject(Setting(precision, compiled)).step, 50)
             if not compiled:
-                products = Products.like_update(batch, layer, flops, precision, self.device)
+                products = Products.like_update(rows, (n, m), flops, precision, self.device)
                 tasks[f"{precision} limit"] = Task(products.step(), 50)
         tasks = {name: fitted(task, BLOCK_SECONDS, self.device) for name, task in tasks.items()}
         rates = in_turns(tasks, self.plan.blocks, device=self.device)
@@ -164,7 +166,7 @@ def fill(env_id: str, rows: int) -> int:
     return resident_bytes() - before
 
 
-def loading(env: EnvFacts, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+def loading(env: EnvInfo, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """Seconds to read and validate a file of so many episodes into a buffer; medians of three."""
     with tempfile.TemporaryDirectory() as folder:
         for episodes in sizes:
@@ -181,7 +183,7 @@ def loading(env: EnvFacts, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
             path.unlink()
 
 
-def write(path: Path, env: EnvFacts, episodes: int) -> None:
+def write(path: Path, env: EnvInfo, episodes: int) -> None:
     """A dataset of noise, of the sizes of the real thing."""
     generator = np.random.default_rng(0)
     bounds = {"action_low": np.full(env.action_size, -1.0), "action_high": np.full(env.action_size, 1.0)}
@@ -194,7 +196,7 @@ def write(path: Path, env: EnvFacts, episodes: int) -> None:
         writer.finish()
 
 
-def episode(generator: np.random.Generator, env: EnvFacts, seed: int) -> Episode:
+def episode(generator: np.random.Generator, env: EnvInfo, seed: int) -> Episode:
     """Noise; each next observation is the observation after it, as in the real thing."""
     steps = env.horizon
     observations = generator.standard_normal((steps + 1, env.observation_size), dtype=np.float32)
@@ -309,7 +311,7 @@ def say(what: str) -> None:
 def save(found: dict[str, Any], folder: Path) -> None:
     """Both files, each complete or not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "scaling.json", json.dumps(found, indent=1) + "\n")
+    write_text(folder / "scaling.json", json.dumps(found, indent=1) + "\n")
     part = folder / "scaling.part.png"
     draw(found, part)
     part.replace(folder / "scaling.png")

@@ -27,7 +27,7 @@ env: {id: door-binary-v0, horizon: 50}
 data: {datasets: [play.hdf5]}
 policy: {hidden_sizes: [64, 64]}
 qvalue: {hidden_sizes: [64, 64]}
-awac: {value_bounds: reward_range}
+algorithm: {value_bounds: reward_range}
 compile: false
 threads: 1
 offline: {updates: 2000, batch_size: 128}

@@ -44,7 +44,7 @@ def test_tables() -> None:
     ("arguments", "message"),
     [
         (["no-such-recipe"], "no recipe 'no-such-recipe'"),
-        (["quickstart", "awac.lambda=1"], "awac.lambda"),
+        (["quickstart", "algorithm.lambda=1"], "algorithm.lambda"),
         (["quickstart", "env.id=dor-binary-v0"], "door-binary-v0"),
         (["quickstart", "--blocks", "0"], "0 is not in the range"),
         (["quickstart", "--against", "corl"], "'corl' is not 'd3rlpy'"),

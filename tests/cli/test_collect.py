@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
-from awac_tr.data.reader import open_dataset
+from awac_tr.data.storage.reader import open_dataset
 
 SHORT = ("--n", "2", "--horizon", "10", "--quiet")
 
@@ -95,6 +95,10 @@ def test_an_existing_file_needs_force() -> None:
         (("--source", "random", "--sample"), "--sample/--mean has no effect with --source random"),
         (("--source", "bc", "--action-noise", "0.1"), "--action-noise has no effect with --source bc"),
         (("--source", "demos", "--from", "x"), "--from has no effect with --source demos"),
+        (("--source", "demos", "--label", "clean"), "--label has no effect without --action-noise"),
+        (("--source", "random", "--description", "", "--card", "x"), "give one of --source and --card"),
+        (("--card", "door-bc", "--description", ""), "--description has no effect with --card"),
+        (("--source", "random", "--horizon", "3", "--env-set", "horizon=4"), "say the same twice"),
         (("--source", "policy"), "--source policy needs --policy FILE"),
         (("--source", "policy", "--policy", "none.npz"), "no policy at none.npz"),
         (("--source", "policy", "--policy", "none.pt"), "no checkpoint at none.pt"),

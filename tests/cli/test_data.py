@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.episode import Episode
 
 
 def run(*arguments: object) -> Result:

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
 
 

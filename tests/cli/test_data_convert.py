@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,14 +17,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from awac_tr.cli.data import export as export_command
-from awac_tr.cli.data import import_ as import_command
 from awac_tr.cli.main import main
-from awac_tr.data.converters.registry import EXPORTS, IMPORTS
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode
+from awac_tr.data.convert.formats import EXPORTS, FORMATS, takers
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.episode import Episode
 
 OUT = {"d4rl": "out.hdf5", "robomimic": "out.hdf5", "minari": "own/three-v0"}
 
@@ -50,9 +49,48 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(main, ["data", *map(str, arguments)])
 
 
-def test_the_commands_know_the_formats() -> None:
-    assert set(import_command.FORMATS) == {"auto", *IMPORTS}
-    assert set(export_command.FORMATS) == set(EXPORTS)
+OPTIONS = {
+    "horizon": ("5",),
+    "relabel": (),
+    "reward": ("0",),
+    "obs_keys": ("flat",),
+    "filter_key": ("train",),
+    "dones": ("terminal",),
+    "ends": ("done",),
+    "actions": ("raw",),
+    "out_of_bounds": ("clip",),
+}
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_every_option_is_taken_by_the_formats_that_its_help_names_and_by_no_other(format_name: str) -> None:
+    told = " ".join(run("import", "--help").stdout.split())
+    for option, value in OPTIONS.items():
+        flag = f"--{option.replace('_', '-')}"
+        assert not takers(option) or re.search(rf"{flag} [^:]*?{', '.join(takers(option))}: ", told)
+        done = run("import", "nothing", "--format", format_name, "--out", "x", flag, *value)
+        idle = f"{flag} has no effect on the format {format_name}, only on {' and '.join(takers(option))}\n"
+        assert (done.exit_code, idle in done.stderr) == (2, option not in FORMATS[format_name].options), done.stderr
+
+
+def test_options_of_no_effect_on_this_very_file_are_refused_too(three: Path) -> None:
+    for format_name in ("d4rl", "robomimic"):
+        run("export", three, "--format", format_name, "--out", f"{format_name}.hdf5")
+    for name, arguments in (("d4rl", ["--reward", "0"]), ("robomimic", ["--dones", "cut"])):
+        done = run("import", f"{name}.hdf5", "--out", "x.hdf5", *arguments)
+        assert (done.exit_code, f"{arguments[0]} has no effect here" in done.stderr) == (2, True), done.stderr
+        assert not Path("x.hdf5").exists()
+
+
+def test_a_reward_for_d4rl_without_rewards(three: Path) -> None:
+    run("export", three, "--format", "d4rl", "--out", "d4rl.hdf5")
+    with h5py.File("d4rl.hdf5", "r+") as file:
+        del file["rewards"]
+    assert "has no rewards\nGive every row one with --reward 0" in run("import", "d4rl.hdf5", "--out", "x.hdf5").stderr
+    done = run("import", "d4rl.hdf5", "--reward", "-1", "--out", "x.hdf5")
+    assert (done.exit_code, "13 rewards set to -1.0" in done.stderr) == (0, True), done.stderr
+    with open_dataset("x.hdf5") as dataset:
+        assert dataset.rows("rewards").tolist() == [-1] * 13
 
 
 @pytest.mark.parametrize("format_name", EXPORTS)
@@ -89,7 +127,11 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     states = np.arange(rows + 1, dtype=np.float32)[:, None]
     with h5py.File("flat.hdf5", "w") as file:
         file["observations"], file["next_observations"], file["actions"] = states[:-1], states[1:], 0 * states[1:]
-        file["rewards"], file["terminals"], file["timeouts"] = np.zeros(rows), np.zeros(rows, bool), np.ones(rows, bool)
+        file["rewards"], file["terminals"], file["timeouts"] = (
+            np.zeros(rows),
+            np.zeros(rows, bool),
+            states[1:, 0] % 2 == 0,
+        )
     command = [sys.executable, "-m", "awac_tr", "data", "import", "flat.hdf5", "--out", str(tmp_path / "out.hdf5")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, env=os.environ)
     part = tmp_path / "out.hdf5.part"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from awac_tr.cli.data.shared import plain
 from awac_tr.cli.main import main
-from awac_tr.data.meta import DatasetMeta, Parent
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode
+from awac_tr.data.format.meta import DatasetMeta, Parent
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.episode import Episode
+from awac_tr.errors import plain
 
 
 def run(*arguments: object) -> Result:

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.episode import Episode
 
 STEPS = 30
 
@@ -143,7 +143,8 @@ def test_strict_counts_notes(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--out", "b.hdf5"], "--out names the mended copy"),
+        (["--out", "b.hdf5"], "--out has no effect without --fix"),
+        (["--force"], "--force has no effect without --fix"),
         (["c.hdf5", "--fix"], "one FILE at a time"),
         (["--env", "Hoper-v5"], "unknown environment 'Hoper-v5'"),
     ],

@@ -63,6 +63,7 @@ def test_out_keeps_the_json(door_checkpoint: Path, tmp_path: Path) -> None:
 def test_out_that_cannot_be_written(door_checkpoint: Path, tmp_path: Path) -> None:
     result = run(door_checkpoint, "--episodes", 1, "--out", "/proc/out")
     assert result.exit_code == 2
+    assert "/proc/out/evaluation.json cannot be written: " in result.stderr
     assert "--out" in result.stderr
     assert "success_any" in result.stdout
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -164,6 +166,29 @@ def test_closed_pipe_is_quiet(tmp_path: Path) -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes", "list"], ["envs", "list"]])
+@pytest.mark.parametrize(("stdout", "code", "said"), [(">/dev/full", 2, "Make room"), (">&-", 0, "")])
+def test_stdout_that_is_full_or_closed_is_no_fault_of_ours(
+    arguments: list[str], stdout: str, code: int, said: str
+) -> None:
+    line = f"{shlex.join([sys.executable, '-m', 'awac_tr', *arguments])} {stdout}"
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "fault" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "Make room"), (errno.EMFILE, "ulimit -n"), (errno.EIO, "dmesg")]
+)
+def test_what_the_system_refuses_is_said_with_a_remedy(run_as_collect: Run, number: int, said: str) -> None:
+    result = run_as_collect(raising(OSError(number, os.strerror(number), "there.bin")))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {os.strerror(number)}: there.bin\n")
+    assert said in result.stderr
+    assert "fault" in run_as_collect(raising(FileNotFoundError(errno.ENOENT, "gone"))).stderr
 
 
 def test_notes_of_the_library_reach_stderr_once(run_as_collect: Run) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import rollouts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.policies.noise import RandomController
 from awac_tr.recipes.schema import EnvSection
 

@@ -44,11 +44,11 @@ def test_show_prints_recipes_and_cards_as_they_are() -> None:
 
 
 def test_show_resolved_can_be_trained_from(tmp_path: Path) -> None:
-    result = run("show", "door", "--resolved", "awac.lmbda=1e-1")
+    result = run("show", "door", "--resolved", "algorithm.temperature=1e-1")
     path = tmp_path / "resolved.yaml"
     path.write_text(result.stdout)
-    assert load_recipe(path).recipe == load_recipe("door", ["awac.lmbda=0.1"]).recipe
-    assert "lmbda: 0.1 " in result.stdout
+    assert load_recipe(path).recipe == load_recipe("door", ["algorithm.temperature=0.1"]).recipe
+    assert "temperature: 0.1 " in result.stdout
     assert "# override" in result.stdout
 
 
@@ -56,7 +56,7 @@ def test_show_as_json() -> None:
     shown = json.loads(run("show", "door", "--json", "seed=5").stdout)
     assert shown["recipe"]["seed"] == 5
     assert shown["sources"]["seed"] == "override"
-    assert shown["recipe"]["awac"]["value_bounds"] == "reward_range"
+    assert shown["recipe"]["algorithm"]["value_bounds"] == "reward_range"
 
 
 @pytest.mark.parametrize(

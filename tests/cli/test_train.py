@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import rollouts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.policies.controllers import RandomController
 from awac_tr.recipes.schema import EnvSection
 
@@ -74,9 +74,10 @@ def test_train_and_resume(recipe: Path) -> None:
 
 def test_mistakes_exit_with_2_and_write_nothing(recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").touch()
     before = sorted(tmp_path.rglob("*"))
     for arguments, text in (
-        ((recipe, "awac.lambda=1"), "lmbda"),
+        ((recipe, "algorithm.lambda=1"), "temperature"),
         ((recipe, "seed=often"), "seed"),
         ((recipe, "env.id=dor-binary-v0"), "door-binary-v0"),
         ((recipe, "env.id=pen-binary-v0"), "45"),

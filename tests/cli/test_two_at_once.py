@@ -19,11 +19,11 @@ from click.testing import CliRunner
 
 from awac_tr.cli.main import main
 from awac_tr.collect import collect, ensure_datasets, plan
-from awac_tr.data.partial import summarize_partial
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.locks import file_lock, folder_lock, holder_of
+from awac_tr.data.storage.partial import summarize_partial
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.validation.validate import validate
 from awac_tr.recipes.schema import EnvSection
+from awac_tr.utils.locks import file_lock, folder_lock, holder_of
 
 PENDULUM = EnvSection(id="Pendulum-v1", horizon=10)
 RECIPE = """

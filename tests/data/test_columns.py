@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_tr.data.columns import Columns
-from awac_tr.data.format import ARRAYS
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.format.spec import ARRAYS
+from awac_tr.data.storage.columns import Columns
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.data.validation.validate import validate
 from awac_tr.errors import DatasetError
 
 

@@ -14,15 +14,15 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.filter import Choice, filter_dataset
-from awac_tr.data.format import ARRAYS
-from awac_tr.data.merge import merge
-from awac_tr.data.meta import Parent
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.split import assign_parts, parse_parts, split
-from awac_tr.data.table import episode_table
-from awac_tr.data.validate import validate
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.format.meta import Parent
+from awac_tr.data.format.spec import ARRAYS
+from awac_tr.data.ops.filter import Choice, filter_dataset
+from awac_tr.data.ops.merge import merge
+from awac_tr.data.ops.split import assign_parts, parse_parts, split
+from awac_tr.data.storage.episode_table import episode_table
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.data.validation.validate import validate
 from awac_tr.errors import DatasetError
 
 Make = Callable[..., Any]
@@ -31,7 +31,7 @@ Make = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Borders of blocks lie within episodes and between them."""
-    monkeypatch.setattr("awac_tr.data.reader.BLOCK_ROWS", 4)
+    monkeypatch.setattr("awac_tr.data.storage.reader.BLOCK_ROWS", 4)
 
 
 @pytest.fixture
@@ -345,9 +345,9 @@ def test_a_split_appears_whole_or_not_at_all(named: Any, tmp_path: Path, monkeyp
 LIMITED = """
     import resource
     from pathlib import Path
-    from awac_tr.data.filter import Choice, filter_dataset
-    from awac_tr.data.merge import merge
-    from awac_tr.data.split import split
+    from awac_tr.data.ops.filter import Choice, filter_dataset
+    from awac_tr.data.ops.merge import merge
+    from awac_tr.data.ops.split import split
 
     filter_dataset("small.hdf5", "other.hdf5", Choice(where="length > 1"))
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))

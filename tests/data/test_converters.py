@@ -10,14 +10,15 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.converters.intake import ImportSettings, import_dataset
-from awac_tr.data.converters.outlet import export_dataset
-from awac_tr.data.converters.passport import RECORDED_WITH
-from awac_tr.data.converters.registry import EXPORTS, detect
-from awac_tr.data.meta import DatasetMeta, Parent
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.convert.export_card import RECORDED_WITH
+from awac_tr.data.convert.exporter import export_dataset
+from awac_tr.data.convert.formats import EXPORTS
+from awac_tr.data.convert.importer import ImportSettings, import_dataset
+from awac_tr.data.convert.registry import detect
+from awac_tr.data.format.meta import DatasetMeta, Parent
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.data.validation.validate import validate
 from awac_tr.errors import DatasetError, EnvError
 from awac_tr.recipes.schema import EnvSection
 
@@ -83,7 +84,7 @@ def test_a_round_trip_loses_nothing(rich: Path, tmp_path: Path, format_name: str
 
 @pytest.mark.parametrize("format_name", EXPORTS)
 def test_rollouts_of_an_environment_come_back(tmp_path: Path, format_name: str) -> None:
-    from awac_tr.envs.rollout import rollouts
+    from awac_tr.collectors.episodes import rollouts
     from awac_tr.policies.controllers import RandomController
 
     env, source = "door-binary-v0", tmp_path / "door.hdf5"
@@ -140,7 +141,7 @@ def test_an_export_is_replaced_only_when_told(three: Path, tmp_path: Path, forma
 def test_a_failed_export_leaves_nothing(
     three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str, failure: Any
 ) -> None:
-    from awac_tr.data.reader import Dataset
+    from awac_tr.data.storage.reader import Dataset
 
     calls, real = [], Dataset.rows
 
@@ -150,7 +151,7 @@ def test_a_failed_export_leaves_nothing(
             raise failure
         return real(self, *arguments)
 
-    monkeypatch.setattr("awac_tr.data.converters.outlet.validate", lambda _: [])
+    monkeypatch.setattr("awac_tr.data.convert.exporter.validate", lambda _: [])
     monkeypatch.setattr(Dataset, "rows", rows)
     calls += [()] * (14 if format_name == "d4rl" else 0)
     with pytest.raises((KeyboardInterrupt, OSError, DatasetError)):
@@ -197,8 +198,8 @@ def test_what_is_no_recording(three: Path, tmp_path: Path) -> None:
         file.create_group("data/demo_0")
     for source, message in {
         str(three): "is a dataset of ours already",
-        "a.txt": "of no known format",
-        "empty": "a folder of no known format",
+        "a.txt": "of no format that is read: it looks like text",
+        "empty": "of no format that is read: it looks like a folder with nothing",
         "absent.hdf5": "there is no file absent.hdf5",
         "../up-v0": "there is no file ../up-v0",
         "both.hdf5": "looks like d4rl and robomimic",
@@ -252,7 +253,10 @@ def test_actions_beyond_the_bounds_of_a_named_environment_are_clipped_and_counte
         assert dataset.rows("actions")[:, 0].tolist() == [0, 0, 2, -2, 0, 0]
         assert (dataset.meta.env_id, dataset.meta.horizon, dataset.meta.licence) == ("Pendulum-v1", 200, "CC0-1.0")
         assert dataset.meta.action_high == (2,)
+        notes = dataset.meta.extra.pop("import_notes")
+        assert any("2 of 6 rows (2 entries) have actions outside -2 to 2, by up to 7" in note for note in notes)
         assert dataset.meta.extra == {"imported_from": "flat.hdf5", "format": "d4rl"}
+        assert any("2 of 6 rows (2 entries) have actions outside -2 to 2, by up to 7" in note for note in notes)
 
 
 def test_rewards_of_another_task_are_refused_or_relabelled() -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_tr.data.converters import lerobot
-from awac_tr.data.converters.intake import ImportReport, ImportSettings, import_dataset
-from awac_tr.data.converters.registry import detect
-from awac_tr.data.reader import open_dataset
+from awac_tr.data.convert import lerobot
+from awac_tr.data.convert.importer import ImportReport, ImportSettings, import_dataset
+from awac_tr.data.convert.registry import detect
+from awac_tr.data.storage.reader import open_dataset
 from awac_tr.errors import DatasetError
+from awac_tr.utils.budget import Allowance
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow (awac-tr[lerobot]) is absent")
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow (awac-tr[lerobot]) is absent")
@@ -177,7 +178,9 @@ def test_rows_that_are_missing_or_moved_are_found() -> None:
     data = columns([4, 5])
     moved = {name: column[[0, 2, 1, *range(3, 9)]] for name, column in data.items()}
     with pytest.raises(DatasetError, match="frame_index does not count from 0 to 3"):
-        bring(save(moved))
+        bring(save({name: column[:4] for name, column in moved.items()}))
+    report, *_ = bring(save(moved))
+    assert any("1 of 2 episodes left out: " in note for note in report.notes)
     apart = {name: column[[*range(4), 4, 5, 0, 1]] for name, column in data.items()}
     with pytest.raises(DatasetError, match="rows of episode 0 do not lie together"):
         bring(save(apart))
@@ -192,8 +195,8 @@ def test_damaged_and_hostile_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(DatasetError, match="cannot be read"):
             bring(source)
     path.write_bytes(whole)
-    monkeypatch.setattr(lerobot, "_MAX_GROUP_BYTES", 10)
-    with pytest.raises(DatasetError, match="claims"):
+    monkeypatch.setattr(lerobot, "PACKED", Allowance(0, 10, ""))
+    with pytest.raises(DatasetError, match="a row group would stand for more than 10 bytes"):
         bring(source)
     monkeypatch.undo()
     os.chdir(tmp_path)

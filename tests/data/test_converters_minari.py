@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import pytest
 from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
-from awac_tr.data.converters.intake import ImportReport, ImportSettings, import_dataset
-from awac_tr.data.converters.minari_place import dataset_place, fetch, is_id
-from awac_tr.data.converters.outlet import export_dataset
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.convert.exporter import export_dataset
+from awac_tr.data.convert.importer import ImportReport, ImportSettings, import_dataset
+from awac_tr.data.convert.minari_paths import dataset_place, fetch, is_id
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.errors import DatasetError
 from awac_tr.recipes.schema import EnvSection
 
@@ -110,11 +111,32 @@ def test_unfinished_episodes_are_cut_and_said() -> None:
     assert any(note.startswith("1 episodes are both terminated and truncated") for note in report.notes)
 
 
-def test_an_end_within_an_episode_is_refused_by_its_place() -> None:
+def test_other_counts_than_there_are_rows_are_said(tmp_path: Path) -> None:
+    source = make([buffer(3, 5), buffer(4, 2)])
+    folder = tmp_path / "minari" / source / "data"
+    with h5py.File(folder / "main_data.hdf5", "r+") as file:
+        file["episode_1"].attrs["total_steps"] = 3
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps(metadata | {"total_steps": 8}))
+    notes = bring(source)[0].notes
+    assert any(note.startswith("1 episodes note other numbers of steps") for note in notes)
+    assert any(note.startswith("the recording notes 8 steps, there are 7") for note in notes)
+
+
+def test_bounds_of_another_width_are_refused(tmp_path: Path) -> None:
+    source = make([buffer(3, 5)])
+    path = tmp_path / "minari" / source / "data" / "metadata.json"
+    space = {"type": "Box", "dtype": "float32", "shape": [2], "low": [-1, -1], "high": [1, 1]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"action_space": json.dumps(space)}))
+    with pytest.raises(DatasetError, match="actions of 1 numbers, the bounds that the recording notes are 2"):
+        import_dataset(source, "out.hdf5")
+
+
+def test_an_episode_with_an_end_within_is_left_out_by_its_place() -> None:
     early = buffer(1, 4, terminations=[False, True, False, False])
-    with pytest.raises(DatasetError, match="episode_1 has terminations set in row 1 of 4"):
-        import_dataset(make([buffer(0, 3), early]), "out.hdf5")
-    assert not Path("out.hdf5").exists()
+    report = import_dataset(make([buffer(0, 3), early]), "out.hdf5")
+    assert report.episodes == 1
+    assert re.search("1 of 2 episodes left out: .*episode_1 has terminations set in row 1 of 4", report.notes[0])
 
 
 def box(*shape: int) -> spaces.Box:
@@ -184,7 +206,7 @@ def test_no_module_and_no_environment_of_a_stranger_is_loaded(tmp_path: Path) ->
 @pytest.fixture
 def door(tmp_path: Path) -> Path:
     """Two short episodes of the door, its threshold changed."""
-    from awac_tr.envs.rollout import rollouts
+    from awac_tr.collectors.episodes import rollouts
     from awac_tr.policies.controllers import RandomController
 
     low, high = -np.ones(28, np.float32), np.ones(28, np.float32)

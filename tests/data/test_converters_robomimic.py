@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.converters.files import in_order
-from awac_tr.data.converters.intake import ImportReport, ImportSettings, import_dataset
-from awac_tr.data.converters.outlet import export_dataset
-from awac_tr.data.reader import open_dataset
+from awac_tr.data.convert.exporter import export_dataset
+from awac_tr.data.convert.files import in_order
+from awac_tr.data.convert.importer import ImportReport, ImportSettings, import_dataset
+from awac_tr.data.storage.reader import open_dataset
 from awac_tr.errors import DatasetError
 
 Demo = dict[str, Any]
@@ -141,6 +141,28 @@ def test_next_observations_of_another_recording_are_said() -> None:
     assert any(note.startswith("1 rows have a next_obs unlike") for note in report.notes)
 
 
+def test_other_counts_than_there_are_rows_are_said() -> None:
+    path = save({"demo_0": demo(0, 4), "demo_1": demo(1, 3)})
+    with h5py.File(path, "r+") as file:
+        file["data/demo_1"].attrs["num_samples"] = 9
+        file["data"].attrs["total"] = 13
+    notes = bring(path)[0].notes
+    assert any(note.startswith("1 episodes note other numbers of steps") for note in notes)
+    assert any(note.startswith("the recording notes 13 steps, there are 7") for note in notes)
+    assert not any("notes" in note for note in bring(save({"demo_0": demo(0, 4)}))[0].notes)
+
+
+def test_bounds_are_those_of_the_environment_that_the_file_names() -> None:
+    path = save({"demo_0": {**demo(0, 4), "actions": np.full((4, 1), 0.5)}}, env_type=2)
+    with h5py.File(path, "r+") as file:
+        file["data"].attrs["env_args"] = json.dumps({"env_name": "Pendulum-v1", "env_type": 2})
+        for group in ("obs", "next_obs"):
+            for name in ("object", "gripper"):
+                del file[f"data/demo_0/{group}/{name}"]
+    _, _, meta = bring(path)
+    assert (meta.env_id, meta.action_low, meta.action_high) == ("Pendulum-v1", (-2,), (2,))
+
+
 def test_rewards_that_are_missing_must_be_said() -> None:
     path = save({"demo_0": without(demo(0, 4), "rewards")})
     with pytest.raises(DatasetError, match="demo_0 has no rewards") as caught:
@@ -157,7 +179,7 @@ def test_rewards_that_are_missing_must_be_said() -> None:
         (lambda one: without(one, "obs"), "has no group obs"),
         (lambda one: without(one, "actions"), "has no actions"),
         (lambda one: one | {"obs/object": one["obs/object"][:-1]}, "differ in their number of rows"),
-        (lambda one: one | {"actions": one["actions"][:-1]}, "4 observations for 3 actions"),
+        (lambda one: one | {"actions": one["actions"][:-1]}, "4 observations for 3 actions|dones .* expected 3 rows"),
         (lambda one: {name: rows for name, rows in one.items() if "image" in name or "/" not in name}, "is a vector"),
     ],
 )

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.hand_dapg import import_hand_dapg
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.envs.facts import env_facts
+from awac_tr.data.convert.hand_dapg import import_hand_dapg
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.validation.validate import validate
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env
 from awac_tr.errors import DatasetError, EnvError
 from awac_tr.recipes.schema import EnvSection
@@ -76,7 +76,7 @@ def test_the_human_demonstrations(tmp_path: Path, shared_data: Path) -> None:
 
 
 def test_a_rule_on_next_observations_is_what_the_environment_returns() -> None:
-    rule = env_facts(DOOR).reward_rule
+    rule = env_info(DOOR).reward_rule
     assert rule is not None
     env = make_env(EnvSection(id=DOOR, horizon=400))
     try:
@@ -116,6 +116,12 @@ def test_everything_that_was_changed_is_said(tmp_path: Path, caplog: pytest.LogC
         assert note in caplog.text
 
 
+def test_whole_numbers_as_actions_are_said(tmp_path: Path) -> None:
+    cut = [{**demo, "actions": demo["actions"].astype(np.int64)} for demo in demonstrations()]
+    report = import_hand_dapg(pickled(tmp_path / "a.pickle", cut), tmp_path / "a.hdf5", DOOR)
+    assert any("whole numbers (int64)" in note for note in report.notes)
+
+
 def test_a_pickle_that_runs_code_leaves_nothing(tmp_path: Path) -> None:
     class Runs:
         def __reduce__(self) -> Any:
@@ -142,9 +148,15 @@ WRONG = [
     ([{"observations": np.zeros((1, 39)), "actions": np.zeros((1, 28))}], "1 observations for 1 actions"),
     (demonstrations(sizes=(45, 24)), "observations of 45 and actions of 24 numbers, door-binary-v0 has 39 and 28"),
     ([{**demonstrations()[0], "init_state_dict": 3}], "init_state_dict is int"),
-    ([{**demonstrations()[0], "actions": np.full((6, 28), np.nan)}], "actions: 5 rows with NaN"),
-    ([demonstrations()[0], {**demonstrations()[0], "init_state_dict": {}}], "differs from those before it"),
-    (bomb(), "repeats the same array in many episodes"),
+    (
+        [{**demonstrations()[0], "actions": np.full((6, 28), np.nan)}],
+        "its one episode cannot be used: .*NaN",
+    ),
+    (
+        [demonstrations()[0], *[{**demonstrations()[0], "init_state_dict": {}}] * 2],
+        "2 of 3 episodes cannot be used: episode 1 differs from those before it",
+    ),
+    (bomb(), "what its lists and dicts hold would stand for more than"),
 ]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_tr.data import journal
-from awac_tr.data.journal import SIGNATURE, Journal, read_records
+from awac_tr.data.storage import journal
+from awac_tr.data.storage.journal import SIGNATURE, Journal, read_records
 from awac_tr.errors import DatasetError
 
 RNG = np.random.default_rng(0)
@@ -99,8 +99,8 @@ def test_a_failed_write_leaves_the_records_before_it(three: Path, monkeypatch: p
 
 def test_the_disk_is_waited_for_every_few_seconds(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, synced = [0.0], []
-    monkeypatch.setattr("awac_tr.data.journal.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("awac_tr.data.journal.os.fdatasync", lambda _: synced.append(clock[0]))
+    monkeypatch.setattr("awac_tr.data.storage.journal.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("awac_tr.data.storage.journal.os.fdatasync", lambda _: synced.append(clock[0]))
     writer = Journal(three)
     for clock[0] in np.arange(0.0, 20.0, 0.5):
         writer.append({"number": 1})

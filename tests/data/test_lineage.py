@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.hdf5 import read_attributes
-from awac_tr.data.lineage import Ancestor, lineage
-from awac_tr.data.meta import Parent
+from awac_tr.data.format.meta import Parent
+from awac_tr.data.ops.lineage import Ancestor, lineage
+from awac_tr.data.storage.hdf5 import read_attributes
 
 Make = Callable[..., Parent]
 
@@ -131,7 +131,7 @@ def test_of_its_neighbours_only_text_of_fixed_length_is_read(
         read.append(path.name)
         return read_attributes(path, file)
 
-    monkeypatch.setattr("awac_tr.data.lineage.read_attributes", noting)
+    monkeypatch.setattr("awac_tr.data.ops.lineage.read_attributes", noting)
     assert lineage(tmp_path / "child.hdf5").parents[0].name == "parent.hdf5"
     assert read == ["child.hdf5", "parent.hdf5"]
 
@@ -159,7 +159,7 @@ def test_lies_end(tmp_path: Path, make: Make) -> None:
 
 
 def test_a_long_line_is_followed_so_far(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("awac_tr.data.lineage._MAX_DEPTH", 4)
+    monkeypatch.setattr("awac_tr.data.ops.lineage._MAX_DEPTH", 4)
     parent = make("0")
     for number in range(1, 8):
         parent = make(str(number), parents=(parent,))

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import pytest
 
-from awac_tr.data.format import ARRAYS
+from awac_tr.data.format.spec import ARRAYS
 
 
 @pytest.fixture(scope="session")

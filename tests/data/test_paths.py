@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from awac_tr.data.paths import dataset_folder, dataset_path
+from awac_tr.data.storage.paths import dataset_folder, dataset_path
 
 
 @pytest.mark.parametrize("path", ["a.hdf5", "a.h5", "somewhere/a", "./a.hdf5", "/data/a.hdf5"])

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data import reader
-from awac_tr.data.format import ARRAYS, VERSION
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
+from awac_tr.data.format.spec import ARRAYS, VERSION
+from awac_tr.data.storage import reader
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.validation.validate import validate
 from awac_tr.errors import DatasetError
 
 Spoil = Callable[[h5py.File], Any]
@@ -90,7 +90,7 @@ def test_no_such_array(three: Path) -> None:
 def test_what_is_no_dataset_file(tmp_path: Path, three: Path) -> None:
     with pytest.raises(DatasetError, match=r"there is no dataset .*thre.hdf5\n.*Did you mean .*three.hdf5"):
         open_dataset(tmp_path / "thre.hdf5")
-    with pytest.raises(DatasetError, match="is no file"):
+    with pytest.raises(DatasetError, match="looks like a folder of HDF5 files"):
         open_dataset(tmp_path)
     (tmp_path / "text.hdf5").write_text("observations")
     with pytest.raises(DatasetError, match="is no HDF5 file"):

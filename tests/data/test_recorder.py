@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from awac_tr.data import DatasetMeta, DatasetWriter, load_transitions, open_dataset, record
-from awac_tr.data.validate import validate
-from awac_tr.envs.facts import env_facts
+from awac_tr.buffers import load_transitions
+from awac_tr.data import DatasetMeta, DatasetWriter, open_dataset, record
+from awac_tr.data.validation.validate import validate
+from awac_tr.envs.env_info import env_info
 from awac_tr.errors import DatasetError, EnvError
 from awac_tr.replay import replay
 
@@ -82,7 +83,7 @@ def test_registered_environments(tmp_path: Path, env_id: str, infos: tuple[str, 
         assert dataset.episodes.seeds.tolist() == [0, 1]
         assert ("infos/qpos" in dataset.array_names) == (env_id != "Pendulum-v1")
         assert {name for name in infos if f"infos/{name}" not in dataset.array_names} == set()
-        rows = load_transitions([path], env=env_facts(env_id))
+        rows = load_transitions([path], env=env_info(env_id))
         assert len(rows) == len(dataset.transitions)
         assert rows["next", "done"].sum() == 2
         assert rows["next", "terminated"].sum() == (2 if env_id == "Hopper-v5" else 0)
@@ -148,7 +149,10 @@ def test_what_there_was_is_kept_when_the_rig_breaks_down(
 def test_or_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "mine.hdf5"
     fault = broken(RuntimeError("gripper"), 15)
-    with pytest.raises(RuntimeError, match="gripper"), record(Rig(fault), path, source="x", on_error="drop") as env:
+    with (
+        pytest.raises(RuntimeError, match="gripper"),
+        record(Rig(fault), path, source="x", on_error="drop") as env,
+    ):
         play(env)
     assert names(tmp_path) == []
     assert "not kept; RuntimeError ended the recording" in caplog.text

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from awac_tr.cli.support import echo_json
-from awac_tr.data import reader
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.stats import dataset_info, list_datasets
-from awac_tr.data.walk import walk
+from awac_tr.data.statistics.statistics import dataset_info, list_datasets
+from awac_tr.data.storage import reader
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.scan import scan_rows
 from awac_tr.envs.measures import measure
 from awac_tr.errors import DatasetError
 
@@ -182,7 +182,7 @@ def test_success_of_another_shape_is_no_success(varied: Path) -> None:
         del file["infos/success"]
         file["infos/success"] = np.ones((55, 2))
     with open_dataset(varied) as dataset:
-        assert list(walk(dataset, [], lambda *_: None)) == ["return", "length"]
+        assert list(scan_rows(dataset, [], lambda *_: None)) == ["return", "length"]
 
 
 def test_the_environment_of_a_file_is_not_imported(

@@ -13,9 +13,10 @@ from tensordict import TensorDict
 from torchrl.collectors import Collector
 from torchrl.envs import GymWrapper, SerialEnv, StepCounter, TransformedEnv
 
-from awac_tr.data import DatasetSink, load_transitions, open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.envs.facts import env_facts
+from awac_tr.buffers import load_transitions
+from awac_tr.data import DatasetSink, open_dataset
+from awac_tr.data.validation.validate import validate
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.errors import DatasetError, EnvError
 from awac_tr.recipes.schema import EnvSection
@@ -64,7 +65,7 @@ def test_one_environment(tmp_path: Path) -> None:
         assert rows["next", "truncated"][-1].item()
     counts = sink.counts
     assert (counts.episodes, counts.transitions, counts.cut, counts.clipped) == (6, 40, 1, 0)
-    assert len(load_transitions([path], env=env_facts("Pendulum-v1"))) == 40
+    assert len(load_transitions([path], env=env_info("Pendulum-v1"))) == 40
 
 
 @pytest.mark.parametrize("by", ["traj_ids", "lanes", "flat"])

@@ -12,12 +12,12 @@ from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
 from awac_tr.collect import collect, plan
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.stats import list_datasets
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.statistics.statistics import list_datasets
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.errors import DatasetError
-from awac_tr.locks import file_lock
 from awac_tr.recipes.schema import EnvSection
+from awac_tr.utils.locks import file_lock
 
 
 def run(*arguments: str) -> Result:

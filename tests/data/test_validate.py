@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data import reader
-from awac_tr.data.buffer import load_transitions
-from awac_tr.data.findings import Finding
-from awac_tr.data.validate import validate
-from awac_tr.envs.facts import EnvFacts, env_facts
+from awac_tr.buffers.buffer import load_transitions
+from awac_tr.data.format.findings import Finding
+from awac_tr.data.storage import reader
+from awac_tr.data.validation.validate import validate
+from awac_tr.envs.env_info import EnvInfo, env_info
 from awac_tr.errors import DatasetError
 
 
@@ -122,14 +122,14 @@ def test_counts_are_checked(three: Path) -> None:
     assert [(f.code, f.message) for f in validate(three)] == [("count", "says 4, the file has 3")]
 
 
-def facts(**changed: Any) -> EnvFacts:
-    door = env_facts("door-binary-v0")
+def facts(**changed: Any) -> EnvInfo:
+    door = env_info("door-binary-v0")
     plain = {"id": "here-v0", "observation_size": 3, "action_size": 2, "reward_rule": None, "goal_steps": None}
     return replace(door, **plain | changed)
 
 
 def test_sizes_of_another_environment(three: Path) -> None:
-    door = env_facts("door-binary-v0")
+    door = env_info("door-binary-v0")
     with pytest.raises(DatasetError) as caught:
         load_transitions([three], env=door)
     assert "observations: rows of 3 numbers, door-binary-v0 has 39" in str(caught.value)

@@ -12,18 +12,19 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.findings import Finding
-from awac_tr.data.fix import fix
-from awac_tr.data.format import ARRAYS
-from awac_tr.data.hand_dapg import import_hand_dapg
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate, validate_files
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.data.convert.hand_dapg import import_hand_dapg
+from awac_tr.data.format.findings import Finding
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.format.spec import ARRAYS
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.data.validation.fix import fix
+from awac_tr.data.validation.validate import validate, validate_files
 from awac_tr.envs import ENV_IDS
-from awac_tr.envs.facts import env_facts
-from awac_tr.envs.rollout import Episode, episode_seeds, rollouts
-from awac_tr.envs.rules import env_rules
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import Episode, episode_seeds
+from awac_tr.envs.transition_rules import env_rules
 from awac_tr.errors import EnvError
 from awac_tr.policies.controllers import OUController, RandomController
 from awac_tr.recipes.schema import EnvSection
@@ -61,7 +62,7 @@ def spoil_meta(path: Path, source: Path, **changed: Any) -> Path:
 @pytest.mark.parametrize("make", [RandomController, OUController])
 @pytest.mark.parametrize("env_id", ENV_IDS)
 def test_noise_in_our_environments_is_sound(tmp_path: Path, env_id: str, make: Any) -> None:
-    low = np.full(env_facts(env_id).action_size, -1, np.float32)
+    low = np.full(env_info(env_id).action_size, -1, np.float32)
     meta = DatasetMeta(env_id=env_id, source="random", action_low=low, action_high=-low, horizon=50)
     with DatasetWriter(tmp_path / "a.hdf5", meta) as writer:
         for episode in rollouts(EnvSection(id=env_id, horizon=50), partial(make, low, -low), episode_seeds(7, 8)):
@@ -227,3 +228,38 @@ def test_places_are_episode_and_step(sound: Mapping[str, Path], tmp_path: Path) 
     found = next(finding for finding in validate(path) if finding.code == "not-finite")
     assert (found.count, found.rows) == (6, (5, 61, 62, 120, 121))
     assert found.steps == ((0, 5), (1, 1), (1, 2), (2, 0), (2, 1))
+
+
+def states_in_one_array(path: Path, episodes: list[Episode], cuts: list[int]) -> Path:
+    """Episodes end to end, cut after some rows: the next observation is the row after, as where only T are stored."""
+    joined = {name: np.concatenate([getattr(one, name) for one in episodes]) for name in ARRAYS}
+    joined["next_observations"][:-1] = joined["observations"][1:]
+    joined["terminals"][:] = False
+    joined["timeouts"][:] = np.isin(np.arange(len(joined["rewards"])), [*cuts, len(joined["rewards"]) - 1])
+    with h5py.File(path, "w") as file:
+        for name, rows in joined.items():
+            file[name] = rows
+    return path
+
+
+@pytest.mark.parametrize("policy", [0, 1])
+def test_a_reset_within_an_episode_is_seen_with_two_episodes(policy: int, tmp_path: Path) -> None:
+    low, high = [-1] * 3, [1] * 3
+    actor = partial((RandomController, OUController)[policy], low, high)
+    one, two = rollouts("Hopper-v5", actor, episode_seeds(3, 2))
+    border = len(one) - 1
+    found = validate(states_in_one_array(tmp_path / "joined.hdf5", [one, two], []))
+    assert [finding.rows for finding in found if finding.code == "unmarked-border"] == [(border,)]
+    early = validate(states_in_one_array(tmp_path / "early.hdf5", [one, two], [border - 1]))
+    assert "unmarked-border" in codes(early) or "border-early" in codes(early)
+    assert "unmarked-border" not in codes(validate(states_in_one_array(tmp_path / "alone.hdf5", [one], [])))
+
+
+def test_a_state_that_stands_in_for_the_last_one_is_held_against_no_rule(tmp_path: Path) -> None:
+    (one,) = rollouts("Hopper-v5", partial(RandomController, [-1] * 3, [1] * 3), episode_seeds(3, 1))
+    assert one.terminals[-1]
+    with h5py.File(tmp_path / "old.hdf5", "w") as file:
+        for name in ARRAYS:
+            file[name] = getattr(one, name)
+        file["next_observations"][-1] = one.observations[-1]
+    assert "false-terminal" not in codes(validate(tmp_path / "old.hdf5", env="Hopper-v5"))

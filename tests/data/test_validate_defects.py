@@ -14,14 +14,14 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data import reader
-from awac_tr.data.fix import fix
-from awac_tr.data.format import ARRAYS
-from awac_tr.data.hashing import content_hash, describe
-from awac_tr.data.hdf5 import write_attributes
-from awac_tr.data.plan import RefusalError
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
+from awac_tr.data.format.hashing import content_hash, describe
+from awac_tr.data.format.spec import ARRAYS
+from awac_tr.data.storage import reader
+from awac_tr.data.storage.hdf5 import write_attributes
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.validation.fix import fix
+from awac_tr.data.validation.fix_plan import RefusalError
+from awac_tr.data.validation.validate import validate
 
 Arrays = dict[str, Any]
 STEPS = 60
@@ -122,6 +122,19 @@ def twice(arrays: Arrays, episode: int) -> Arrays:
     return changed | {"episodes/seeds": np.append(arrays["episodes/seeds"], 99)}
 
 
+def with_resets(arrays: Arrays) -> Arrays:
+    """Gymnasium's next-step autoreset, written down as steps (cleanrl#499): from the last state to the next first."""
+    inner = ends_of(arrays)[:-1]
+    rows = np.sort(np.r_[: len(arrays["rewards"]), inner])
+    resets = np.flatnonzero(np.diff(rows) == 0) + 1
+    once = {name: value for name, value in arrays.items() if name.startswith("episodes/")}
+    changed = {name: value[rows] for name, value in arrays.items() if name not in once}
+    changed["observations"][resets], changed[NEXT][resets] = arrays[NEXT][inner], arrays["observations"][inner + 1]
+    for name in ("rewards", "terminals", "timeouts"):
+        changed[name][resets] = 0
+    return changed | once
+
+
 def stuck(arrays: Arrays) -> Arrays:
     return arrays | {"next_observations": arrays["observations"]}
 
@@ -196,6 +209,9 @@ DEFECTS = {
         *("leak", "length", "reward-rule", "success"),
         mended=False,
     ),
+    "resets as steps": d("autoreset", with_resets, "length", "reward-rule", "success"),
+    "resets as steps, of falls": d("autoreset", with_resets, file="hopper"),
+    "resets as steps, few": d("autoreset", with_resets, "length", file="pendulum"),
     "last episode without end": d("open-end", lambda a: change(a, "timeouts", -1, False)),
     "flags inverted": d(
         "flags-inverted", lambda a: a | {"timeouts": ~a["timeouts"]}, "open-end", "one-step", mended=False
@@ -227,6 +243,9 @@ DEFECTS = {
     "actions in other units": d(
         "action-scale", lambda a: change(a, "actions", slice(None), lambda rows: rows * 0.01), mended=False
     ),
+    "actions of a fifth of their size": d(
+        "action-range", lambda a: change(a, "actions", slice(None), lambda rows: rows * 0.2), mended=False
+    ),
     "actions never written": d("action-constant", lambda a: change(a, "actions", slice(None), 0), mended=False),
     "a dead joint": d("action-constant", lambda a: change(a, "actions", (slice(None), 7), 0.25), mended=False),
     "actions clipped from raw units": d(
@@ -240,6 +259,19 @@ DEFECTS = {
     "uint8 flags": d("dtype", partial(cast, name="timeouts", dtype=np.uint8)),
     "integer actions": d(
         "dtype", partial(cast, name="actions", dtype=np.int32), "action-constant", "action-saturated", mended=False
+    ),
+    "rewards of 1e31": d(
+        "huge", lambda a: change(a, "rewards", slice(None), lambda rows: rows * 1e30), file="cheetah", mended=False
+    ),
+    "a state of 1e9": d(
+        "huge", lambda a: change(change(a, "observations", (7, 3), 1e9), NEXT, (6, 3), 1e9), mended=False
+    ),
+    "NaN as flags": d(
+        "flag-values",
+        lambda a: a | {"terminals": np.where(a["terminals"], 1, np.nan)},
+        mended=False,
+        foreign=True,
+        file="hopper",
     ),
     "flags of 255": d(
         "flag-values", lambda a: a | {"timeouts": a["timeouts"] * np.uint8(255)}, mended=False, foreign=True

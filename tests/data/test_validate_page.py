@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from awac_tr.data.codes import FAMILIES, KINDS
+from awac_tr.data.validation.codes import FAMILIES, KINDS
 
 ROW = re.compile(r"^\| `([a-z-]+)` \|")
 

@@ -13,7 +13,8 @@ import torch
 from tensordict import TensorDict
 from torchrl.data import LazyTensorStorage, SliceSampler, TensorDictReplayBuffer
 
-from awac_tr.data import Dataset, load_transitions, open_dataset
+from awac_tr.buffers import load_transitions
+from awac_tr.data import Dataset, open_dataset
 from awac_tr.errors import DatasetError
 
 KEYS = {
@@ -163,7 +164,7 @@ def test_samples_are_rows_of_the_file(dataset: Dataset, whole: TensorDict) -> No
 
 
 def test_far_apart_rows_are_read_in_pieces(three: Path, whole: TensorDict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("awac_tr.data.views._NEAR", 2)
+    monkeypatch.setattr("awac_tr.data.storage.views._NEAR", 2)
     read: list[tuple[int, int | None]] = []
     with open_dataset(three) as dataset:
         rows_of = dataset.rows

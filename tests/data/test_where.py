@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from awac_tr.data.where import evaluate_where
+from awac_tr.data.ops.where import evaluate_where
 from awac_tr.errors import DatasetError
 
 COLUMNS = {

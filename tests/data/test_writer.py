@@ -16,11 +16,11 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.format import ARRAYS
-from awac_tr.data.meta import DatasetMeta, Parent
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.validate import validate
-from awac_tr.data.writer import DatasetWriter
+from awac_tr.data.format.meta import DatasetMeta, Parent
+from awac_tr.data.format.spec import ARRAYS
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.data.validation.validate import validate
 from awac_tr.errors import DatasetError
 
 
@@ -215,9 +215,9 @@ def test_a_folder_or_a_closed_folder_is_no_place(tmp_path: Path, make_meta: Any)
 FULL_DISK = """
     import resource, sys
     import numpy as np
-    from awac_tr.data.meta import DatasetMeta
-    from awac_tr.data.writer import DatasetWriter
-    from awac_tr.envs.rollout import Episode
+    from awac_tr.data.format.meta import DatasetMeta
+    from awac_tr.data.storage.writer import DatasetWriter
+    from awac_tr.envs.episode import Episode
     from awac_tr.errors import DatasetError
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

@@ -11,12 +11,12 @@ import pytest
 from gymnasium import spaces
 
 from awac_tr.envs import ENV_IDS
-from awac_tr.envs.anatomy import Clock, Part
-from awac_tr.envs.catalogue import catalogue
-from awac_tr.envs.describe import Goal, describe
+from awac_tr.envs.describe.catalogue import catalogue
+from awac_tr.envs.describe.describe import Goal, describe
+from awac_tr.envs.describe.space_description import Clock, Part
+from awac_tr.envs.describe.speed import measure_speed
+from awac_tr.envs.describe.text import documented
 from awac_tr.envs.make import make_bare, make_env
-from awac_tr.envs.speed import measure_speed
-from awac_tr.envs.words import documented
 from awac_tr.errors import EnvError
 from awac_tr.recipes.environment import EnvSection
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from awac_tr.envs.episode import Episode, episode_seeds, rollout
+from awac_tr.collectors.episodes import rollout
+from awac_tr.envs.episode import Episode, episode_seeds
 from awac_tr.envs.make import make_env
 from awac_tr.errors import EnvError
 from awac_tr.policies.noise import OUController

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from awac_tr.data.unpickle import load_pickle
-from awac_tr.envs.episode import rollout
-from awac_tr.envs.facts import env_facts
+from awac_tr.collectors.episodes import rollout
+from awac_tr.data.convert.unpickle import load_pickle
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env
 from awac_tr.envs.measures import measure
 from awac_tr.policies.experts import load_expert
@@ -29,7 +29,7 @@ def _tolerance(rate: float) -> float:
 
 
 def test_success_is_as_on_record_and_both_rewards_agree(task: str, shared_data: Path) -> None:
-    env, facts = make_env(f"{task}-binary-v0"), env_facts(f"{task}-binary-v0")
+    env, facts = make_env(f"{task}-binary-v0"), env_info(f"{task}-binary-v0")
     expert = load_expert(shared_data / "experts" / f"dapg_{task}.npz")
     episodes = [rollout(env, expert, seed) for seed in range(EPISODES)]
     measures = measure(episodes, facts.goal_steps)
@@ -44,7 +44,7 @@ def test_success_is_as_on_record_and_both_rewards_agree(task: str, shared_data: 
 
 def test_human_door_demonstrations_reach_the_goal_in_the_episodes_on_record(shared_data: Path) -> None:
     demos = load_pickle(shared_data / "demos" / "door-v0_demos.pickle")
-    rule = env_facts("door-binary-v0").reward_rule
+    rule = env_info("door-binary-v0").reward_rule
     assert rule is not None
     solved = [index for index, demo in enumerate(demos) if (rule(demo["observations"].array) == 0).any()]
     assert solved == [11, 16, 18, 22, 23, 24]

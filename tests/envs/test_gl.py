@@ -184,9 +184,10 @@ def test_lightening_leaves_the_simulation_alone() -> None:
 
 PLAY = """
 import logging, os, sys
+logging.basicConfig(format="%(levelname)s %(message)s")  # first: importing a collector chooses
 import numpy as np
 from awac_tr.envs import gl
-from awac_tr.envs.rollout import rollouts
+from awac_tr.collectors.episodes import rollouts
 from awac_tr.recipes.schema import EnvSection
 
 class Still:
@@ -197,7 +198,6 @@ class Still:
         return np.zeros(28, np.float32)
 
 if __name__ == "__main__":
-    logging.basicConfig(format="%(levelname)s %(message)s")
     for workers in map(int, sys.argv[1:]):
         episodes = list(rollouts(EnvSection(id="door-binary-v0", horizon=3), Still, range(2), workers=workers))
         print(workers, len(episodes), os.environ["MUJOCO_GL"])

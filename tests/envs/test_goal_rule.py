@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
-from awac_tr.envs.episode import Episode, rollout
-from awac_tr.envs.facts import env_facts
+from awac_tr.collectors.collector import ActorModule, FastCollector
+from awac_tr.collectors.episodes import rollout
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import Episode
 from awac_tr.envs.goal_rule import goal_rule
-from awac_tr.envs.make import make_env
+from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.envs.recorder import EpisodeRecorder
-from awac_tr.envs.steps import Stepper
 from awac_tr.errors import EnvError
-from awac_tr.keys import GOALS
+from awac_tr.keys import ACHIEVED_GOAL, GOALS, NEXT_ACHIEVED_GOAL
 
 
 class Drift:
@@ -69,18 +70,22 @@ def test_rounds_keep_them_and_number_the_episodes(goal_point: str, walks: list[E
     def seed_at(step: int, _failures: int) -> int:
         return int(starts.index(step))
 
-    with closing(Stepper(goal_point, seed_at=seed_at)) as stepper:
-        noise = np.zeros((starts[-1], 2), np.float32)
-        rounds = [stepper.take(Drift(), noise[begin : begin + 7], begin) for begin in range(0, starts[-1], 7)]
-    found = {name: np.concatenate([getattr(steps, name) for steps in rounds]) for name in rounds[0]._fields}
-    names = {"achieved": "achieved_goals", "next_achieved": "next_achieved_goals"}
-    for name, info in names.items():
-        np.testing.assert_array_equal(found[name], np.concatenate([walk.infos[info] for walk in walks]))
-    np.testing.assert_array_equal(found["episodes"], np.repeat(starts[:-1], [len(walk) for walk in walks]))
+    env, drift = make_torchrl_env(goal_point, success=True), Drift()
+    options: dict[str, Any] = {"trust_policy": True, "auto_register_policy_transforms": False}
+    collector = FastCollector(env, ActorModule(drift), seed_at=seed_at, frames_per_batch=7, **options)
+    noise = np.zeros((starts[-1], 2), np.float32)
+    rounds = [collector.take(drift, noise[begin : begin + 7], begin=begin).clone() for begin in range(0, starts[-1], 7)]
+    collector.shutdown()
+    found = torch.cat(rounds)
+    for key in (ACHIEVED_GOAL, NEXT_ACHIEVED_GOAL):
+        (info,) = (name for name, memory in GOALS.items() if memory == key)
+        np.testing.assert_array_equal(found[key], np.concatenate([walk.infos[info] for walk in walks]))
+    numbers = np.repeat(starts[:-1], [len(walk) for walk in walks])
+    np.testing.assert_array_equal(found["collector", "traj_ids"], numbers)
 
 
 def test_other_environments_have_none() -> None:
-    facts, env = env_facts("Pendulum-v1"), make_env("Pendulum-v1")
+    facts, env = env_info("Pendulum-v1"), make_env("Pendulum-v1")
     assert facts.goal is None
     assert not set(rollout(env, _Still(), 0).infos) & set(GOALS)
     env.close()
@@ -92,7 +97,7 @@ class _Still(Drift):
 
 
 def test_the_rule_is_what_the_environment_did(goal_point: str, walks: list[Episode]) -> None:
-    rule = env_facts(goal_point).goal
+    rule = env_info(goal_point).goal
     assert rule is not None
     assert rule.terminated is not None
     assert rule.sample is not None

@@ -11,9 +11,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.wrappers import Autoreset, FlattenObservation, RescaleAction
 
+from awac_tr.envs.env_spec import env_record
 from awac_tr.envs.episode import Episode
 from awac_tr.envs.make import make_env
-from awac_tr.envs.passport import env_passport
 from awac_tr.envs.recorder import EpisodeRecorder
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
@@ -241,12 +241,12 @@ def test_the_first_episode_decides_on_success(first: bool, caplog: pytest.LogCap
 
 
 def test_the_passport() -> None:
-    registered = env_passport(gymnasium.make("HalfCheetah-v5", max_episode_steps=50, frame_skip=4))
+    registered = env_record(gymnasium.make("HalfCheetah-v5", max_episode_steps=50, frame_skip=4))
     assert (registered.env_id, registered.horizon, registered.wrappers) == ("HalfCheetah-v5", 50, [])
     assert registered.env_kwargs == {"frame_skip": 4}
-    rig = env_passport(Rig())
+    rig = env_record(Rig())
     assert (rig.env_id, rig.horizon, rig.action_high.tolist()) == ("", None, [0.7, 0.7])
-    rescaled = env_passport(RescaleAction(gymnasium.make("Pendulum-v1"), np.float32(-1), np.float32(1)))
+    rescaled = env_record(RescaleAction(gymnasium.make("Pendulum-v1"), np.float32(-1), np.float32(1)))
     assert (rescaled.env_id, rescaled.wrappers, rescaled.horizon) == ("", ["RescaleAction"], 200)
     rig_of_dicts = FlattenObservation(Rig(observation=spaces.Dict(a=spaces.Box(-1, 1, (2,)))))
-    assert (env_passport(rig_of_dicts).env_id, env_passport(rig_of_dicts).wrappers) == ("", ["FlattenObservation"])
+    assert (env_record(rig_of_dicts).env_id, env_record(rig_of_dicts).wrappers) == ("", ["FlattenObservation"])

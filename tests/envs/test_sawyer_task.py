@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_tr.envs.facts import env_facts
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env
 from awac_tr.envs.sawyer import task
 from awac_tr.envs.sawyer.push import SawyerPushEnv
@@ -39,7 +39,7 @@ def test_one_row_and_many_rows_give_the_same_bits() -> None:
 
 def test_rewards_follow_from_flat_observations() -> None:
     rows = np.random.default_rng(0).uniform(-0.2, 0.7, (50, 8)).astype(np.float32)
-    facts = env_facts("SawyerPush-v0")
+    facts = env_info("SawyerPush-v0")
     assert facts.reward_rule is not None
     np.testing.assert_array_equal(facts.reward_rule(rows), task.goal_reward(rows[:, :4], rows[:, 4:]))
     with pytest.raises(EnvError, match=r"are \[N, 8\], not \[50, 7\]"):
@@ -70,7 +70,7 @@ def test_without_the_meshes_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     with pytest.raises(EnvError, match="needs the arm's meshes of the package metaworld") as caught:
         made()
     assert caught.value.hint == 'Install it with: pip install "awac-tr[sawyer]"'
-    assert env_facts("SawyerPush-v0").observation_size == 8
+    assert env_info("SawyerPush-v0").observation_size == 8
 
 
 def test_another_package_of_that_name_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torchrl.collectors import Collector
 from torchrl.envs import EnvBase, check_env_specs
 from torchrl.envs.utils import RandomPolicy
 
-from awac_tr.envs.episode import rollout
+from awac_tr.collectors.episodes import rollout
 from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.keys import DISK_TO_MEMORY, DONE, REWARD, TERMINATED, TRUNCATED
 from awac_tr.policies.noise import OUController

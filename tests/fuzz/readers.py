@@ -43,7 +43,7 @@ def read_override(path: Path, out: Path) -> None:
 
 
 def read_where(path: Path, out: Path) -> None:
-    from awac_tr.data.where import evaluate_where
+    from awac_tr.data.ops.where import evaluate_where
 
     columns = {"return": np.array([-3.0, 0.0]), "length": np.array([5, 7]), "success_any": np.array([True, False])}
     evaluate_where(
@@ -61,11 +61,11 @@ def read_card(path: Path, out: Path) -> None:
 
 def read_dataset(path: Path, out: Path) -> None:
     """What info, validate, plot, train and validate --fix do with a file, and reading it in Python."""
-    from awac_tr.data.buffer import load_transitions
-    from awac_tr.data.fix import fix
-    from awac_tr.data.reader import open_dataset
-    from awac_tr.data.stats import dataset_info
-    from awac_tr.data.validate import validate
+    from awac_tr.buffers.buffer import load_transitions
+    from awac_tr.data.statistics.statistics import dataset_info
+    from awac_tr.data.storage.reader import open_dataset
+    from awac_tr.data.validation.fix import fix
+    from awac_tr.data.validation.validate import validate
     from awac_tr.errors import AwacError
 
     def opened() -> None:
@@ -92,7 +92,7 @@ def read_dataset(path: Path, out: Path) -> None:
 
 def importer(format_name: str) -> Callable[[Path, Path], None]:
     def read(path: Path, out: Path) -> None:
-        from awac_tr.data.converters.intake import ImportSettings, import_dataset
+        from awac_tr.data.convert.importer import ImportSettings, import_dataset
 
         settings = ImportSettings(env_id="door-binary-v0") if format_name == "hand_dapg" else ImportSettings(horizon=9)
         import_dataset(path, out / "out.hdf5", format_name=format_name, settings=settings)
@@ -117,7 +117,7 @@ def read_agent(path: Path, out: Path) -> None:
 
 
 def read_partial(path: Path, out: Path) -> None:
-    from awac_tr.data.partial import read_episodes, summarize_partial
+    from awac_tr.data.storage.partial import read_episodes, summarize_partial
 
     for check in (False, True):
         str(summarize_partial(path, check=check))

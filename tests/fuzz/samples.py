@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def episode(seed: int, steps: int, *, sizes: tuple[int, int] = (3, 2), terminal: bool = False) -> Any:
-    from awac_tr.envs.rollout import Episode
+    from awac_tr.envs.episode import Episode
 
     rng = np.random.default_rng(seed)
     states = rng.normal(size=(steps + 1, sizes[0])).astype(np.float32)
@@ -39,8 +39,8 @@ def episode(seed: int, steps: int, *, sizes: tuple[int, int] = (3, 2), terminal:
 
 
 def dataset(path: Path, *, env_id: str = "", sizes: tuple[int, int] = (3, 2)) -> None:
-    from awac_tr.data.meta import DatasetMeta
-    from awac_tr.data.writer import DatasetWriter
+    from awac_tr.data.format.meta import DatasetMeta
+    from awac_tr.data.storage.writer import DatasetWriter
 
     meta = DatasetMeta(env_id, "random", [-1] * sizes[1], [1] * sizes[1], horizon=7, seed=3, licence="CC0-1.0")
     with DatasetWriter(path, meta) as writer:
@@ -247,8 +247,8 @@ def sb3(folder: Path) -> list[bytes]:
 
 def unfinished(folder: Path) -> bytes:
     """A collection that was stopped after two episodes."""
-    from awac_tr.data.meta import DatasetMeta
-    from awac_tr.data.partial import Partial, partial_path
+    from awac_tr.data.format.meta import DatasetMeta
+    from awac_tr.data.storage.partial import Partial, partial_path
 
     out = folder / "unfinished.hdf5"
     partial = Partial(out, None)
@@ -280,14 +280,14 @@ def texts(folder: str) -> list[Files]:
 
 
 OVERRIDES = (
-    "awac.lmbda=1",
+    "algorithm.temperature=1",
     "seed=3",
     "policy.hidden_sizes=[256, 256]",
     "data.datasets=[a, b]",
     "env.kwargs={hinge: 0.3}",
     "env.kwargs.hinge=0.3",
     "name=mine",
-    "awac.value_bounds=[null, 0]",
+    "algorithm.value_bounds=[null, 0]",
     "collect.async=true",
     "device=cuda:0",
     "compile=auto",
@@ -315,7 +315,7 @@ def samples() -> dict[str, list[Files]]:
         lerobot(folder / "lerobot")
         checkpoint(folder / "policy.pt")
         agents, stopped = sb3(folder), unfinished(folder)
-        from awac_tr.data.converters.outlet import export_dataset
+        from awac_tr.data.convert.exporter import export_dataset
 
         for kind in ("d4rl", "robomimic"):
             export_dataset(folder / "own0.hdf5", str(folder / f"export_{kind}.hdf5"), format_name=kind)

@@ -65,7 +65,7 @@ def networks() -> Callable[..., tuple[Any, list[Any]]]:
 
 @pytest.fixture
 def make_loss(networks: Callable[..., tuple[Any, list[Any]]]) -> Callable[..., AWACLoss]:
-    """make_loss(lmbda=..., ...): gamma 0.75, and target critics that differ from the critics."""
+    """make_loss(temperature=..., ...): gamma 0.75, and target critics that differ from the critics."""
 
     def build(
         *, policy: dict[str, Any] | None = None, count: int = 2, dtype: torch.dtype = torch.float64, **options: Any

@@ -17,6 +17,7 @@ from torchrl.objectives.value import GAE, TD0Estimator
 from awac_tr.objectives import AWACLoss, BatchError
 
 ROWS = ("ordinary", "terminal", "truncated")
+PER_ROW = ("advantage", "log_prob", "qvalue", "target_value")
 DIAGNOSTICS = (
     "advantage",
     "effective_sample_size",
@@ -58,10 +59,20 @@ class TestOutputs:
         assert {key for key, value in out.items() if value.requires_grad} == {"loss_actor", "loss_qvalue"}
 
     @pytest.mark.parametrize("size", [1, 3])
-    def test_reduction_none_gives_a_loss_for_each_transition(self, size: int, make_loss: Any, transitions: Any) -> None:
-        out = make_loss(reduction="none")(transitions(*ROWS[:size]))
-        assert out["loss_actor"].shape == out["loss_qvalue"].shape == (size,)
-        assert out["log_prob"].shape == ()
+    def test_reduction_none_gives_every_transition_its_own(self, size: int, make_loss: Any, transitions: Any) -> None:
+        loss, batch = make_loss(reduction="none"), transitions(*ROWS[:size])
+        out = loss(batch)
+        assert list(out.keys()) == loss.out_keys == ["loss_actor", "loss_qvalue", *PER_ROW]
+        assert out.batch_size == batch.batch_size
+        assert all(value.shape == (size,) for value in out.values())
+        torch.manual_seed(3)
+        rows, whole = loss(batch), {}
+        for loss.reduction in ("mean", "sum"):
+            torch.manual_seed(3)
+            whole[loss.reduction] = loss(batch)
+        for key in ("loss_actor", "loss_qvalue", *PER_ROW):
+            assert torch.allclose(rows[key].mean(), whole["mean"][key], rtol=1e-12), key
+        assert torch.allclose(rows["loss_qvalue"].sum(), whole["sum"]["loss_qvalue"], rtol=1e-12)
 
     def test_keyword_call_equals_tensordict_call(self, values: Any, loss: AWACLoss, batch: TensorDict) -> None:
         expected = values(loss, batch)
@@ -91,16 +102,19 @@ class TestOutputs:
         one, other = (values(make_loss(deactivate_vmap=off, **options), batch) for off in (False, True))
         assert one == pytest.approx(other, rel=1e-9)
 
-    def test_separate_methods_equal_forward(self, make_loss: Any, batch: TensorDict) -> None:
+    def test_each_loss_alone_equals_its_part_of_forward(self, make_loss: Any, batch: TensorDict) -> None:
         loss = make_loss(value_estimate="mean", policy={"log_std_max": -1.9})
+        torch.manual_seed(3)
         whole = loss(batch)
-        actor, critic = loss.loss_actor(batch), loss.loss_qvalue(batch)
-        assert set(actor.keys()) | set(critic.keys()) == set(whole.keys())
-        for key in list(actor.keys()):
-            assert torch.allclose(actor[key], whole[key], rtol=1e-12)
-        assert torch.allclose(critic["qvalue"], whole["qvalue"], rtol=1e-12)
-        assert actor["loss_actor"].requires_grad
-        assert critic["loss_qvalue"].requires_grad
+        torch.manual_seed(3)
+        (qvalue, of_qvalue), (actor, of_actor) = loss.qvalue_loss(batch), loss.actor_loss(batch)
+        assert set(of_actor.keys()) | set(of_qvalue.keys()) == {*DIAGNOSTICS, "td_error"}
+        parts = {"loss_actor": actor, "loss_qvalue": qvalue, "qvalue": of_qvalue["qvalue"]}
+        for key, value in {**parts, **of_actor.to_dict()}.items():
+            assert torch.allclose(value, whole[key], rtol=1e-12), key
+        assert of_qvalue["td_error"].shape == (3,)
+        assert actor.requires_grad
+        assert qvalue.requires_grad
 
     def test_draws_come_from_torch_and_differ(self, values: Any, loss: AWACLoss, batch: TensorDict) -> None:
         assert values(loss, batch) == values(loss, batch)
@@ -118,7 +132,8 @@ class TestKeys:
         renamed.rename_key_("action", "a")
         renamed["next"] = batch["next"].clone(False).rename_key_("reward", "r").rename_key_("terminated", "end")
         assert values(loss, renamed) == pytest.approx(expected, rel=1e-9)
-        assert loss.in_keys == ["observation", "a", ("next", "r"), ("next", "end"), ("next", "observation")]
+        nexts = [("next", key) for key in ("r", "end", "observation", "done")]
+        assert loss.in_keys == ["observation", "a", *nexts]
 
     def test_nested_action_key(self, values: Any, make_loss: Any, batch: TensorDict) -> None:
         loss = make_loss()
@@ -132,9 +147,24 @@ class TestKeys:
         with pytest.raises(ValueError, match="not an accepted tensordict key"):
             loss.set_keys(acton="a")
 
-    def test_critics_must_read_the_action(self, loss: AWACLoss) -> None:
+    def test_critics_must_read_the_action(self, loss: AWACLoss, batch: TensorDict) -> None:
+        loss.set_keys(action="a")
         with pytest.raises(ValueError, match="not the action 'a'"):
-            loss.set_keys(action="a")
+            loss(batch)
+
+    def test_critics_that_read_another_action_key(self, values: Any, networks: Any, batch: TensorDict) -> None:
+        def evaluated(key: str) -> Any:
+            actor, critics = networks()
+            for critic in critics:
+                critic.in_keys = ["observation", key]
+            loss = AWACLoss(actor, critics, temperature=0.5)
+            SoftUpdate(loss, tau=0.5)
+            loss.set_keys(action=key)
+            return values(
+                loss, batch.clone(False).rename_key_("action", key) if key != "action" else batch.clone(False)
+            )
+
+        assert evaluated("steering") == evaluated("action")
 
 
 class TestParameters:
@@ -220,7 +250,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"lmbda": 0.0}, "lmbda is 0.0, it must be above 0"),
+            ({"temperature": 0.0}, "temperature is 0.0, it must be above 0"),
             ({"weighting": "linear"}, "weighting is one of exp, softmax, not 'linear'"),
             ({"value_estimate": "max"}, "value_estimate is one of sample, mean"),
             ({"value_samples": 0}, "value_samples is 0"),

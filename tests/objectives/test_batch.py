@@ -29,13 +29,15 @@ def batch(transitions: Any) -> TensorDict:
     return transitions(*ROWS)
 
 
-def test_is_not_written_to(loss: AWACLoss, batch: TensorDict) -> None:
+def test_nothing_but_the_priority_is_written(loss: AWACLoss, batch: TensorDict) -> None:
     before, keys = batch.clone(), set(batch.keys(True))
-    loss(batch)
-    loss.loss_actor(batch)
-    loss.loss_qvalue(batch)
+    loss.actor_loss(batch)
+    _, metadata = loss.qvalue_loss(batch)
     assert set(batch.keys(True)) == keys
-    assert (batch == before).all()
+    loss(batch)
+    assert set(batch.keys(True)) == {*keys, "td_error"}
+    assert batch["td_error"].shape == metadata["td_error"].shape == (3,)
+    assert (batch.exclude("td_error") == before).all()
 
 
 def test_locked_batch_is_accepted(values: Any, loss: AWACLoss, batch: TensorDict) -> None:
@@ -78,6 +80,7 @@ def test_terminated_is_demanded_of_keywords(loss: AWACLoss, batch: TensorDict) -
         ("action", lambda x: x[0], r"'action' has shape \[2\], expected \[B, action_size\]"),
         ("observation", lambda x: x[:2], r"'observation' has shape \[2, 3\]"),
         (("next", "observation"), lambda x: x[:2], r"'observation'\) has shape \[2, 3\]"),
+        ("action", lambda x: x[:0], r"batch is empty(.|\n)*at least"),
     ],
 )
 def test_wrong_shapes_are_refused(key: Any, change: Any, message: str, loss: AWACLoss, batch: TensorDict) -> None:
@@ -132,3 +135,38 @@ def test_steps_to_next_obs_raises_gamma(values: Any, make_loss: Any, batch: Tens
     batch["steps_to_next_obs"] = torch.full((3, 1), 3)
     expected = (batch["next", "reward"] + 0.75**3).mean().item()
     assert values(loss, batch)["target_value"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_steps_of_another_shape_are_refused(loss: AWACLoss, batch: TensorDict) -> None:
+    batch["steps_to_next_obs"] = torch.ones(3, 2, dtype=torch.int64)
+    with pytest.raises(BatchError, match=r"'steps_to_next_obs' has shape \[3, 2\], expected \[3\] or \[3, 1\]"):
+        loss(batch)
+
+
+@pytest.mark.parametrize("weights", [torch.tensor([0.5, 1.0, 2.0]), torch.tensor([[0.5], [1.0], [2.0]])])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_priority_weights_weigh_both_losses(
+    reduction: str, weights: torch.Tensor, make_loss: Any, batch: TensorDict
+) -> None:
+    loss = make_loss(reduction="none", value_estimate="mean", policy={"log_std_max": -1.9})
+    torch.manual_seed(3)
+    rows = loss(batch.copy())
+    loss.reduction, batch["priority_weight"] = reduction, weights
+    torch.manual_seed(3)
+    out = loss(batch)
+    for key in ("loss_actor", "loss_qvalue"):
+        weighted = rows[key] * weights.reshape(3)
+        expected = {"mean": weighted.sum() / weights.sum(), "sum": weighted.sum(), "none": weighted}[reduction]
+        assert torch.allclose(out[key], expected, rtol=1e-6), key
+
+
+def test_priority_weights_asked_for_or_refused(values: Any, make_loss: Any, batch: TensorDict) -> None:
+    plain = values(make_loss(), batch.copy())
+    with pytest.raises(BatchError, match="no entry 'priority_weight'"):
+        make_loss(use_prioritized_weights=True)(batch)
+    batch["priority_weight"] = torch.tensor([0.5, 1.0, 2.0])
+    assert values(make_loss(use_prioritized_weights=False), batch.copy()) == plain
+    assert values(make_loss(), batch.copy()) != plain
+    batch["priority_weight"] = torch.ones(3, 3)
+    with pytest.raises(BatchError, match=r"shape \[3, 3\], expected \[3\]"):
+        make_loss()(batch)

@@ -32,16 +32,19 @@ def by_hand(actor: Any, batch: TensorDict) -> tuple[Any, Any]:
     return nll, ((loc - action) ** 2).mean(-1)
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none", None])
 @pytest.mark.parametrize("which", ["nll", "mse"])
 def test_equals_the_formula(which: Any, reduction: Any, actor: Any, batch: TensorDict) -> None:
     nll, mse = by_hand(actor, batch)
-    out = BCLoss(actor, loss_function=which, reduction=reduction)(batch)
+    loss = BCLoss(actor, loss_function=which, reduction=reduction)
+    out = loss(batch)
+    assert list(out.keys()) == loss.out_keys
+    assert out.batch_size == (batch.batch_size if reduction == "none" else ())
     expected = {"nll": nll, "mse": mse}[which]
-    reduced = {"mean": expected.mean(), "sum": expected.sum(), "none": expected}[reduction]
+    reduced = {None: expected.mean(), "mean": expected.mean(), "sum": expected.sum(), "none": expected}[reduction]
     assert np.allclose(out["loss_actor"].detach().numpy(), reduced, rtol=1e-10)
-    assert out["log_prob"].item() == pytest.approx(-nll.mean())
-    assert out["squared_error"].item() == pytest.approx(mse.mean())
+    assert np.allclose(out["log_prob"].numpy(), -nll if reduction == "none" else -nll.mean(), rtol=1e-10)
+    assert np.allclose(out["squared_error"].numpy(), mse if reduction == "none" else mse.mean(), rtol=1e-10)
     assert {key for key, value in out.items() if value.requires_grad} == {"loss_actor"}
 
 

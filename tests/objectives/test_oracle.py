@@ -72,17 +72,21 @@ class Oracle:
         q = self.critics("online", state, action)
         weights, hit = self.weights(advantage)
         reduce = {"mean": np.mean, "sum": np.sum, "none": lambda x: x}[loss.reduction]
-        return {
+        mean: Callable[[Array], Array] = (lambda x: x) if loss.reduction == "none" else np.mean
+        out = {
             "loss_qvalue": reduce(self.formula.sum_critics(_distance(loss.loss_function, q - target), axis=0)),
             "loss_actor": reduce(self.formula.sign * weights * likelihood),
-            "advantage": advantage.mean(),
+            "advantage": mean(advantage),
+            "log_prob": mean(likelihood),
+            "qvalue": mean(q.mean(0)),
+            "target_value": mean(target),
+        }
+        of_the_batch = {
             "effective_sample_size": weights.sum() ** 2 / (weights**2).sum(),
             "capped_fraction": hit.mean(),
             "weight_max": weights.max(),
-            "log_prob": likelihood.mean(),
-            "qvalue": q.mean(),
-            "target_value": target.mean(),
         }
+        return out if loss.reduction == "none" else out | of_the_batch
 
     def target_value(self) -> Array:
         f = self.formula
@@ -110,10 +114,10 @@ class Oracle:
 
     def weights(self, advantage: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
         loss, f = self.loss, self.formula
-        a_max, w_max = (np.inf if cap is None else cap for cap in (loss.advantage_max, loss.weight_max))
+        temperature, a_max, w_max = (float(x) for x in (loss.temperature, loss.advantage_max, loss.weight_max))
         hit = advantage > a_max
         cut = np.minimum(advantage, a_max) if f.cap_first else advantage
-        w = np.exp(cut / loss.lmbda if f.divide else cut * loss.lmbda)
+        w = np.exp(cut / temperature if f.divide else cut * temperature)
         if loss.weighting == "softmax":
             w = w / w.sum() * (len(w) if f.batch_factor else 1)
         return np.minimum(w, w_max) if f.cap_last else w, hit | (w >= w_max)
@@ -143,8 +147,7 @@ class Oracle:
         return np.stack([_mlp(p, np.concatenate([_standardized(p, state), action], -1))[:, 0] for p in both])
 
     def bounded(self, value: Array, clamp: bool) -> Array:
-        low, high = self.loss.value_bounds
-        return np.clip(value, -np.inf if low is None else low, np.inf if high is None else high) if clamp else value
+        return np.clip(value, *self.loss.value_bounds.tolist()) if clamp else value
 
 
 def _mlp(p: dict[str, Array], x: Array) -> Array:
@@ -174,7 +177,7 @@ def _parameters(params: Any) -> dict[str, Array]:
 
 def disagreements(loss: AWACLoss, batch: TensorDict, formula: Formula | None = None) -> list[str]:
     """Outputs of the loss that are not what the formula gives."""
-    out, expected = loss(batch), Oracle(loss, batch, formula or Formula()).answer()
+    out, expected = loss(batch.copy()), Oracle(loss, batch, formula or Formula()).answer()
     assert set(out.keys()) == set(expected)
     return [k for k, v in expected.items() if not np.allclose(_numpy(out[k]), v, rtol=1e-9, atol=1e-12)]
 
@@ -183,7 +186,7 @@ ROWS = ("ordinary", "terminal", "truncated")
 BOUNDS = (0.1, 0.5)  # within the range of the small critics' values
 CASES: dict[str, dict[str, Any]] = {
     "paper": {},
-    "authors": {"weighting": "softmax", "value_estimate": "mean", "lmbda": 0.5, "advantage_max": 0.4},
+    "authors": {"weighting": "softmax", "value_estimate": "mean", "temperature": 0.5, "advantage_max": 0.4},
     "several samples": {"value_samples": 4},
     "softmax of samples": {"weighting": "softmax", "value_samples": 3, "weight_max": 1.1},
     "mean action": {"value_estimate": "mean"},

@@ -86,7 +86,7 @@ def test_loss_agrees_with_fp32(vmap: bool, critics: list[Any]) -> None:
     batch = TensorDict({"observation": torch.randn(n, 4), "action": torch.rand(n, 2) * 2 - 1, "next": following}, [n])
     outs = []
     for q in (critics, in_bf16(critics)):
-        loss = AWACLoss(actor, q, value_estimate="mean", lmbda=0.3, deactivate_vmap=not vmap)
+        loss = AWACLoss(actor, q, value_estimate="mean", temperature=0.3, deactivate_vmap=not vmap)
         SoftUpdate(loss, tau=0.5)
         torch.manual_seed(3)
         outs.append(loss(batch))

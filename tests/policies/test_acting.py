@@ -96,14 +96,6 @@ def test_actions_are_not_overwritten_by_the_next_call() -> None:
     assert np.array_equal(first, kept)
 
 
-def test_numbers_that_are_none_are_noticed() -> None:
-    module = policy()
-    assert RowPolicy.of(module).is_finite()
-    with torch.no_grad():
-        module[0].module.mlp.hidden[0].weight[0, 0] = torch.nan
-    assert not RowPolicy.of(module).is_finite()
-
-
 def test_a_policy_of_another_make_is_refused() -> None:
     with pytest.raises(TypeError, match="build_policy"):
         RowPolicy.of([torch.nn.Linear(2, 2)])

@@ -75,7 +75,7 @@ def test_a_sparse_tensor_is_refused(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         sparse = torch.sparse_coo_tensor(torch.zeros(1, 1, dtype=torch.int64), torch.ones(1), (10**9,))
         path = save_checkpoint(tmp_path / "a.pt", payload() | {"info": {"x": sparse}})
-        with pytest.raises(CheckpointError, match="without its numbers"):
+        with pytest.raises(CheckpointError, match="holds more than tensors and plain data"):
             read_checkpoint(path)
 
 
@@ -134,7 +134,7 @@ def test_an_expert_that_claims_more_than_is_read(tmp_path: Path) -> None:
         return name, header.getvalue() + bytes(48) if name == "W0.npy" else content
 
     packed_again(path, change)
-    with pytest.raises(CheckpointError, match="it claims 8,796,093,022,2"):
+    with pytest.raises(CheckpointError, match="its arrays would stand for more than"):
         load_expert(path)
 
 
@@ -143,5 +143,5 @@ def test_an_expert_of_zeros_packed_small(tmp_path: Path) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, W0=np.zeros((6000, 6000)), b0=np.zeros(6000))
     assert path.stat().st_size < 1 << 20
-    with pytest.raises(CheckpointError, match=r"it claims 288,\d+,\d+ bytes, 268,435,456 are read"):
+    with pytest.raises(CheckpointError, match="its arrays would stand for more than"):
         load_expert(path)

@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDict
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
-from awac_tr.envs.facts import env_facts
+from awac_tr.envs.env_info import env_info
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.build import build_policy, set_observation_statistics
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
@@ -157,7 +157,7 @@ def test_a_checkpoint_acts_and_is_refused_elsewhere(tmp_path: Path) -> None:
     path = save(tmp_path / "a.pt")
     assert actions(load_controller(path), 0).shape == (20, 3)
     with pytest.raises(CheckpointError, match=r"not for door-binary-v0 .observations 39"):
-        load_controller(path, env=env_facts("door-binary-v0"))
+        load_controller(path, env=env_info("door-binary-v0"))
 
 
 def test_acting_costs_little_more_than_the_bare_network() -> None:

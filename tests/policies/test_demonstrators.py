@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from awac_tr.collect.plan import default_name
-from awac_tr.envs.facts import env_facts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.envs.env_info import env_info
+from awac_tr.envs.episode import episode_seeds
 from awac_tr.envs.measures import measure
-from awac_tr.envs.rollout import episode_seeds, rollouts
 from awac_tr.errors import EnvError
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.policies.controllers import load_controller
@@ -22,7 +23,7 @@ from awac_tr.recipes.cards import load_card
 def test_a_demonstrator_is_small_and_says_what_it_is(env_id: str) -> None:
     path = demonstrator_path(env_id)
     policy = load_policy(path)
-    facts = env_facts(policy.env)
+    facts = env_info(policy.env)
     policy.require(env_id, facts.observation_size, facts.action_size)
     assert path.stat().st_size < 300_000
     assert policy.kind == "policy"

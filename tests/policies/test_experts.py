@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_tr.envs.facts import env_facts
+from awac_tr.envs.env_info import env_info
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.controllers import load_controller
 from awac_tr.policies.experts import ExpertController, load_expert
@@ -115,11 +115,11 @@ def test_pickles_inside_or_instead_of_arrays_are_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["pen", "door", "relocate"])
 def test_the_real_dapg_experts_fit_their_tasks_and_no_other(shared_data: Path, name: str) -> None:
     path = shared_data / "experts" / f"dapg_{name}.npz"
-    facts = env_facts(f"{name}-binary-v0")
+    facts = env_info(f"{name}-binary-v0")
     action = load_controller(path, env=facts).act(np.zeros(facts.observation_size, np.float32))
     assert action.shape == (facts.action_size,)
     assert (np.abs(action) <= 1).all()
-    other = env_facts("door-binary-v0" if name != "door" else "pen-binary-v0")
+    other = env_info("door-binary-v0" if name != "door" else "pen-binary-v0")
     with pytest.raises(CheckpointError, match="belongs to another task"):
         load_controller(path, env=other)
 

@@ -16,37 +16,53 @@ GOOD = "name: mine\nenv:\n  id: door-binary-v0\ndata:\n  datasets: [door-demos]\
 
 CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
     "unknown key": ("seeed: 3", ("seeed", "line 6", "unknown key; did you mean 'seed'?")),
-    "unknown section": ("awca: {}", ("awca", "line 6", "unknown key; did you mean 'awac'?")),
+    "unknown section": ("polici: {}", ("polici", "line 6", "unknown key; did you mean 'policy'?")),
     "unknown key in a section": (
-        "awac:\n  lambda: 1",
-        ("awac.lambda", "line 7", "unknown key; did you mean 'lmbda'?"),
+        "algorithm:\n  lambda: 1",
+        ("algorithm.lambda", "line 7", "unknown key; did you mean 'temperature'?"),
     ),
-    "key of another section": ("lmbda: 1", ("lmbda", "line 6", "unknown key; did you mean 'awac.lmbda'?")),
+    "key of another section": ("lmbda: 1", ("lmbda", "line 6", "unknown key; did you mean 'algorithm.temperature'?")),
     "unlike any key": (
         "buffer:\n  zzz: 1",
-        ("buffer.zzz", "line 7", "unknown key; known here: capacity, storage, mix"),
+        ("buffer.zzz", "line 7", "unknown key; known here: capacity, storage, mix, n_steps"),
     ),
     "text for a number": (
-        "awac:\n  lmbda: hot",
-        ("awac.lmbda", "line 7", "expected a number above 0, got 'hot'"),
+        "algorithm:\n  temperature: hot",
+        ("algorithm.temperature", "line 7", "expected a number above 0, got 'hot'"),
     ),
     "number in quotes": (
-        "awac:\n  lmbda: '0.3'",
-        ("awac.lmbda", "line 7", "expected a number above 0, got '0.3'; write it without quotes"),
+        "algorithm:\n  temperature: '0.3'",
+        ("algorithm.temperature", "line 7", "expected a number above 0, got '0.3'; write it without quotes"),
     ),
-    "null for a number": ("awac:\n  lmbda:", ("awac.lmbda", "line 7", "expected a number above 0, got null")),
-    "zero where above is asked": ("awac:\n  lmbda: 0", ("awac.lmbda", "line 7", "expected a number above 0, got 0")),
-    "not a number": ("awac:\n  lmbda: .nan", ("awac.lmbda", "line 7", "expected a number above 0, got .nan")),
+    "null for a number": ("algorithm:\n  temperature:", ("algorithm.temperature", "line 7", "expected a number above 0, got null")),
+    "zero where above is asked": ("algorithm:\n  temperature: 0", ("algorithm.temperature", "line 7", "expected a number above 0, got 0")),
+    "not a number": ("algorithm:\n  temperature: .nan", ("algorithm.temperature", "line 7", "expected a number above 0, got .nan")),
     "infinite": (
-        "awac:\n  weight_max: .inf",
-        ("awac.weight_max", "line 7", "expected a number above 0 or null, got .inf"),
+        "algorithm:\n  weight_max: .inf",
+        ("algorithm.weight_max", "line 7", "expected a number above 0 or null, got .inf"),
     ),
-    "true for a number": ("awac:\n  gamma: true", ("awac.gamma", "line 7",
+    "true for a number": ("algorithm:\n  gamma: true", ("algorithm.gamma", "line 7",
         "expected a number of at least 0 and of at most 1, got true")),
-    "out of range": ("awac:\n  tau: 2", ("awac.tau", "line 7", "expected a number above 0 and of at most 1, got 2")),
-    "share of one": (
-        "bc:\n  validation_fraction: 1.0",
-        ("bc.validation_fraction", "line 7", "expected a number of at least 0 and below 1, got 1.0"),
+    "out of range": ("algorithm:\n  tau: 2", ("algorithm.tau", "line 7", "expected a number above 0 and of at most 1, got 2")),
+    "share above one": (
+        "hindsight:\n  kept: 1.5",
+        ("hindsight.kept", "line 7", "expected a number of at least 0 and of at most 1, got 1.5"),
+    ),
+    "unknown algorithm": (
+        "algorithm:\n  name: awca",
+        ("algorithm.name", "line 7", "no algorithm 'awca'; did you mean 'awac'?"),
+    ),
+    "key of another algorithm": (
+        "algorithm:\n  name: bc\n  temperature: 1",
+        ("algorithm.temperature", "line 8", "is a key of awac, not of bc"),
+    ),
+    "spelling of version 0.1": (
+        "algorithm: awac\nawac: {lmbda: 1, tau: 0.1}",
+        ("algorithm", "line 6", "is a section since version 0.2: write algorithm: {name: awac, temperature: 1, tau: 0.1}"),
+    ),
+    "section of version 0.1": (
+        "bc: {lr: 1}",
+        ("bc", "line 6", "keys of an algorithm stand in the section algorithm: {name: bc, ...}"),
     ),
     "float for a count": (
         "online:\n  steps: 1e6",
@@ -62,8 +78,8 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
     ),
     "yes for true": ("compile: yes", ("compile", "line 6", "expected true or false or auto, got 'yes'; write true")),
     "word not on the list": (
-        "awac:\n  weighting: sofmax",
-        ("awac.weighting", "line 7", "expected exp or softmax, got 'sofmax'; did you mean 'softmax'?"),
+        "algorithm:\n  weighting: sofmax",
+        ("algorithm.weighting", "line 7", "expected exp or softmax, got 'sofmax'; did you mean 'softmax'?"),
     ),
     "number for text": ("device: 0", ("device", "line 6", "expected text, got 0")),
     "item of a list": (
@@ -77,20 +93,20 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
          "expected a list of at least one item, each a whole number of at least 1, got []"),
     ),
     "one bound of two": (
-        "awac:\n  value_bounds: [0]",
-        ("awac.value_bounds", "line 7", "expected reward_range or a list of 2 items, each a number or null, got [0]"),
+        "algorithm:\n  value_bounds: [0]",
+        ("algorithm.value_bounds", "line 7", "expected reward_range or a list of 2 items, each a number or null, got [0]"),
     ),
     "word for bounds": (
-        "awac:\n  value_bounds: rewards_range",
-        ("awac.value_bounds", "line 7", "expected reward_range or a list of 2 items, each a number or null, got 'rewards_range'; did you mean 'reward_range'?"),
+        "algorithm:\n  value_bounds: rewards_range",
+        ("algorithm.value_bounds", "line 7", "expected reward_range or a list of 2 items, each a number or null, got 'rewards_range'; did you mean 'reward_range'?"),
     ),
     "scalar for a section": (
         "buffer: 3",
-        ("buffer", "line 6", "expected a section with keys capacity, storage, mix; got 3"),
+        ("buffer", "line 6", "expected a section with keys capacity, storage, mix, n_steps; got 3"),
     ),
     "list for a section": (
         "buffer: [1]",
-        ("buffer", "line 6", "expected a section with keys capacity, storage, mix; got [1]"),
+        ("buffer", "line 6", "expected a section with keys capacity, storage, mix, n_steps; got [1]"),
     ),
     "device": ("device: gpu", ("device", "line 6", "expected auto, cpu, cuda, cuda:N or mps, got 'gpu'")),
     "empty range of deviations": (
@@ -102,25 +118,25 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
         ("data", "line 8", "given twice; first on line 4"),
     ),
     "bounds the wrong way": (
-        "awac:\n  value_bounds: [0, -100]",
-        ("awac.value_bounds", "line 7", "the lower bound 0 must be below the upper bound -100"),
+        "algorithm:\n  value_bounds: [0, -100]",
+        ("algorithm.value_bounds", "line 7", "the lower bound 0 must be below the upper bound -100"),
     ),
     "no discount and a range": (
-        "awac:\n  value_bounds: reward_range\n  gamma: 1",
-        ("awac.value_bounds", "line 7", "reward_range divides by 1 - gamma: awac.gamma must be below 1"),
+        "algorithm:\n  value_bounds: reward_range\n  gamma: 1",
+        ("algorithm.value_bounds", "line 7", "reward_range divides by 1 - gamma: algorithm.gamma must be below 1"),
     ),
     "samples of no use": (
-        "awac:\n  value_estimate: mean\n  value_samples: 4",
-        ("awac.value_samples", "line 8",
-         "4 has no effect with awac.value_estimate mean; leave it out or use sample"),
+        "algorithm:\n  value_estimate: mean\n  value_samples: 4",
+        ("algorithm.value_samples", "line 8",
+         "4 has no effect with algorithm.value_estimate mean; leave it out or use sample"),
     ),
     "batch beyond the buffer": (
         "buffer:\n  capacity: 1000",
         ("offline.batch_size", "", "1024 is more than buffer.capacity 1000 holds"),
     ),
     "cloning online": (
-        "algorithm: bc\nonline:\n  steps: 10",
-        ("online.steps", "line 8", "10 with algorithm bc: cloning has no online phase; set it to 0 or use algorithm awac"),
+        "algorithm: {name: bc}\nonline:\n  steps: 10",
+        ("online.steps", "line 8", "10 with algorithm.name bc: it has no online phase; set it to 0, or take another algorithm"),
     ),
     "nothing to do": (
         "offline:\n  updates: 0",
@@ -131,7 +147,7 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
         ("policy.init_from", "line 7", "expected null, clone or the path of a checkpoint (.pt), got 'clones'"),
     ),
     "duplicate key": ("seed: 1\nseed: 2", ("seed", "line 7", "given twice; first on line 6")),
-    "broken syntax": ("awac: {lmbda: 1", ("", "line 7", "not readable as YAML: expected ',' or '}', but got '<stream end>'")),
+    "broken syntax": ("algorithm: {temperature: 1", ("", "line 7", "not readable as YAML: expected ',' or '}', but got '<stream end>'")),
 }  # fmt: skip
 
 
@@ -154,13 +170,15 @@ def test_each_mistake_is_told_with_line_key_expectation_and_finding(case: str, t
 
 OVERRIDES: dict[str, tuple[str, str]] = {
     "seeed=3": ("seeed", "unknown key; did you mean 'seed'?"),
-    "lmbda=3": ("lmbda", "unknown key; did you mean 'awac.lmbda'?"),
-    "awac.lamda=3": ("awac.lamda", "unknown key; did you mean 'lmbda'?"),
-    "awac.lmbda.x=3": ("awac.lmbda.x", "unknown key; awac.lmbda has no keys inside"),
-    "awac=3": ("awac", "is a section; set its keys one by one: awac.lmbda=..."),
-    "awac.lmbda=hot": ("awac.lmbda", "expected a number above 0, got 'hot'"),
-    "awac.lmbda=": ("awac.lmbda", "expected a number above 0, got null"),
-    "awac.lmbda=a=b": ("awac.lmbda", "expected a number above 0, got 'a=b'"),
+    "lmbda=3": ("lmbda", "unknown key; did you mean 'algorithm.temperature'?"),
+    "algorithm.temprature=3": ("algorithm.temprature", "unknown key; did you mean 'temperature'?"),
+    "algorithm.temperature.x=3": ("algorithm.temperature.x", "unknown key; algorithm.temperature has no keys inside"),
+    "algorithm=3": ("algorithm", "is a section; set its keys one by one: algorithm.name=..."),
+    "awac.lmbda=1": ("awac.lmbda", "keys of an algorithm stand in the section algorithm: algorithm.temperature"),
+    "algorithm.name=awca": ("algorithm.name", "no algorithm 'awca'; did you mean 'awac'?"),
+    "algorithm.temperature=hot": ("algorithm.temperature", "expected a number above 0, got 'hot'"),
+    "algorithm.temperature=": ("algorithm.temperature", "expected a number above 0, got null"),
+    "algorithm.temperature=a=b": ("algorithm.temperature", "expected a number above 0, got 'a=b'"),
     "online.steps=1e6": ("online.steps", "expected a whole number of at least 0, got 1000000.0; write 1000000"),
     "seed": ("seed", "expected key=value, for example seed=3"),
     "=3": ("=3", "expected key=value, for example seed=3"),
@@ -184,21 +202,21 @@ def test_each_bad_override_is_told_as_such(override: str) -> None:
 
 def test_all_mistakes_of_file_and_overrides_come_in_one_message(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text("nam: x\nenv:\n  id: 3\nawac:\n  tau: 7\n  tau: 8\nbuffer:\n  capacity: 10\n")
+    path.write_text("nam: x\nenv:\n  id: 3\nalgorithm:\n  tau: 7\n  tau: 8\nbuffer:\n  capacity: 10\n")
     with pytest.raises(RecipeError) as caught:
-        load_recipe(path, ["awac.lmbda=hot", "seeed=1"])
+        load_recipe(path, ["algorithm.temperature=hot", "seeed=1"])
     assert str(caught.value) == (
         f"recipe {path} has 10 problems\n"
-        "  awac.tau            line 6      given twice; first on line 5\n"
-        "  seeed               (override)  unknown key; did you mean 'seed'?\n"
-        "  name                            missing; expected text that matches ^[A-Za-z0-9][A-Za-z0-9_.-]*$\n"
-        "  env.id              line 3      expected text, got 3\n"
-        "  data.datasets                   missing; expected a list of at least one item, each text\n"
-        "  awac.lmbda          (override)  expected a number above 0, got 'hot'\n"
-        "  awac.tau            line 5      expected a number above 0 and of at most 1, got 7\n"
-        "  nam                 line 1      unknown key; did you mean 'name'?\n"
-        "  offline.batch_size              1024 is more than buffer.capacity 10 holds\n"
-        "  online.batch_size               1024 is more than buffer.capacity 10 holds\n"
+        "  algorithm.tau          line 6      given twice; first on line 5\n"
+        "  seeed                  (override)  unknown key; did you mean 'seed'?\n"
+        "  name                               missing; expected text that matches ^[A-Za-z0-9][A-Za-z0-9_.-]*$\n"
+        "  algorithm.tau          line 5      expected a number above 0 and of at most 1, got 7\n"
+        "  algorithm.temperature  (override)  expected a number above 0, got 'hot'\n"
+        "  env.id                 line 3      expected text, got 3\n"
+        "  data.datasets                      missing; expected a list of at least one item, each text\n"
+        "  nam                    line 1      unknown key; did you mean 'name'?\n"
+        "  offline.batch_size                 1024 is more than buffer.capacity 10 holds\n"
+        "  online.batch_size                  1024 is more than buffer.capacity 10 holds\n"
         "See all keys with: awac-tr recipes show door --resolved"
     )
 

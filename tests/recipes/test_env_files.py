@@ -9,8 +9,8 @@ import pytest
 
 from awac_tr.errors import RecipeError
 from awac_tr.recipes.cards import read_card
-from awac_tr.recipes.env_files import env_with, read_env
-from awac_tr.recipes.environment import FoundEnv, chosen_env, differing_keys
+from awac_tr.recipes.env_files import chosen_env, env_with, read_env
+from awac_tr.recipes.environment import FoundEnv, differing_keys
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import EnvSection, WrapperSection
 

@@ -8,8 +8,8 @@ import pytest
 
 from awac_tr.errors import AwacError, RecipeError
 from awac_tr.recipes import library
-from awac_tr.recipes.closest import closest, did_you_mean
 from awac_tr.recipes.library import copy_file, find_any, find_card, find_recipe, purpose
+from awac_tr.utils.suggest import closest, did_you_mean
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_copying_replaces_only_when_forced() -> None:
 
 def test_a_copy_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(RecipeError, match="cannot write"):
+    with pytest.raises(RecipeError, match="cannot be written"):
         copy_file(library.recipes()["door"], tmp_path / "file" / "mine.yaml")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 

@@ -23,11 +23,15 @@ def load(tmp_path: Path, text: str, *overrides: str) -> LoadedRecipe:
 
 
 def test_values_come_from_the_override_then_the_recipe_then_the_default(tmp_path: Path) -> None:
-    loaded = load(tmp_path, MINIMAL + "awac:\n  lmbda: 1\n  tau: 3e-4\n", "awac.tau=1e-2", "seed=7")
-    assert (loaded.recipe.awac.lmbda, loaded.recipe.awac.tau, loaded.recipe.awac.gamma) == (1.0, 0.01, 0.99)
+    loaded = load(tmp_path, MINIMAL + "algorithm:\n  temperature: 1\n  tau: 3e-4\n", "algorithm.tau=1e-2", "seed=7")
+    assert (loaded.recipe.algorithm.temperature, loaded.recipe.algorithm.tau, loaded.recipe.algorithm.gamma) == (
+        1.0,
+        0.01,
+        0.99,
+    )
     assert loaded.recipe.seed == 7
     assert loaded.path == tmp_path / "mine.yaml"
-    keys = ("awac.lmbda", "awac.tau", "awac.gamma", "seed", "env.id")
+    keys = ("algorithm.temperature", "algorithm.tau", "algorithm.gamma", "seed", "env.id")
     assert [loaded.sources[key] for key in keys] == ["recipe", "override", "default", "override", "recipe"]
 
 
@@ -41,8 +45,8 @@ def test_sources_name_every_key_that_holds_a_value_and_no_section(tmp_path: Path
 
 @pytest.mark.parametrize("key", ["3e-4", "0.0003", "3.0e-4", "3E-04"])
 def test_small_numbers_may_be_written_as_people_write_them(key: str, tmp_path: Path) -> None:
-    assert load(tmp_path, MINIMAL + f"awac: {{policy_lr: {key}}}\n").recipe.awac.policy_lr == 3e-4
-    assert load(tmp_path, MINIMAL, f"awac.policy_lr={key}").recipe.awac.policy_lr == 3e-4
+    assert load(tmp_path, MINIMAL + f"algorithm: {{policy_lr: {key}}}\n").recipe.algorithm.policy_lr == 3e-4
+    assert load(tmp_path, MINIMAL, f"algorithm.policy_lr={key}").recipe.algorithm.policy_lr == 3e-4
 
 
 def test_off_is_the_word_off(tmp_path: Path) -> None:
@@ -50,10 +54,10 @@ def test_off_is_the_word_off(tmp_path: Path) -> None:
 
 
 def test_lists_and_nulls_in_overrides(tmp_path: Path) -> None:
-    overrides = ["policy.hidden_sizes=[64, 32]", "awac.value_bounds=[null, 0]", "data.datasets=[a, ./b.hdf5]"]
+    overrides = ["policy.hidden_sizes=[64, 32]", "algorithm.value_bounds=[null, 0]", "data.datasets=[a, ./b.hdf5]"]
     recipe = load(tmp_path, MINIMAL, *overrides, "env.horizon=null").recipe
     assert recipe.policy.hidden_sizes == (64, 32)
-    assert recipe.awac.value_bounds == (None, 0.0)
+    assert recipe.algorithm.value_bounds == (None, 0.0)
     assert recipe.data.datasets == ("a", "./b.hdf5")
     assert recipe.env.horizon is None
 
@@ -82,7 +86,7 @@ def test_the_last_of_two_overrides_counts_and_this_is_said(tmp_path: Path, caplo
 
 
 def test_a_section_without_keys_keeps_its_defaults(tmp_path: Path) -> None:
-    assert load(tmp_path, MINIMAL + "awac:\n  # lmbda: 1\n").recipe == load(tmp_path, MINIMAL).recipe
+    assert load(tmp_path, MINIMAL + "algorithm:\n  # tau: 1\n").recipe == load(tmp_path, MINIMAL).recipe
 
 
 def test_recipes_are_frozen(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_recipes_are_frozen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", recipes())
 def test_resolved_yaml_loads_to_an_equal_recipe_with_us_and_with_any_yaml_reader(name: str, tmp_path: Path) -> None:
-    loaded = load_recipe(name, ["seed=3", "env.kwargs={label: off, limit: 1e-5}", "awac.weight_max=2.5e3"])
+    loaded = load_recipe(name, ["seed=3", "env.kwargs={label: off, limit: 1e-5}", "algorithm.weight_max=2.5e3"])
     text = resolved_yaml(loaded)
     path = tmp_path / "resolved.yaml"
     path.write_text(text)
@@ -102,16 +106,25 @@ def test_resolved_yaml_loads_to_an_equal_recipe_with_us_and_with_any_yaml_reader
     assert recipe_from_dict(yaml.safe_load(text)) == loaded.recipe
 
 
+def test_resolved_yaml_of_wrappers_with_arguments(tmp_path: Path) -> None:
+    limit = '{name: "gymnasium.wrappers:TimeLimit", kwargs: {max_episode_steps: 9}}'
+    wrappers = f'env.wrappers=["gymnasium.wrappers:ClipAction", {limit}]'
+    loaded = load_recipe("door", [wrappers])
+    path = tmp_path / "resolved.yaml"
+    path.write_text(resolved_yaml(loaded))
+    assert load_recipe(path).recipe == loaded.recipe
+
+
 def test_resolved_yaml_tells_where_each_value_came_from() -> None:
     lines = resolved_yaml(load_recipe("door", ["seed=3"])).splitlines()
     ends = {line.split(":")[0]: line.rsplit(" # ", 1)[-1] for line in lines[1:] if " # " in line}
-    assert (ends["seed"], ends["  lmbda"], ends["compile"]) == ("override", "recipe", "default")
+    assert (ends["seed"], ends["  temperature"], ends["compile"]) == ("override", "recipe", "default")
     assert set(ends.values()) == {"override", "recipe", "default"}
     assert lines[0].startswith("# Recipe door, resolved from ")
 
 
 def test_a_dict_makes_the_recipe_its_dump_came_from(tmp_path: Path) -> None:
-    recipe = load(tmp_path, MINIMAL + "awac: {value_bounds: [null, 0.0]}\n").recipe
+    recipe = load(tmp_path, MINIMAL + "algorithm: {value_bounds: [null, 0.0]}\n").recipe
     assert recipe_from_dict(recipe.model_dump()) == recipe
     assert isinstance(recipe, Recipe)
 

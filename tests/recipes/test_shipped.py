@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from awac_tr.collect import plan, plan_of_card
-from awac_tr.data.paths import dataset_path
+from awac_tr.data.storage.paths import dataset_path
 from awac_tr.recipes.cards import load_card
 from awac_tr.recipes.library import cards, purpose, recipes
 from awac_tr.recipes.loader import load_recipe
@@ -57,7 +57,7 @@ def test_each_card_has_licence_purpose_and_a_count_to_expect(name: str) -> None:
 
 
 def as_in_table_1(recipe: Recipe) -> None:
-    awac, four = recipe.awac, (256, 256, 256, 256)
+    awac, four = recipe.algorithm, (256, 256, 256, 256)
     assert (recipe.policy.hidden_sizes, recipe.policy.activation) == (four, "relu")
     assert (recipe.qvalue.hidden_sizes, recipe.qvalue.activation) == (four, "relu")
     assert (awac.policy_lr, awac.policy_weight_decay) == (3e-4, 1e-4)
@@ -72,8 +72,8 @@ def as_in_table_1(recipe: Recipe) -> None:
 def test_the_paper_preset_is_table_1_and_appendix_a3_with_a_floor_and_a_cap(task: str, steps: int) -> None:
     recipe = load_recipe(task).recipe
     as_in_table_1(recipe)
-    awac = recipe.awac
-    assert (awac.lmbda, awac.weighting, awac.advantage_max, awac.weight_max) == (0.3, "exp", None, 100.0)
+    awac = recipe.algorithm
+    assert (awac.temperature, awac.weighting, awac.advantage_max, awac.weight_max) == (0.3, "exp", None, 100.0)
     assert (awac.value_estimate, awac.value_samples, awac.value_bounds) == ("sample", 1, "reward_range")
     assert not awac.ignore_terminals
     assert recipe.env.id == f"{task}-binary-v0"
@@ -97,15 +97,16 @@ def different(task: str) -> dict[str, object]:
 @pytest.mark.parametrize("task", TASKS)
 def test_the_authors_preset_differs_where_their_code_does_and_nowhere_else(task: str) -> None:
     assert different(task) == {
-        "awac.weight_max": None,
-        "awac.value_bounds": (None, 0.0),
+        "algorithm.preset": "authors",
+        "algorithm.weight_max": None,
+        "algorithm.value_bounds": (None, 0.0),
         "policy.hidden_sizes": (256, 256),
         "qvalue.hidden_sizes": (256, 256),
-        "awac.lmbda": 0.5,
-        "awac.weighting": "softmax",
-        "awac.advantage_max": 0.5,
-        "awac.value_estimate": "mean",
-        "awac.ignore_terminals": True,
+        "algorithm.temperature": 0.5,
+        "algorithm.weighting": "softmax",
+        "algorithm.advantage_max": 0.5,
+        "algorithm.value_estimate": "mean",
+        "algorithm.ignore_terminals": True,
         "offline.batch_size": 128,
     }
 
@@ -114,8 +115,8 @@ def test_the_authors_preset_differs_where_their_code_does_and_nowhere_else(task:
 def test_the_paper_preset_of_locomotion_has_its_lambda_its_data_no_bounds_and_a_cap(task: str) -> None:
     recipe = load_recipe(task).recipe
     as_in_table_1(recipe)
-    awac = recipe.awac
-    assert (awac.lmbda, awac.weighting, awac.advantage_max, awac.weight_max) == (1.0, "exp", None, 100.0)
+    awac = recipe.algorithm
+    assert (awac.temperature, awac.weighting, awac.advantage_max, awac.weight_max) == (1.0, "exp", None, 100.0)
     assert (awac.value_estimate, awac.value_samples, awac.value_bounds) == ("sample", 1, (None, None))
     assert not awac.ignore_terminals
     assert (recipe.env.id, recipe.env.kwargs) == LOCOMOTION[task][:2]
@@ -127,10 +128,11 @@ def test_the_paper_preset_of_locomotion_has_its_lambda_its_data_no_bounds_and_a_
 @pytest.mark.parametrize("task", LOCOMOTION)
 def test_the_authors_preset_of_locomotion_differs_where_their_code_does_and_nowhere_else(task: str) -> None:
     assert different(task) == {
+        "algorithm.preset": "authors-mujoco",
         "qvalue.hidden_sizes": (256, 256),
-        "awac.lmbda": 2.0,
-        "awac.weighting": "softmax",
-        "awac.weight_max": None,
+        "algorithm.temperature": 2.0,
+        "algorithm.weighting": "softmax",
+        "algorithm.weight_max": None,
         "offline.updates": 50_000,
         "offline.batch_size": 128,
     }

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import rollouts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.policies.controllers import RandomController
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
 from awac_tr.recipes.schema import EnvSection
@@ -21,7 +21,7 @@ env: {{id: door-binary-v0, horizon: 25}}
 data: {{datasets: ["{dataset}"]}}
 policy: {{hidden_sizes: [8]}}
 qvalue: {{hidden_sizes: [8]}}
-awac: {{value_bounds: reward_range}}
+algorithm: {{value_bounds: reward_range}}
 offline: {{updates: 20, batch_size: 16}}
 online: {{steps: 50, batch_size: 16, steps_per_round: 20, updates_per_step: 0.5}}
 eval: {{every: 10, episodes: 2}}

@@ -12,25 +12,25 @@ import pytest
 import torch
 from stopping import Stopping
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import rollouts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.errors import AwacError
 from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.policies.noise import RandomController
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
 from awac_tr.recipes.schema import EnvSection
 from awac_tr.training.interrupt import TrainingInterrupted
-from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
+from awac_tr.training.train import train
 
 Tiny = Callable[..., LoadedRecipe]
 SWING = (
     "env.id=Pendulum-v1",
     "checkpoint.measure=return",
     "eval.every=5",
-    "awac.policy_lr=0.03",
-    "awac.lmbda=10.0",
+    "algorithm.policy_lr=0.03",
+    "algorithm.temperature=10.0",
     "seed=1",
 )
 """A task whose return depends on every action, and a seed with which the best policy is not the first."""
@@ -75,7 +75,7 @@ def swing(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
         for episode in rollouts(EnvSection(id="Pendulum-v1", horizon=25), play, range(4)):
             writer.append(episode)
         writer.finish()
-    return (*SWING, f"data.datasets=[{path}]", "awac.value_bounds=[null,null]")
+    return (*SWING, f"data.datasets=[{path}]", "algorithm.value_bounds=[null,null]")
 
 
 def test_the_background_changes_no_number_no_row_and_no_checkpoint(
@@ -95,7 +95,7 @@ def test_a_run_stopped_while_it_evaluates_loses_nothing(
     tiny: Tiny, swing: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(tiny(*swing, "online.steps=0"), run_dir=tmp_path / "whole", quiet=True)
-    monkeypatch.setattr("awac_tr.training.loop.Interruption", Stopping)
+    monkeypatch.setattr("awac_tr.training.train.Interruption", Stopping)
     monkeypatch.setattr(Stopping, "remaining", 3)
     with pytest.raises(TrainingInterrupted):
         train(tiny(*swing, *BACKGROUND, "online.steps=0"), run_dir=tmp_path / "run", quiet=True)
@@ -112,7 +112,7 @@ def test_an_evaluation_under_way_when_training_diverges_is_kept(tiny: Tiny, tmp_
     for background in ("false", "true"):
         run = tmp_path / background
         with pytest.raises(AwacError, match="diverged"):
-            train(tiny("awac.qvalue_lr=1.0e+30", f"eval.background={background}"), run_dir=run, quiet=True)
+            train(tiny("algorithm.qvalue_lr=1.0e+30", f"eval.background={background}"), run_dir=run, quiet=True)
         rows.append(rows_of(run))
     assert rows[0] == rows[1]
     assert rows[1][0]["event"] == "eval"
@@ -129,7 +129,7 @@ def test_collecting_ahead_repeats_and_goes_on_after_a_stop(
     assert [(row["update"], row["env_step"], row["steps"]) for row in rounds[0]] == [
         (row["update"], row["env_step"], row["steps"]) for row in rounds[1]
     ]
-    monkeypatch.setattr("awac_tr.training.loop.Interruption", Stopping)
+    monkeypatch.setattr("awac_tr.training.train.Interruption", Stopping)
     monkeypatch.setattr(Stopping, "remaining", 12)
     with pytest.raises(TrainingInterrupted):
         train(tiny(*settings), run_dir=tmp_path / "run", quiet=True)

@@ -12,22 +12,23 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from awac_tr.data.buffer import load_transitions
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.reader import open_dataset
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.facts import EnvFacts
-from awac_tr.envs.rollout import Episode
+from awac_tr.buffers.buffer import load_transitions
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.env_info import EnvInfo
+from awac_tr.envs.episode import Episode
 from awac_tr.errors import DatasetError
 from awac_tr.policies.checkpoint import load_policy
-from awac_tr.recipes.schema import BCSection, EnvSection, PolicySection
+from awac_tr.recipes.options import CloneFit
+from awac_tr.recipes.schema import EnvSection, PolicySection
 from awac_tr.training.cloning import CloneProgress, CloneReport, clone
 
 STATE, ACTION, T = 4, 2, 30
-FACTS = EnvFacts("toy-v0", T, (-np.inf, np.inf), None, None, STATE, ACTION)
+FACTS = EnvInfo("toy-v0", T, (-np.inf, np.inf), None, None, STATE, ACTION)
 WEIGHTS = np.random.default_rng(5).normal(size=(STATE, ACTION)).astype(np.float32) * 0.3
 SPEC = PolicySection(hidden_sizes=(32,), activation="tanh")
-SECTION = BCSection(lr=1e-2, check_every=10, patience=4, validation_fraction=0.2)
+SECTION = CloneFit(lr=1e-2, check_every=10, patience=4, validation_fraction=0.2)
 
 
 def episode(seed: int, noise: float) -> Episode:
@@ -60,7 +61,7 @@ def test_a_clone_learns_mean_and_deviation(tmp_path: Path) -> None:
     report = make(
         write(tmp_path / "a.hdf5", 30),
         max_updates=300,
-        section=BCSection(lr=1e-2, validation_fraction=0.1, check_every=50),
+        section=CloneFit(lr=1e-2, validation_fraction=0.1, check_every=50),
     )
     fresh = episode(99, 0.0)
     with torch.no_grad():
@@ -127,7 +128,7 @@ def test_nothing_held_out_means_all_updates(tmp_path: Path) -> None:
     checks = list[CloneProgress]()
     report = make(
         write(tmp_path / "a.hdf5"),
-        section=BCSection(validation_fraction=0.0, patience=1, check_every=20),
+        section=CloneFit(validation_fraction=0.0, patience=1, check_every=20),
         max_updates=70,
         on_check=checks.append,
     )
@@ -156,13 +157,13 @@ def test_noise_on_observations_blurs_what_is_learnt(tmp_path: Path) -> None:
 def test_actions_at_the_bounds_can_be_cloned(tmp_path: Path, distribution: Any, loss: Any) -> None:
     path = write(tmp_path / "a.hdf5", 5, noise=3.0)
     spec = PolicySection(hidden_sizes=(8,), distribution=distribution)
-    report = make(path, spec=spec, section=BCSection(loss=loss, check_every=25), max_updates=50)
+    report = make(path, spec=spec, section=CloneFit(loss=loss, check_every=25), max_updates=50)
     assert np.isfinite(report.train_loss)
     assert load_policy(report.path).spec.distribution == distribution
 
 
 def test_a_dataset_of_other_sizes_is_refused(tmp_path: Path) -> None:
-    other = EnvFacts("toy-v0", T, (-np.inf, np.inf), None, None, STATE + 1, ACTION)
+    other = EnvInfo("toy-v0", T, (-np.inf, np.inf), None, None, STATE + 1, ACTION)
     with pytest.raises(DatasetError):
         make(write(tmp_path / "a.hdf5"), env=other)
     assert not Path("a.clone.pt").exists()

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from awac_tr.collect import collect, plan
-from awac_tr.envs.facts import env_facts
+from awac_tr.envs.env_info import env_info
 from awac_tr.errors import EnvError
 from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.recipes.library import recipes
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import EnvSection
 from awac_tr.training.determinism import deterministic_algorithms
-from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
+from awac_tr.training.train import train
 
 SHORT = (
     "env.horizon=15",
@@ -62,7 +62,7 @@ def test_two_runs_of_a_shipped_recipe_are_equal(name: str, datasets: dict[str, P
     env = load_recipe(name).recipe.env
     KWARGS[env.id] = env.kwargs
     try:
-        env_facts(env)
+        env_info(env)
     except EnvError as error:
         if "pip install" in str(error):
             pytest.skip(f"{env.id} cannot be made here: {error.message}")

@@ -36,7 +36,7 @@ def row(event: str, update: int, **values: Any) -> dict[str, Any]:
 def test_lines_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     stream = io.StringIO()
-    display = make_display(RECIPE, Progress(seconds={"update": 1.0}), quiet=False, stream=stream)
+    display = make_display(RECIPE, Progress(seconds={"update": 1.0}), "success_any", quiet=False, stream=stream)
     assert isinstance(display, LineDisplay)
     display.start()
     for update in range(1, 50):
@@ -55,7 +55,7 @@ def test_panel_shows_phase_rate_losses_and_success(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     stream, progress = Terminal(), Progress()
-    display = make_display(RECIPE, progress, quiet=False, stream=stream)
+    display = make_display(RECIPE, progress, "success_any", quiet=False, stream=stream)
     assert isinstance(display, LiveDisplay)
     display.start()
     progress.update, progress.seconds["update"] = 50, 2.0
@@ -76,4 +76,4 @@ def test_panel_shows_phase_rate_losses_and_success(monkeypatch: pytest.MonkeyPat
 
 
 def test_quiet() -> None:
-    assert isinstance(make_display(RECIPE, Progress(), quiet=True, stream=Terminal()), QuietDisplay)
+    assert isinstance(make_display(RECIPE, Progress(), "success_any", quiet=True, stream=Terminal()), QuietDisplay)

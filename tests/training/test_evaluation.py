@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from awac_tr.envs.rollout import Episode
+from awac_tr.envs.episode import Episode
 from awac_tr.errors import EnvError
 from awac_tr.policies.build import build_policy
 from awac_tr.policies.controllers import RandomController

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,19 @@ import pytest
 import torch
 from stopping import Stopping
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import rollouts
-from awac_tr.envs.steps import Place, Stepper, Steps
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.collectors.workers import LocalWorker
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.errors import RecipeError
 from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.policies.controllers import OUController
-from awac_tr.recipes.idle import idle_keys
 from awac_tr.recipes.loader import load_recipe
-from awac_tr.recipes.schema import EnvSection
+from awac_tr.recipes.unused_keys import unused_keys
+from awac_tr.training.experiment_setup import prepare
 from awac_tr.training.interrupt import TrainingInterrupted
-from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
-from awac_tr.training.seeding import episode_seed
-from awac_tr.training.setup import prepare
+from awac_tr.training.train import train
 
 RECIPE = """
 name: walk
@@ -33,7 +30,8 @@ env: {{id: "{env}"}}
 data: {{datasets: ["{data}"]}}
 policy: {{hidden_sizes: [64, 64], std: dependent}}
 qvalue: {{hidden_sizes: [64, 64]}}
-awac: {{lmbda: 0.3, gamma: 0.95, value_bounds: [-20, 0], weight_max: 20, policy_lr: 1e-3, qvalue_lr: 1e-3, tau: 0.02}}
+algorithm: {{temperature: 0.3, gamma: 0.95, value_bounds: [-20, 0], weight_max: 20, tau: 0.02,
+  policy_lr: 1e-3, qvalue_lr: 1e-3}}
 hindsight: {{kept: 0.2, fresh: 0.5, future: 0.3}}
 offline: {{updates: 600, batch_size: 256}}
 eval: {{every: 0, episodes: 40}}
@@ -72,31 +70,9 @@ SHORT = ("offline.updates=4", "online.batch_size=32", "offline.batch_size=32", "
 ONLINE = (*SHORT, "online.steps=120", "online.steps_per_round=40", "online.updates_per_step=0.05")
 
 
-class SideBySide:
-    """Takes the place of the collecting processes, which take seconds to start: their environments, in this one."""
-
-    def __init__(self, section: EnvSection, seed: int, count: int) -> None:
-        self._crew = [Stepper(section, seed_at=partial(episode_seed, seed, worker=worker)) for worker in range(count)]
-        self._round: tuple[Any, Any, int] | None = None
-
-    def begin(self, policy: Any, noise: Any, env_step: int) -> None:
-        self._round = (policy, noise, env_step)
-
-    def results(self) -> list[Steps]:
-        assert self._round is not None
-        policy, noise, env_step = self._round
-        shares = np.array_split(noise, len(self._crew))
-        return [stepper.take(policy, share, env_step) for stepper, share in zip(self._crew, shares, strict=True)]
-
-    def places(self) -> list[Place]:
-        return [stepper.place for stepper in self._crew]
-
-    def take_up(self, places: list[Place]) -> bool:
-        return all([stepper.take_up(place) for stepper, place in zip(self._crew, places, strict=True)])  # noqa: C419
-
-    def close(self) -> None:
-        for stepper in self._crew:
-            stepper.close()
+def local_worker(_count: int, *args: Any) -> LocalWorker:
+    """Takes the place of a collecting process, which takes seconds to start: its environment, in this one."""
+    return LocalWorker(*args)
 
 
 @pytest.mark.parametrize("settings", [(), ("buffer.storage=memmap", "collect.workers=3")])
@@ -105,9 +81,9 @@ def test_stopped_and_resumed_is_the_same_run(
 ) -> None:
     """Goals, and which rows follow which, come back from the parts on disk."""
     loaded = load_recipe(recipe, [*ONLINE, *settings])
-    monkeypatch.setattr("awac_tr.training.collection.Processes", SideBySide)
+    monkeypatch.setattr("awac_tr.collectors.online.Workers", local_worker)
     whole = train(loaded, run_dir=tmp_path / "whole", quiet=True)
-    monkeypatch.setattr("awac_tr.training.loop.Interruption", Stopping)
+    monkeypatch.setattr("awac_tr.training.train.Interruption", Stopping)
     monkeypatch.setattr(Stopping, "remaining", 7)
     with pytest.raises(TrainingInterrupted):
         train(loaded, run_dir=tmp_path / "run", quiet=True)
@@ -138,10 +114,12 @@ def _check_parts(folder: Path, workers: int) -> None:
 
 
 def test_cloning_leaves_goals_as_they_are(recipe: Path) -> None:
-    loaded = load_recipe(recipe, ["algorithm=bc"])
+    loaded = load_recipe(recipe, ["algorithm.name=bc"])
     rig = prepare(loaded.recipe)
     assert "desired_goal" not in set(rig.buffer.sample(4).keys())
-    assert idle_keys(loaded)["with algorithm: bc"][-3:] == ["hindsight.kept", "hindsight.fresh", "hindsight.future"]
+    assert [key for key in unused_keys(loaded) if "hindsight" in key] == [
+        f"hindsight.{key}" for key in ("kept", "fresh", "future")
+    ]
 
 
 def test_without_a_goal_environment(tiny: Any, tmp_path: Path) -> None:

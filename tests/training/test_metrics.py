@@ -13,7 +13,7 @@ import wandb
 
 from awac_tr.errors import AwacError
 from awac_tr.recipes.schema import LogSection
-from awac_tr.training.metrics import Metrics, read_rows
+from awac_tr.training.metrics import Metrics, read_rows, rows_before
 from awac_tr.training.summary import summarize
 
 
@@ -22,7 +22,8 @@ def row(event: str, update: int, env_step: int = 0, phase: str = "offline", **va
 
 
 def metrics(run: Path, *, keep: int = 0, **section: Any) -> Metrics:
-    return Metrics(run, LogSection(**section), run_id="0123abcd", config={"seed": 1}, keep=keep)
+    kept = rows_before(run, keep, 10**9, 10**9)
+    return Metrics(run, LogSection(**section), run_id="0123abcd", config={"seed": 1}, kept=kept)
 
 
 def test_rows_are_read_back_and_nan_becomes_null(tmp_path: Path) -> None:

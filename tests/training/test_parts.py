@@ -14,15 +14,16 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from awac_tr.collectors.online import episode_seed
 from awac_tr.errors import AwacError, CheckpointError
 from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.recipes.schema import Recipe
 from awac_tr.training.checkpoint import OnlineParts
 from awac_tr.training.interrupt import Interruption, StopRequested
-from awac_tr.training.means import Means
 from awac_tr.training.progress import Progress
 from awac_tr.training.run_folder import NoticeKeeper, RunFolder, surroundings
-from awac_tr.training.seeding import Seeds, episode_seed, restore_rng, rng_state, seed_everything
+from awac_tr.training.running_means import RunningMeans
+from awac_tr.training.seeding import Seeds, restore_rng, rng_state, seed_everything
 from awac_tr.training.threads import intra_op_threads
 
 
@@ -84,10 +85,10 @@ def test_random_streams_come_back(tmp_path: Path) -> None:
 
 
 def test_means_in_two_halves() -> None:
-    means = Means()
+    means = RunningMeans()
     for value in (1.0, 2.0):
         means.add(TensorDict({"a": torch.tensor(value), "b": torch.tensor(-value)}))
-    other = Means()
+    other = RunningMeans()
     other.load_state_dict(means.state_dict())
     other.add(TensorDict({"a": torch.tensor(6.0), "b": torch.tensor(0.0)}))
     assert other.take() == {"a": 3.0, "b": -1.0}
@@ -125,13 +126,18 @@ def test_default_folders_do_not_collide() -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AwacError, match="cannot make"):
+    with pytest.raises(AwacError, match="cannot be written: Not a directory"):
         RunFolder.create(recipe(), tmp_path / "file" / "run")
 
 
-def test_no_run_folder(tmp_path: Path) -> None:
-    with pytest.raises(AwacError, match="no run folder"):
-        RunFolder(tmp_path).read_record()
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"id": 1}'])
+def test_a_record_that_is_lost_is_no_reason_not_to_go_on(
+    tmp_path: Path, text: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    if text is not None:
+        (tmp_path / "record.json").write_text(text)
+    assert RunFolder(tmp_path).read_record() is None
+    assert "record.json cannot be read" in caplog.text
 
 
 def test_surroundings_name_versions() -> None:
@@ -172,7 +178,10 @@ def test_online_parts_keep_the_order(tmp_path: Path) -> None:
     read = torch.cat(again.read(parts.names))
     assert read["observation"][:, 0].tolist() == [1.0] * 3 + [2.0] * 3 + [3.0]
     assert read["next", "done"].dtype == torch.bool
+    mine = tmp_path / "checkpoints" / "online" / "mine.pt"
+    mine.write_bytes(b"of the user's")
     again.go_on_after(parts.names)
+    assert mine.exists()
     again.add(transitions(4.0, 1))
     again.flush()
     assert again.names[-1] == "000003.pt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -11,13 +12,13 @@ import pytest
 import torch
 from stopping import Stopping
 
-from awac_tr.envs.guard import Guarded
+from awac_tr.envs.checked_env import CheckedEnv
 from awac_tr.errors import AwacError, CheckpointError, DatasetError, EnvError
 from awac_tr.policies.checkpoint import load_policy, read_checkpoint
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
 from awac_tr.training.interrupt import TrainingInterrupted
-from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
+from awac_tr.training.train import train
 
 Tiny = Callable[..., LoadedRecipe]
 
@@ -103,11 +104,11 @@ def test_offline_only(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_cloning_as_an_algorithm(tiny: Tiny, tmp_path: Path) -> None:
-    run = train(tiny("algorithm=bc", "online.steps=0", "bc.patience=1"), run_dir=tmp_path / "run", quiet=True)
+    run = train(tiny("algorithm.name=bc", "online.steps=0"), run_dir=tmp_path / "run", quiet=True)
     assert "squared_error" in read_rows(run)[1]
     assert read_rows(run)[-1]["update"] == 20
     assert any(
-        "bc.patience has no effect" in notice for notice in json.loads((run / "record.json").read_text())["notices"]
+        "qvalue.hidden_sizes has no effect" in text for text in json.loads((run / "record.json").read_text())["notices"]
     )
 
 
@@ -144,10 +145,12 @@ def test_what_is_collected_is_kept_and_clipped(tiny: Tiny, tmp_path: Path) -> No
 
 
 def test_an_existing_folder_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
+    mine = tmp_path / "run" / "checkpoints" / "mine.pt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
     with pytest.raises(AwacError, match="exists"):
         train(tiny(), run_dir=tmp_path / "run", quiet=True)
-    assert list((tmp_path / "run").iterdir()) == []
+    assert list((tmp_path / "run").rglob("*")) == [mine.parent, mine]
 
 
 def test_data_of_another_task_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_data_of_another_task_is_refused_before_anything_is_written(tiny: Tiny, 
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("setting", ["awac.policy_lr=1.0e+30", "awac.qvalue_lr=1.0e+30"])
+@pytest.mark.parametrize("setting", ["algorithm.policy_lr=1.0e+30", "algorithm.qvalue_lr=1.0e+30"])
 def test_divergence_ends_the_run(tiny: Tiny, tmp_path: Path, setting: str) -> None:
     with pytest.raises(AwacError, match="diverged"):
         train(tiny(setting), run_dir=tmp_path / "run", quiet=True)
@@ -181,7 +184,7 @@ def test_a_run_that_dies_leaves_its_summary(
     def die(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("awac_tr.training.engine.Loop._collect", die)
+    monkeypatch.setattr("awac_tr.training.loop.Loop._collect", die)
     with pytest.raises(type(error)):
         train(tiny(), run_dir=tmp_path / "run", quiet=True)
     _check_unfinished(tmp_path / "run", type(error).__name__)
@@ -213,7 +216,7 @@ def test_stopped_and_resumed_is_the_same_run(
 ) -> None:
     """Wherever it is stopped, in the middle of an episode too, rows and tensors are those of a run that was not."""
     whole = train(tiny(*settings), run_dir=tmp_path / "whole", quiet=True)
-    monkeypatch.setattr("awac_tr.training.loop.Interruption", Stopping)
+    monkeypatch.setattr("awac_tr.training.train.Interruption", Stopping)
     monkeypatch.setattr(Stopping, "remaining", checks)
     with pytest.raises(TrainingInterrupted) as caught:
         train(tiny(*settings), run_dir=tmp_path / "run", quiet=True)
@@ -236,20 +239,20 @@ def test_where_the_environment_fails_for_good_the_run_is_saved_and_goes_on_once_
     """In its first evaluation, its first round, and in the middle of the episode that goes on into its second."""
     settings = ("eval.every=0", "eval.episodes=2")
     whole = train(tiny(*settings), run_dir=tmp_path / "whole", quiet=True)
-    taken, step = 0, Guarded.step
+    taken, step = 0, CheckedEnv.step
 
-    def fails_later(env: Guarded, action: Any) -> Any:
+    def fails_later(env: CheckedEnv, action: Any) -> Any:
         nonlocal taken
         taken += env.steps >= 3
         if taken > works_for:
             raise EnvError(f"{env.place}: the gripper is stuck")
         return step(env, action)
 
-    monkeypatch.setattr(Guarded, "step", fails_later)
+    monkeypatch.setattr(CheckedEnv, "step", fails_later)
     with pytest.raises(EnvError, match=said) as caught:
         train(tiny(*settings), run_dir=tmp_path / "run", quiet=True)
     assert caught.value.hint.endswith(f"awac-tr train --resume {tmp_path / 'run'}")
-    monkeypatch.setattr(Guarded, "step", step)
+    monkeypatch.setattr(CheckedEnv, "step", step)
     run = train(load_recipe(tmp_path / "run" / "recipe.yaml"), resume=tmp_path / "run", quiet=True)
     assert strip(read_rows(run)) == strip(read_rows(whole))
 
@@ -275,19 +278,30 @@ def test_rows_after_the_checkpoint_do_not_appear_twice(tiny: Tiny, tmp_path: Pat
     assert strip(read_rows(run)) == before
 
 
-def test_a_run_can_be_made_longer(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_run_can_be_made_longer(tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = train(tiny("online.steps=20"), run_dir=tmp_path / "run", quiet=True)
-    longer = load_recipe(run / "recipe.yaml", ["online.steps=40"])
-    train(longer, resume=run, quiet=True)
+    before = (run / "recipe.yaml").read_text()
+    longer = load_recipe(run / "recipe.yaml", ["online.steps=40", "precision=bf16"])
+    with caplog.at_level(logging.INFO, "awac_tr"):
+        train(longer, resume=run, quiet=True)
+    assert "is finished" not in caplog.text
     assert read_rows(run)[-1]["env_step"] == 40
-    assert load_recipe(run / "recipe.yaml").recipe.online.steps == 40
+    after = (run / "recipe.yaml").read_text()
+    changed = [new for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new]
+    assert [" ".join(line.split()) for line in changed] == ["precision: bf16 # override", "steps: 40 # override"]
+    rows = read_rows(run)
+    with caplog.at_level(logging.INFO, "awac_tr"):
+        train(load_recipe(run / "recipe.yaml"), resume=run, quiet=True)
+    assert f"{run} is finished (40 updates, 40 environment steps)" in caplog.text
+    assert "larger online.steps" in caplog.text
+    assert (read_rows(run), (run / "recipe.yaml").read_text()) == (rows, after)
 
 
 def test_another_past_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     run = train(tiny("online.steps=0"), run_dir=tmp_path / "run", quiet=True)
-    with pytest.raises(CheckpointError, match=r"awac\.lmbda"):
-        train(load_recipe(run / "recipe.yaml", ["awac.lmbda=2.0"]), resume=run, quiet=True)
-    assert load_recipe(run / "recipe.yaml").recipe.awac.lmbda == 0.3
+    with pytest.raises(CheckpointError, match=r"algorithm\.temperature"):
+        train(load_recipe(run / "recipe.yaml", ["algorithm.temperature=2.0"]), resume=run, quiet=True)
+    assert load_recipe(run / "recipe.yaml").recipe.algorithm.temperature == 0.3
 
 
 def test_changed_data_is_refused(tiny: Tiny, tmp_path: Path, random_play: Path) -> None:

@@ -19,8 +19,8 @@ from killing import KILLS, forked, kill_at, killed_after, outcome
 
 from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.recipes.loader import LoadedRecipe, load_recipe
-from awac_tr.training.loop import train
 from awac_tr.training.metrics import read_rows
+from awac_tr.training.train import train
 
 Tiny = Callable[..., LoadedRecipe]
 OFTEN = ("checkpoint.every=4", "offline.updates=60")
@@ -29,12 +29,11 @@ AHEAD = (*OFTEN, "collect.async=true", "eval.background=true")
 
 
 def go_on(first: LoadedRecipe, run: Path) -> None:
-    """What a user types: the recipe the first time, ``--resume`` from then on."""
-    if (run / "record.json").is_file():
+    """What a user types: the recipe until the run has one of its own, ``--resume`` from then on."""
+    if (run / "recipe.yaml").is_file():
         train(load_recipe(run / "recipe.yaml"), resume=run, quiet=True)
-        return
-    shutil.rmtree(run, ignore_errors=True)  # killed while the folder was being made: nothing is in it yet
-    train(first, run_dir=run, quiet=True)
+    else:
+        train(first, run_dir=run, quiet=True)
 
 
 def result(run: Path) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:

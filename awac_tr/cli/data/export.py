@@ -6,10 +6,10 @@ import click
 
 from awac_tr.cli.data.shared import file_argument, json_option
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.data.convert.formats import EXPORTS
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
-
-FORMATS = ("d4rl", "minari", "robomimic")
 
 
 @click.command(
@@ -21,7 +21,7 @@ FORMATS = ("d4rl", "minari", "robomimic")
     ),
 )
 @file_argument
-@click.option("--format", "format_name", type=click.Choice(FORMATS), required=True, help="What to make.")
+@click.option("--format", "format_name", type=click.Choice(EXPORTS), required=True, help="What to make.")
 @click.option("--out", required=True, help="File to make; for minari an id, in $MINARI_DATASETS_PATH.")
 @click.option("--force", is_flag=True, help="Replace --out if it exists.")
 @json_option
@@ -30,12 +30,12 @@ def command(*, file: str, format_name: str, out: str, force: bool, as_json: bool
 
     d4rl is also what d3rlpy, CORL and rlkit read. Minari recovers the environment from the export.
     """
-    from awac_tr.data.converters.outlet import export_dataset
-    from awac_tr.data.paths import dataset_path
+    from awac_tr.data.convert.exporter import export_dataset
+    from awac_tr.data.storage.paths import dataset_path
 
     report = export_dataset(dataset_path(file), out, format_name=format_name, overwrite=force)
     if as_json:
         echo_json(vars(report))
         return
     size = f"{report.episodes} episodes, {report.transitions:,} transitions"
-    click.echo(f"{report.out}: {size}, as {report.format}")
+    echo(f"{report.out}: {size}, as {report.format}")

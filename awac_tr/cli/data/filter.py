@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from awac_tr.cli.data.shared import echo_table, file_argument, json_option
+from awac_tr.cli.options import DependentOption, refuse_idle_options
 from awac_tr.cli.support import echo_json, examples
 
 if TYPE_CHECKING:
-    from awac_tr.data.filter import FilterReport
+    from awac_tr.data.ops.filter import FilterReport
 
 __all__ = ["command"]
 
@@ -32,7 +33,7 @@ __all__ = ["command"]
 @click.option("--top-fraction", type=click.FloatRange(0, 1, min_open=True), help="Of those, the best by return.")
 @click.option("--limit", type=click.IntRange(min=1), help="Of those, the first so many.")
 @click.option("--dry-run", is_flag=True, help="Make no file, only say what would be in it.")
-@click.option("--force", is_flag=True, help="Replace --out if it exists.")
+@click.option("--force", cls=DependentOption, needs="out", is_flag=True, help="Replace --out if it exists.")
 @json_option
 def command(
     *,
@@ -52,9 +53,10 @@ def command(
     episode, source (the file an episode came from first), terminal, and any episodes/NAME of one number an episode,
     with < <= > >= == != in, joined by and, or, not: return > -150 and success_any and 50 <= length < 200.
     """
-    from awac_tr.data.filter import Choice, filter_dataset
-    from awac_tr.data.paths import dataset_path
+    from awac_tr.data.ops.filter import Choice, filter_dataset
+    from awac_tr.data.storage.paths import dataset_path
 
+    refuse_idle_options(click.get_current_context())
     if (out is None) != dry_run:
         raise click.UsageError("give --out FILE to make one, or --dry-run to make none.")
     choice = Choice(episodes, where, top_fraction, limit)

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from awac_tr.cli.data.shared import json_option
-from awac_tr.cli.environment import env_of
+from awac_tr.cli.environment import named_env
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.data.convert.formats import IMPORTS, list_formats, takers
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
-    from awac_tr.data.hand_dapg import ImportReport
+    from awac_tr.data.convert.hand_dapg import ImportReport
 
 __all__ = ["command"]
 
-FORMATS = ("auto", "d4rl", "minari", "hand_dapg", "robomimic", "lerobot")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _option(flag: str, words: str, **more: Any) -> Callable[[_Command], _Command]:
+    """An option whose help begins with the formats that take it, where not all do."""
+    names = ", ".join(takers(flag.removeprefix("--").replace("-", "_")))
+    return click.option(flag, help=f"{names}: {words}" if names else words, **more)
 
 
 @click.command(
     "import",
+    help=f"""Make a dataset of one in another format.
+
+    FILE is {list_formats()}. Minari downloads what is not here.
+
+    Whatever is clipped, dropped, narrowed or assumed on the way is said and counted. An option that the format does not
+    take is refused.
+    """,
     epilog=examples(
         "awac-tr data import door-v0_demos.pickle --env door-binary-v0 --out door-human",
         "awac-tr data import D4RL/door/human-v2 --env door-binary-v0 --relabel --out door-minari",
         "awac-tr data import old-d4rl.hdf5 --env HalfCheetah-v5 --out cheetah",
+        "awac-tr data import agent.hdf5 --env Pendulum-v1 --actions scaled --out pendulum",
         "awac-tr data import lift.hdf5 --format robomimic --obs-keys robot0_eef_pos,object --out lift",
     ),
 )
@@ -31,7 +48,7 @@ FORMATS = ("auto", "d4rl", "minari", "hand_dapg", "robomimic", "lerobot")
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(FORMATS),
+    type=click.Choice(["auto", *IMPORTS]),
     default="auto",
     show_default=True,
     help="What FILE is; auto looks, and says what it found.",
@@ -40,17 +57,26 @@ FORMATS = ("auto", "d4rl", "minari", "hand_dapg", "robomimic", "lerobot")
     "--env", "env_id", metavar="ID|FILE", help="Environment, an id or a recipe, whose sizes, bounds and rewards apply."
 )
 @click.option("--out", required=True, help="Dataset to make: a path, or a name in the folder of datasets.")
-@click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode was cut, where FILE has no cuts.")
-@click.option("--relabel", is_flag=True, help="Replace rewards by the rule of --env on next observations.")
-@click.option("--reward", type=float, help="Reward of every row, where FILE has none.")
-@click.option("--obs-keys", default="", help="robomimic, LeRobot: parts of the observation, in order, with commas.")
-@click.option("--filter-key", default="", help="robomimic: only the episodes of this mask.")
-@click.option(
+@_option("--horizon", "steps before an episode was cut.", type=click.IntRange(min=1))
+@_option("--relabel", "replace rewards by the rule of --env on next observations.", is_flag=True)
+@_option("--reward", "reward of every row, where FILE has none.", type=float)
+@_option("--obs-keys", "parts of the observation, in order, with commas.", default="")
+@_option("--filter-key", "only the episodes of this mask.", default="")
+@_option(
     "--dones",
+    "what done in the last row of an episode means  [default: terminal; D4RL: asked, where it is in doubt].",
     type=click.Choice(["terminal", "cut"]),
-    default="terminal",
-    show_default=True,
-    help="robomimic, LeRobot: what done in the last row of an episode means.",
+)
+@_option("--ends", "the arrays that say where episodes end, where several disagree.", default="")
+@_option(
+    "--actions",
+    "units of FILE's actions: the environment's own, or [-1, 1] for its bounds  [default: as FILE tells, or raw].",
+    type=click.Choice(["raw", "scaled"]),
+)
+@_option(
+    "--out-of-bounds",
+    "actions beyond the bounds  [default: clipped, but refused where they are a fifth].",
+    type=click.Choice(["clip", "refuse"]),
 )
 @click.option("--licence", default="", help="Licence of the data, noted in the dataset.")
 @click.option("--force", is_flag=True, help="Replace --out if it exists.")
@@ -66,30 +92,30 @@ def command(
     reward: float | None,
     obs_keys: str,
     filter_key: str,
-    dones: str,
+    dones: Any,
+    ends: str,
+    actions: Any,
+    out_of_bounds: Any,
     licence: str,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make a dataset of one in another format.
-
-    FILE is a D4RL or robomimic HDF5 file, a hand_dapg pickle (nothing of it is run), a LeRobot v3 folder, a Minari
-    folder, or the ID of a Minari dataset, which Minari downloads where it is not here.
-
-    Whatever is clipped, dropped, narrowed or assumed on the way is said and counted.
-    """
-    from awac_tr.data.converters.intake import ImportSettings, import_dataset
-    from awac_tr.data.paths import dataset_path
+    """Import as the options say."""
+    from awac_tr.data.convert.importer import ImportSettings, import_dataset
+    from awac_tr.data.storage.paths import dataset_path
 
     settings = ImportSettings(
-        env_id=env_of(env_id) or "",
+        env_id=named_env(env_id) or "",
         horizon=horizon,
         licence=licence,
         relabel=relabel,
         reward=reward,
         obs_keys=tuple(key.strip() for key in obs_keys.split(",") if key.strip()),
         filter_key=filter_key,
-        dones=cast("Literal['terminal', 'cut']", dones),
+        dones=dones,
+        ends=tuple(name.strip() for name in ends.split(",") if name.strip()),
+        actions=actions,
+        out_of_bounds=out_of_bounds,
     )
     report = import_dataset(source, dataset_path(out), format_name=format_name, settings=settings, overwrite=force)
     _say(report, as_json=as_json)
@@ -100,4 +126,4 @@ def _say(report: ImportReport, *, as_json: bool) -> None:
         echo_json(vars(report))
         return
     size = f"{report.episodes} episodes, {report.transitions:,} transitions"
-    click.echo(f"{report.path}: {size}, {report.content_hash}")
+    echo(f"{report.path}: {size}, {report.content_hash}")

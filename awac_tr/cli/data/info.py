@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from awac_tr.cli.data.shared import console, echo_table, file_argument, json_option, plain, readable_bytes
+from awac_tr.cli.data.shared import console, echo_table, file_argument, json_option, readable_bytes
 from awac_tr.cli.support import echo_json, examples
-from awac_tr.data.words import STATES, entries_text, range_text
+from awac_tr.data.statistics.text import STATES, entries_text, range_text
+from awac_tr.errors import plain
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -37,8 +38,8 @@ def command(*, file: str, dims: bool, as_json: bool) -> None:
     Its lineage is drawn as a tree, from this file up; parents are looked for in its folder by their content hash.
     Numbers of entries count from 0.
     """
-    from awac_tr.data.paths import dataset_path
-    from awac_tr.data.stats import dataset_info
+    from awac_tr.data.statistics.statistics import dataset_info
+    from awac_tr.data.storage.paths import dataset_path
 
     info = dataset_info(dataset_path(file))
     if as_json:
@@ -85,9 +86,10 @@ _SIZES: Final = {"file": "on disk", "memory": "uncompressed", "buffer": "in a re
 
 def _tree(node: Mapping[str, Any]) -> Tree:
     """The lineage from this file up."""
+    from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree("[bold]lineage[/]", guide_style="dim")
+    tree = Tree(Text("lineage", style="bold"), guide_style="dim")
     _grow(tree, node)
     return tree
 

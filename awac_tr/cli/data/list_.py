@@ -10,6 +10,7 @@ import click
 
 from awac_tr.cli.data.shared import echo_table, json_option, readable_bytes
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
@@ -33,8 +34,8 @@ def command(*, folder: Path | None, env: str | None, source: str | None, problem
     Files that cannot be used are listed with what is wrong with them. Only what files say of themselves is read:
     awac-tr data validate looks at their rows.
     """
-    from awac_tr.data.listing import list_datasets
-    from awac_tr.data.paths import dataset_folder
+    from awac_tr.data.storage.listing import list_datasets
+    from awac_tr.data.storage.paths import dataset_folder
 
     folder = folder or dataset_folder()
     entries = list_datasets(folder, env=env, source=source, problems=problems)
@@ -43,9 +44,9 @@ def command(*, folder: Path | None, env: str | None, source: str | None, problem
     elif entries:
         echo_table(str(folder), _COLUMNS, [_row(entry) for entry in entries])
     elif env or source or problems:
-        click.echo(f"{folder}: no datasets of that kind")
+        echo(f"{folder}: no datasets of that kind")
     else:
-        click.echo(f"{folder}: no datasets; awac-tr collect makes one")
+        echo(f"{folder}: no datasets; awac-tr collect makes one")
 
 
 def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:

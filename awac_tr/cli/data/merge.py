@@ -6,6 +6,7 @@ import click
 
 from awac_tr.cli.data.shared import json_option
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
@@ -39,8 +40,8 @@ def command(
     Environment, its arguments, horizon, action bounds, sizes and simulator versions must agree. Every episode keeps a
     note of the file it came from first, by which data filter can choose: source == 'door-bc'.
     """
-    from awac_tr.data.merge import merge
-    from awac_tr.data.paths import dataset_path
+    from awac_tr.data.ops.merge import merge
+    from awac_tr.data.storage.paths import dataset_path
 
     report = merge(
         [dataset_path(file) for file in files],
@@ -53,6 +54,4 @@ def command(
     if as_json:
         echo_json(vars(report))
     else:
-        click.echo(
-            f"{report.path}: {report.episodes:,} episodes, {report.transitions:,} transitions, {report.content_hash}"
-        )
+        echo(f"{report.path}: {report.episodes:,} episodes, {report.transitions:,} transitions, {report.content_hash}")

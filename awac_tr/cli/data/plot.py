@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from awac_tr.cli.data.shared import json_option, plain
+from awac_tr.cli.data.shared import json_option
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
@@ -51,9 +52,9 @@ def command(
     Coverage, with --against: the share of one dataset's states to which the other comes as close as 95 % of them lie to
     their own dataset's other episodes.
     """
-    from awac_tr.data.paths import dataset_path
     from awac_tr.data.plots.plot import plot_datasets
     from awac_tr.data.plots.style import THEMES
+    from awac_tr.data.storage.paths import dataset_path
 
     paths = [dataset_path(file) for file in files]
     report = plot_datasets(
@@ -68,7 +69,7 @@ def command(
         rows = [vars(row) for row in report.coverage]
         echo_json({"path": report.path, "datasets": report.datasets, "coverage": rows})
         return
-    click.echo(report.path)
+    echo(report.path)
     for row in report.coverage:
-        mine, other = plain(row.dataset), plain(row.against)
-        click.echo(f"{mine} covers {row.covers:.0%} of {other}'s states; {other} covers {row.covered:.0%} of {mine}'s")
+        mine, other = row.dataset, row.against
+        echo(f"{mine} covers {row.covers:.0%} of {other}'s states; {other} covers {row.covered:.0%} of {mine}'s")

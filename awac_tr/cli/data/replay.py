@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from awac_tr.cli.data.shared import echo_table, file_argument, json_option
-from awac_tr.cli.environment import env_of, trust_option
+from awac_tr.cli.environment import named_env, trust_option
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
     from awac_tr.replay import EpisodeReplay, ReplayReport
@@ -74,7 +75,7 @@ def command(
 
     if films is not None:
         use_backend()
-    from awac_tr.data.paths import dataset_path
+    from awac_tr.data.storage.paths import dataset_path
     from awac_tr.replay import replay
 
     numbers = None if episodes is None else _numbers(episodes)
@@ -82,7 +83,7 @@ def command(
     report = replay(
         path,
         episodes=numbers,
-        env=env_of(env_id),
+        env=named_env(env_id),
         trust=trust,
         tolerance=tolerance,
         row_by_row=rows,
@@ -116,12 +117,13 @@ def _show(report: ReplayReport) -> None:
     columns = ("episode", "steps", "start", "departs at", "apart by", "rewards", "return", "success", "rows")
     echo_table(f"{report.path} in {report.env_id}", columns, [_row(one) for one in shown])
     if len(shown) < len(report.episodes):
-        click.echo(f"... and {len(report.episodes) - len(shown):,} more; --json has all")
-    click.echo()
-    for line in _summary(report):
-        click.echo(line)
+        echo(f"... and {len(report.episodes) - len(shown):,} more; --json has all")
+    echo()
+    echo(*_summary(report))
+    verdict = f"   {report.path.name} {report.verdict}"
+    echo(verdict, label="verdict", colour="green" if report.agrees else "red")
     for film in report.films:
-        click.echo(f"film      {film}")
+        echo(f"film      {film}")
 
 
 def _worth_showing(episodes: tuple[EpisodeReplay, ...]) -> list[EpisodeReplay]:
@@ -171,5 +173,4 @@ def _summary(report: ReplayReport) -> list[str]:
         lines.append("made with " + ", ".join(f"{name} {report.recorded[name]}" for name in shared))
         lines.append("played in " + ", ".join(f"{name} {report.installed.get(name, 'absent')}" for name in shared))
     lines += [f"note      {remark}" for remark in report.remarks]
-    colour = "green" if report.agrees else "red"
-    return [*lines, click.style("verdict", fg=colour) + f"   {report.path.name} {report.verdict}"]
+    return lines

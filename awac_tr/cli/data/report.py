@@ -8,6 +8,7 @@ import click
 
 from awac_tr.cli.data.shared import json_option
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
@@ -34,8 +35,8 @@ def command(*, files: tuple[str, ...], out: Path | None, against: str | None, se
     Numbers, lineage, what validation finds, and all pictures; several FILEs are also shown side by side. The page holds
     everything itself: it fetches nothing and runs no script, so it can be sent to anybody.
     """
-    from awac_tr.data.paths import dataset_path
     from awac_tr.data.report.build import write_report
+    from awac_tr.data.storage.paths import dataset_path
 
     paths = [dataset_path(file) for file in files]
     name = Path(f"{paths[0].stem}.html" if len(paths) == 1 else "datasets.html")
@@ -43,4 +44,4 @@ def command(*, files: tuple[str, ...], out: Path | None, against: str | None, se
     if as_json:
         echo_json({"path": written, "datasets": paths})
     else:
-        click.echo(written)
+        echo(written)

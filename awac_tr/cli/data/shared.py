@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from awac_tr.data.words import readable_bytes
+from awac_tr.data.statistics.text import readable_bytes
+from awac_tr.errors import plain
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from awac_tr.utils.console import PlainConsole
 
-__all__ = ["console", "echo_table", "file_argument", "json_option", "plain", "readable_bytes"]
+__all__ = ["console", "echo_table", "file_argument", "json_option", "readable_bytes"]
 
 _WIDE: Final = 200
 
@@ -21,21 +22,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 file_argument = click.argument("file", metavar="FILE")
 
 
-def plain(text: str) -> str:
-    r"""Words of a stranger's file without what a terminal would obey: control characters become visible escapes.
-
-    >>> plain("a\x1b[31m name")
-    'a\\x1b[31m name'
-    """
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-
-
-def console() -> Console:
+def console() -> PlainConsole:
     """Where tables and trees go: stdout."""
-    from rich.console import Console
+    from awac_tr.utils.console import PlainConsole
 
     # Where nobody looks at the width of a screen, lines stay whole for grep.
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    return PlainConsole(width=None if sys.stdout.isatty() else _WIDE)
 
 
 def echo_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

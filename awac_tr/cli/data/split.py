@@ -6,6 +6,7 @@ import click
 
 from awac_tr.cli.data.shared import file_argument, json_option
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
@@ -28,8 +29,8 @@ def command(*, file: str, parts: str, seed: int, out: str, force: bool, as_json:
 
     The same file, shares and seed give the same parts on every machine. Shares below 1 in all leave the rest out.
     """
-    from awac_tr.data.paths import dataset_path
-    from awac_tr.data.split import parse_parts, split
+    from awac_tr.data.ops.split import parse_parts, split
+    from awac_tr.data.storage.paths import dataset_path
 
     made = split(dataset_path(file), parse_parts(parts), out=out, seed=seed, overwrite=force)
     if as_json:
@@ -37,4 +38,4 @@ def command(*, file: str, parts: str, seed: int, out: str, force: bool, as_json:
         return
     for name, part in made.items():
         counts = f"{part.episodes:,} episodes, {part.transitions:,} transitions"
-        click.echo(f"{name}: {part.path}: {counts}, {part.content_hash}")
+        echo(f"{name}: {part.path}: {counts}, {part.content_hash}")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from awac_tr.cli.data.shared import json_option
-from awac_tr.cli.environment import env_of, trust_option
+from awac_tr.cli.environment import named_env, trust_option
+from awac_tr.cli.options import DependentOption, refuse_idle_options
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
-    from awac_tr.data.findings import Finding
-    from awac_tr.data.fix import FixReport
+    from awac_tr.data.format.findings import Finding
+    from awac_tr.data.validation.fix import FixReport
     from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["command"]
@@ -43,9 +45,12 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
 @click.option("--strict", is_flag=True, help="Notes count as findings, too.")
 @click.option("--fix", "mend", is_flag=True, help="Write a copy with everything mended that can be with certainty.")
 @click.option(
-    "--out", help="The mended copy: a path, or a name in the folder of datasets  [default: FILE-mended.hdf5]."
+    "--out",
+    cls=DependentOption,
+    needs="mend",
+    help="The mended copy: a path, or a name in the folder of datasets  [default: FILE-mended.hdf5].",
 )
-@click.option("--force", is_flag=True, help="Replace --out if it exists.")
+@click.option("--force", cls=DependentOption, needs="mend", is_flag=True, help="Replace --out if it exists.")
 @json_option
 @click.pass_context
 def command(
@@ -71,11 +76,13 @@ def command(
 
     Exit code 0: sound (there may be notes); 1: errors or warnings were found; 2: a file cannot be read.
     """
-    from awac_tr.data.paths import dataset_path
-    from awac_tr.data.validate import validate_files
+    from awac_tr.data.storage.paths import dataset_path
+    from awac_tr.data.validation.validate import validate_files
 
-    _check_options(files, mend=mend, out=out)
-    env = env_of(env_id)
+    refuse_idle_options(ctx)
+    if mend and len(files) > 1:
+        raise click.UsageError("--fix mends one FILE at a time")
+    env = named_env(env_id)
     looked_at: list[tuple[Path, list[Finding]]] = []
     for path, findings in validate_files([dataset_path(file) for file in files], env=env, trust=trust):
         looked_at.append((path, findings))
@@ -87,30 +94,23 @@ def command(
     elif report is not None:
         _show_report(report)
     if refusal:
-        click.echo(f"not mended: {refusal}", err=True)
+        echo(*f"not mended: {refusal}".split("\n"), err=True)
     if _is_bad(looked_at, report, strict=strict):
         ctx.exit(EXIT_FINDINGS)
 
 
-def _check_options(files: Sequence[str], *, mend: bool, out: str | None) -> None:
-    if mend and len(files) > 1:
-        raise click.UsageError("--fix mends one FILE at a time")
-    if out and not mend:
-        raise click.UsageError("--out names the mended copy of --fix")
-
-
 def _show(path: Path, findings: Sequence[Finding]) -> None:
     for finding in findings:
-        label = click.style(finding.severity, fg=_COLOURS[finding.severity])
-        click.echo(f"{label} {finding.code}: {finding.where}: {finding.message}")
+        said = f" {finding.code}: {finding.where}: {finding.message}"
+        echo(said, label=finding.severity, colour=_COLOURS[finding.severity])
         if finding.steps:
             more = ", ..." if finding.count > len(finding.steps) else ""
             places = ", ".join(f"{episode}:{step}" for episode, step in finding.steps)
-            click.echo(f"  at (episode:step) {places}{more}")
+            echo(f"  at (episode:step) {places}{more}")
         if finding.severity != "note":
-            click.echo(f"  {finding.harm}".rstrip())
-            click.echo(f"  {finding.remedy}{' --fix can do it.' if finding.fixable else ''}")
-    click.echo(_verdict(path, [finding.severity for finding in findings]))
+            echo(f"  {finding.harm}".rstrip())
+            echo(f"  {finding.remedy}{' --fix can do it.' if finding.fixable else ''}")
+    echo(_verdict(path, [finding.severity for finding in findings]))
 
 
 def _verdict(path: Path, severities: Sequence[str]) -> str:
@@ -123,9 +123,9 @@ def _mend(
     looked_at: tuple[Path, list[Finding]], env: EnvSection | None, out: str | None, *, trust: bool, force: bool
 ) -> tuple[FixReport | None, str]:
     """The report, or why the file is refused; trouble with writing the copy is an error like any other."""
-    from awac_tr.data.fix import fix
-    from awac_tr.data.paths import dataset_path
-    from awac_tr.data.plan import RefusalError
+    from awac_tr.data.storage.paths import dataset_path
+    from awac_tr.data.validation.fix import fix
+    from awac_tr.data.validation.fix_plan import RefusalError
 
     try:
         return fix(looked_at[0], dataset_path(out) if out else None, env=env, trust=trust, overwrite=force), ""
@@ -136,12 +136,12 @@ def _mend(
 def _show_report(report: FixReport) -> None:
     if report.path is None:
         left = ", ".join(finding.code for finding in report.left)
-        click.echo("nothing to mend" + (f" with certainty ({left})" if left else "") + "; no copy was written")
+        echo("nothing to mend" + (f" with certainty ({left})" if left else "") + "; no copy was written")
         return
     for change in report.changes:
-        click.echo(f"  mended: {change}")
+        echo(f"  mended: {change}")
     _show(report.path, report.left)
-    click.echo(f"  hash    {report.content_hash}\n  parent  {report.parent}")
+    echo(f"  hash    {report.content_hash}", f"  parent  {report.parent}")
 
 
 def _plain(

@@ -9,9 +9,10 @@ import click
 
 from awac_tr.cli.data.shared import echo_table, json_option
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
-    from awac_tr.envs.catalogue import Entry
+    from awac_tr.envs.describe.catalogue import Entry
 
 __all__ = ["command"]
 
@@ -28,7 +29,7 @@ def command(*, text: str, everything: bool, as_json: bool) -> None:
     Observation and action are numbers of entries, horizon is steps. Of what --all adds nothing is made, so only the
     registered horizon is known; awac-tr envs show ID tells the rest.
     """
-    from awac_tr.envs.catalogue import catalogue
+    from awac_tr.envs.describe.catalogue import catalogue
 
     entries = catalogue(text, everything=everything)
     if as_json:
@@ -36,7 +37,7 @@ def command(*, text: str, everything: bool, as_json: bool) -> None:
     elif entries:
         echo_table("environments", _COLUMNS, [_row(entry) for entry in entries])
     else:
-        click.echo(f"no id contains {text!r}" + ("" if everything else "; --all looks at everything registered"))
+        echo(f"no id contains {text!r}" + ("" if everything else "; --all looks at everything registered"))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

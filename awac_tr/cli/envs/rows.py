@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from awac_tr.envs.anatomy import SpaceDescription
-    from awac_tr.envs.describe import EnvDescription
+    from awac_tr.envs.describe.describe import EnvDescription
+    from awac_tr.envs.describe.space_description import SpaceDescription
 
 __all__ = ["bounds_text", "entry_rows", "fact_rows"]
 

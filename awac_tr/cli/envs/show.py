@@ -12,10 +12,12 @@ import click
 
 from awac_tr.cli.data.shared import echo_table, json_option
 from awac_tr.cli.envs.rows import entry_rows, fact_rows
+from awac_tr.cli.options import DependentOption, refuse_idle_options
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
-    from awac_tr.envs.describe import EnvDescription
+    from awac_tr.envs.describe.describe import EnvDescription
     from awac_tr.recipes.environment import EnvSection
 
 __all__ = ["command"]
@@ -36,10 +38,18 @@ _SIZE = "480x360"
 @click.argument("env", metavar="ID")
 @click.option("--env-set", "changes", multiple=True, metavar="KEY=VALUE", help="A key of a recipe's section env.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the start of an episode: a PNG.")
-@click.option("--size", help=f"Of the picture, WIDTHxHEIGHT  [default: {_SIZE}].")
-@click.option("--seed", type=click.IntRange(min=0), help="Of the episode in the picture  [default: 0].")
+@click.option("--size", cls=DependentOption, needs="picture", help=f"Of the picture, WIDTHxHEIGHT  [default: {_SIZE}].")
+@click.option(
+    "--seed",
+    cls=DependentOption,
+    needs="picture",
+    type=click.IntRange(min=0),
+    help="Of the episode in the picture  [default: 0].",
+)
 @click.option(
     "--camera",
+    cls=DependentOption,
+    needs="picture",
     multiple=True,
     metavar="KEY=VALUE",
     help="Move a MuJoCo camera: distance (m), azimuth, elevation (degrees), lookat ([x, y, z]).",
@@ -54,12 +64,14 @@ def command(
     ID is any Gymnasium id, module:id where a module has to be imported first, or a YAML file with a section env. With
     --json, null stands for a bound that is not there.
     """
-    _refuse_idle(picture, drawn)
+    refuse_idle_options(click.get_current_context())
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise click.UsageError(f"--picture makes a PNG; {picture} should end in .png.")
     if picture is not None:
         from awac_tr.envs.gl import use_backend
 
         use_backend()  # before mujoco is imported: it reads the choice then
-    from awac_tr.envs.describe import describe
+    from awac_tr.envs.describe.describe import describe
     from awac_tr.recipes.env_files import env_with, read_env
 
     described = describe(env_with(read_env(env), changes))
@@ -76,14 +88,6 @@ def command(
         _echo_extras(found)
 
 
-def _refuse_idle(picture: Path | None, drawn: dict[str, Any]) -> None:
-    given = [name for name, value in drawn.items() if value not in (None, ())]
-    if picture is None and given:
-        raise click.UsageError(f"--{given[0]} has no effect without --picture.")
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise click.UsageError(f"--picture makes a PNG; {picture} should end in .png.")
-
-
 def _echo(described: EnvDescription, datasets: Sequence[str]) -> None:
     echo_table(described.id, ("", ""), fact_rows(described, datasets))
     if described.observation.parts:
@@ -92,8 +96,8 @@ def _echo(described: EnvDescription, datasets: Sequence[str]) -> None:
 
 def _datasets(env_id: str) -> list[str]:
     """Names of the dataset files here that were recorded in this environment."""
-    from awac_tr.data.listing import list_datasets
-    from awac_tr.data.paths import dataset_folder
+    from awac_tr.data.storage.listing import list_datasets
+    from awac_tr.data.storage.paths import dataset_folder
 
     folder = dataset_folder()
     return [entry["name"] for entry in list_datasets(folder, env=env_id)] if folder.is_dir() else []
@@ -130,8 +134,8 @@ def _aim(camera: Sequence[str]) -> dict[str, Any]:
 
 def _measure(described: EnvDescription) -> dict[str, dict[str, float]]:
     """Steps a second of the bare environment and, where it can be trained in, of what a policy steps."""
+    from awac_tr.envs.describe.speed import measure_speed
     from awac_tr.envs.make import make_bare, make_env
-    from awac_tr.envs.speed import measure_speed
 
     with ExitStack() as opened:
         envs = {"raw": make_bare(described.env)}
@@ -148,8 +152,8 @@ def _echo_extras(found: dict[str, Any]) -> None:
             f"{name} {one['wall']:,.0f} ({one['processor']:,.0f} a second of processor time)"
             for name, one in found["speed"].items()
         ]
-        click.echo(f"steps/s, random actions, one core: {', '.join(words)}")
+        echo(f"steps/s, random actions, one core: {', '.join(words)}")
     if "picture" in found:
         still = found["picture"]
         size = "{} x {}".format(*still["size"])
-        click.echo(f"{still['path']}  {size}, {still['bytes'] / 1000:.0f} kB" + ("  replaced" * still["replaced"]))
+        echo(f"{still['path']}  {size}, {still['bytes'] / 1000:.0f} kB" + ("  replaced" * still["replaced"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from awac_tr.data.plots.states import draw_states, draw_states_panel
 from awac_tr.data.plots.style import LIGHT, Theme, styled
 from awac_tr.data.plots.success import draw_success, draw_success_panel
 from awac_tr.errors import DatasetError
+from awac_tr.utils.atomic import cannot_write, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,12 +192,8 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         DatasetError: it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
+        with replacing(path) as file:
+            file.write(data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise DatasetError(f"{path} cannot be written: {error.strerror}") from error
+        raise cannot_write(path, error, DatasetError) from error

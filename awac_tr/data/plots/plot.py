@@ -11,7 +11,7 @@ from awac_tr.data.plots.figure import PICTURES, Against, check_format, save_over
 from awac_tr.data.plots.sample import Sample, take_samples
 from awac_tr.data.plots.style import LIGHT, Theme
 from awac_tr.errors import DatasetError
-from awac_tr.recipes.closest import did_you_mean
+from awac_tr.utils.suggest import did_you_mean
 
 __all__ = ["CoverageRow", "PlotReport", "plot_datasets", "samples_against"]
 

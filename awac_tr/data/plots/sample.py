@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.moments import Bounded, Moments
+from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.plots.style import clean
-from awac_tr.data.reader import Dataset, open_dataset
-from awac_tr.data.walk import walk
+from awac_tr.data.statistics.running import Bounded, RunningStatistics
+from awac_tr.data.storage.reader import Dataset, open_dataset
+from awac_tr.data.storage.scan import scan_rows
 from awac_tr.errors import DatasetError
 
 __all__ = ["BINS", "STATES", "Sample", "Timeline", "take_sample", "take_samples"]
@@ -112,7 +112,7 @@ def take_sample(path: str | Path, name: str | None = None, *, states: int = STAT
     with open_dataset(path) as dataset:
         chosen = _chosen_rows(dataset.n_transitions, states, seed)
         seen = _Seen(dataset, chosen)
-        measures = walk(dataset, ("observations", "actions"), seen)
+        measures = scan_rows(dataset, ("observations", "actions"), seen)
         ends = np.cumsum(measures["length"]).astype(np.int64)
         kept = np.isfinite(seen.states).all(1)
         episodes, progress = _places(chosen, ends)
@@ -175,7 +175,7 @@ def _action_bounds(dataset: Dataset) -> NDArray[np.float64]:
     """[a, 2] the file's bounds; where it has none, the range of the actions, which takes a pass of its own."""
     bounds = np.stack([dataset.meta.action_low, dataset.meta.action_high], 1).astype(np.float64)
     if not np.isfinite(bounds).all():
-        moments = Moments(len(bounds))
+        moments = RunningStatistics(len(bounds))
         for _, block in dataset.blocks(("actions",)):
             moments.feed(block["actions"])
         found = np.stack([moments.low, moments.high], 1)

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from awac_tr import __version__
-from awac_tr.data.findings import Finding, errors_of
+from awac_tr.data.format.findings import Finding, errors_of
 from awac_tr.data.plots.coverage import coverage
 from awac_tr.data.plots.figure import Against, draw_picture, write_whole
 from awac_tr.data.plots.plot import samples_against
 from awac_tr.data.plots.sample import Sample
 from awac_tr.data.plots.style import THEMES
-from awac_tr.data.reader import Dataset
 from awac_tr.data.report.html import Html, element, joined, trusted
 from awac_tr.data.report.parts import (
     arrays_part,
@@ -30,8 +29,9 @@ from awac_tr.data.report.parts import (
     overview_part,
     table,
 )
-from awac_tr.data.stats import dataset_info
-from awac_tr.data.validate import validate
+from awac_tr.data.statistics.statistics import dataset_info
+from awac_tr.data.storage.reader import Dataset
+from awac_tr.data.validation.validate import validate
 from awac_tr.errors import DatasetError
 
 __all__ = ["write_report"]

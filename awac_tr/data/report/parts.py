@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from awac_tr.data.findings import Finding
+from awac_tr.data.format.findings import Finding
 from awac_tr.data.plots.style import clean
 from awac_tr.data.report.html import Html, Node, element, joined
-from awac_tr.data.words import STATES, entries_text, range_text, readable_bytes
+from awac_tr.data.statistics.text import STATES, entries_text, range_text, readable_bytes
 
 __all__ = [
     "arrays_part",

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from awac_tr.envs.pose import State, check_state
+from awac_tr.envs.pose import Copyable, State, check_state
 from awac_tr.envs.sawyer.reach import reach
 from awac_tr.envs.sawyer.scene import load_scene
 from awac_tr.envs.sawyer.task import (
@@ -43,7 +43,7 @@ _PUCK_ZERO: Final = np.array([0.0, 0.6])
 _SIZE: Final[dict[str, Any]] = {"width": 640, "height": 480, "camera_name": "table"}
 
 
-class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class SawyerPushEnv(Copyable, gymnasium.Env[Observation, NDArray[np.float32]]):
     """Push a puck to a drawn place; reward ``-|puck - goal|`` in metres (A.1.2).
 
     Observations are a dictionary of float32 [4]: ``observation`` and ``achieved_goal`` are hand x, y and puck x, y;
@@ -63,10 +63,23 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in the base class)
     frame_skip = 50
+    _simulator = ("_mujoco", "_restarts", "model", "data", "_hand", "_renderer")
 
     def __init__(
         self, *, distance: float = SUCCESS_DISTANCE, render_mode: str | None = None, **render_options: Any
     ) -> None:
+        self.render_mode = render_mode
+        self._distance = float(distance)
+        self._render_options: dict[str, Any] = _SIZE | render_options
+        self._target, self._goal = LOW + (HIGH - LOW) / 2, np.zeros(4, np.float32)
+        seen, wanted = _box(SEEN_LOW, SEEN_HIGH), _box(LOW, HIGH)
+        space: Any = spaces.Dict({"observation": seen, "achieved_goal": seen, "desired_goal": wanted})
+        self.observation_space = space
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self._build()
+        self._place(self._target, _PUCK_ZERO)
+
+    def _build(self) -> None:
         self.model = load_scene()
         import mujoco
 
@@ -74,17 +87,8 @@ class SawyerPushEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         trouble = mujoco.mjtWarning
         self._restarts = (trouble.mjWARN_BADQPOS, trouble.mjWARN_BADQVEL, trouble.mjWARN_BADQACC)
         self.data = mujoco.MjData(self.model)
-        self.render_mode = render_mode
-        self._distance = float(distance)
-        self._render_options: dict[str, Any] = _SIZE | render_options
-        self._renderer: Any = None
         self._hand = self.model.body("hand").id
-        self._target, self._goal = LOW + (HIGH - LOW) / 2, np.zeros(4, np.float32)
-        seen, wanted = _box(SEEN_LOW, SEEN_HIGH), _box(LOW, HIGH)
-        space: Any = spaces.Dict({"observation": seen, "achieved_goal": seen, "desired_goal": wanted})
-        self.observation_space = space
-        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self._place(self._target, _PUCK_ZERO)
+        self._renderer: Any = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from awac_tr.errors import CheckpointError
+from awac_tr.policies.archive import load_tensors
+from awac_tr.utils.budget import PACKED, Budget
 
 __all__ = ["read_data", "read_tensors", "refusal", "refuse"]
 
 Array = NDArray[np.float32]
 
 _MAX_FILE: Final = 1 << 30
-_MAX_MEMBER: Final = {"data": 64 << 20, "policy.pth": 512 << 20}
+_PRICE: Final = {"data": 24, "policy.pth": 1}
+"""Bytes of memory for each byte of a part once it is read; JSON becomes as many as that."""
 _MAX_NAMES: Final = 1000
 _MAX_DIRECTORY: Final = 1 << 20
 """Bytes of a zip's table of contents; Python makes an object of each entry before anybody can count them."""
@@ -79,14 +82,12 @@ def read_tensors(path: Path, ignored: tuple[str, ...]) -> dict[str, Array]:
             floating-point tensors.
     """
     raw = _member(path, "policy.pth")
-    limit = _MAX_MEMBER["policy.pth"]
     try:
         with _opened(path, io.BytesIO(raw), len(raw), "policy.pth") as archive:
             members = archive.infolist()
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 refuse(path, "its policy.pth is compressed, which torch never does")
-            if sum(member.file_size for member in members) > limit:
-                refuse(path, f"its policy.pth claims more than {limit >> 20} MiB")
+            _budget(path).charge(sum(member.file_size for member in members), "its policy.pth")
             _refuse_flags(path, members)
             broken = archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
@@ -98,7 +99,9 @@ def read_tensors(path: Path, ignored: tuple[str, ...]) -> dict[str, Array]:
 
 def _loaded(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        state = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+        state = load_tensors(path, io.BytesIO(raw), _budget(path))
+    except CheckpointError:
+        raise
     except Exception as error:  # torch's reader fails in a dozen ways, all of them the file's fault
         raise refusal(
             path, f"its policy.pth holds more than tensors, or is damaged ({_line(error)}); nothing of it was run"
@@ -113,9 +116,6 @@ def _arrays(path: Path, state: dict[str, Any], ignored: tuple[str, ...]) -> dict
     for name, value in wanted.items():
         if not _is_plain(value):
             refuse(path, f"its {name!a} is not a plain floating-point tensor")
-    # by what they claim: a tensor may stretch one stored number over any shape
-    if sum(value.numel() for value in wanted.values()) * 4 > _MAX_MEMBER["policy.pth"]:
-        refuse(path, f"its tensors claim more than {_MAX_MEMBER['policy.pth'] >> 20} MiB")
     arrays = {name: value.detach().float().contiguous().numpy() for name, value in wanted.items()}
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
@@ -140,13 +140,9 @@ def _member(path: Path, name: str) -> bytes:
         with path.open("rb") as file, _opened(path, file, size, "file") as archive:
             member = _found(path, archive, name)
             with archive.open(member) as stream:
-                # one more than is allowed: what a header claims is not what comes out
-                content = stream.read(_MAX_MEMBER[name] + 1)
+                return stream.read()
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise refusal(path, f"it is no zip, truncated or damaged ({_line(error)})", "copy it again.") from error
-    if len(content) > _MAX_MEMBER[name]:
-        refuse(path, f"its {name} unpacks to more than {_MAX_MEMBER[name] >> 20} MiB")
-    return content
 
 
 def _found(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
@@ -158,8 +154,7 @@ def _found(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     _refuse_flags(path, [member])
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         refuse(path, f"its {name} is compressed by method {member.compress_type}; known are stored and deflated")
-    if member.file_size > _MAX_MEMBER[name]:
-        refuse(path, f"its {name} claims {member.file_size:,} bytes; up to {_MAX_MEMBER[name]:,} are read")
+    _budget(path).charge(_PRICE[name] * member.file_size, f"its {name}")
     return member
 
 
@@ -174,6 +169,10 @@ def _refuse_names(path: Path, names: Collection[str]) -> None:
 def _refuse_flags(path: Path, members: Collection[zipfile.ZipInfo]) -> None:
     if any(member.flag_bits & _ENCRYPTED for member in members):
         refuse(path, "it is encrypted", "unpack it with its password, and zip it again without.")
+
+
+def _budget(path: Path) -> Budget:
+    return Budget(path, PACKED, CheckpointError)
 
 
 def _opened(path: Path, file: IO[bytes], size: int, what: str) -> zipfile.ZipFile:

@@ -5,33 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from awac_tr.envs.action_units import ActionUnits, Bounds, same_bounds
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.experts import ExpertController
 from awac_tr.policies.sb3.actors import CRITICS, actor_arrays
 from awac_tr.policies.sb3.archive import read_data, read_tensors, refusal, refuse
-from awac_tr.policies.sb3.settings import Settings, read_settings
+from awac_tr.policies.sb3.settings import read_settings
 
 if TYPE_CHECKING:
-    from awac_tr.envs.facts import EnvFacts
+    from awac_tr.envs.env_info import EnvInfo
 
-__all__ = ["load_sb3"]
+__all__ = ["bounds_and_units", "load_sb3"]
 
 Array = NDArray[np.float32]
 
 _log = logging.getLogger(__name__)
 
-_SAME: Final = 1e-4
-"""Relative difference up to which bounds are the same: the file tells them in eight decimal digits."""
-
 
 def load_sb3(
-    path: str | Path, mode: Literal["mean", "sample"] = "mean", *, env: EnvFacts | None = None
-) -> ExpertController:
+    path: str | Path, mode: Literal["mean", "sample"] = "mean", *, env: EnvInfo | None = None
+) -> tuple[ExpertController, ActionUnits]:
     """Read the actor of SAC, TQC, TD3, DDPG, PPO, A2C or TRPO, with an MLP policy, from the file that SB3 saved.
 
     Nothing of the file is run, and Stable-Baselines3 is not needed.
@@ -39,7 +37,10 @@ def load_sb3(
     Args:
         path: the ``.zip``.
         mode: ``mean``: SB3's ``predict(deterministic=True)``; ``sample``: with the noise it explored with.
-        env: the task, which also gives the range that squashed actions are scaled to; None: the file's own.
+        env: the task, which also gives the range of the actions where the file does not; None: the file's own.
+
+    Returns:
+        The controller, and what its actions mean.
 
     Raises:
         CheckpointError: the file cannot be read, belongs to another task, or does not say all that acting needs
@@ -55,7 +56,8 @@ def load_sb3(
             f"{env.id} has {env.observation_size} and {env.action_size}",
             "it belongs to another task: name its environment with --env.",
         )
-    arrays["act_low"], arrays["act_high"] = _bounds(path, settings, env, str(arrays["final"]), sizes[1])
+    (low, high), units = bounds_and_units(path, settings.bounds, env, sizes[1])
+    arrays |= {"act_low": low, "act_high": high}
     try:
         controller = ExpertController(arrays, mode)
     except (KeyError, ValueError, IndexError) as error:
@@ -66,7 +68,7 @@ def load_sb3(
             "normalised there, the policy cannot act well without them: see docs/policies.md.",
             path,
         )
-    return controller
+    return controller, units
 
 
 def _sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
@@ -75,24 +77,31 @@ def _sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
     return arrays["W0"].shape[1], len(arrays[f"b{last}"])
 
 
-def _bounds(path: Path, settings: Settings, env: EnvFacts | None, final: str, size: int) -> tuple[Array, Array]:
-    """The range of the actions: the environment's, or else the file's."""
-    own = settings.bounds
-    if own is not None and (len(own[0]) != size or len(own[1]) != size):
+def bounds_and_units(
+    path: Path, own: Bounds | None, env: EnvInfo | None, size: int
+) -> tuple[tuple[Array, Array], ActionUnits]:
+    """The range of a policy's actions, and what they mean: the file's, or the environment's where it tells none.
+
+    Args:
+        path: the file, for messages.
+        own: bounds that it was trained with, as its file tells them.
+        env: the environment that it acts in.
+        size: entries of its actions.
+
+    Returns:
+        Bounds [a] float32, and the units: scaled where it was trained, and acts, in [-1, 1] of other bounds.
+
+    Raises:
+        CheckpointError: there is neither.
+    """
+    if own is not None and len(np.asarray(own[0])) != size:
         own = None
-    if env is None or env.action_bounds is None:
-        if own is None:
-            refuse(path, "the range of its actions cannot be read", "name the environment (env=, --env): it has one.")
-        return own
-    low, high = (np.array(bound, np.float32) for bound in env.action_bounds)
-    if own is not None and not (np.allclose(own[0], low, rtol=_SAME) and np.allclose(own[1], high, rtol=_SAME)):
-        said = f"it was trained with actions from {_shown(own[0])} to {_shown(own[1])}, {env.id} has "
-        said += f"{_shown(low)} to {_shown(high)}"
-        if final == "bounds":
-            refuse(path, said, "its actions are in units of their own: give the environment it was trained in.")
-        _log.warning("%s: %s; its actions are scaled to those.", path, said)
-    return low, high
-
-
-def _shown(bound: Array) -> str:
-    return f"{bound[0]:g}" if (bound == bound[0]).all() else "[" + " ".join(f"{x:g}" for x in bound[:4]) + " ...]"
+    units = None if env is None else env.units
+    if units is not None and units.scaled and own is not None and same_bounds(own, (-1, 1)):
+        return (np.array(own[0], np.float32), np.array(own[1], np.float32)), units
+    # the file tells them in eight digits
+    bounds = units.raw if units is not None and units.raw and (own is None or same_bounds(own, units.raw)) else own
+    if bounds is None:
+        refuse(path, "the range of its actions cannot be read", "name the environment (env=, --env): it has one.")
+    low, high = (np.array(bound, np.float32) for bound in bounds)
+    return (low, high), ActionUnits((low, high))

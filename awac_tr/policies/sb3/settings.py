@@ -7,6 +7,7 @@ classes ("<class 'torch.nn.modules.activation.ReLU'>") and for bounds ("[-1. -1.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from awac_tr.policies.sb3.archive import refuse
 
-__all__ = ["Family", "Settings", "read_settings", "refuse_unknown"]
+__all__ = ["Family", "Settings", "noted_bounds", "read_settings", "refuse_unknown"]
 
 Family = Literal["squashed", "deterministic", "actor_critic"]
 
@@ -103,10 +104,10 @@ def read_settings(path: Path, data: dict[str, Any]) -> Settings:
     kwargs = {key: value for key, value in _part(path, data, "policy_kwargs").items() if not key.startswith(":")}
     _require_known(path, kwargs)
     _require_vectors(path, data)
-    space, freq = _part(path, data, "action_space"), data.get("sde_sample_freq", -1)
+    freq = data.get("sde_sample_freq", -1)
     if type(freq) is not int:
         refuse_unknown(path, "its sde_sample_freq is no number")
-    low, high = _numbers(space.get("low")), _numbers(space.get("high"))
+    _part(path, data, "action_space")
     return Settings(
         family=family,
         activation=_activation(path, kwargs.get("activation_fn"), family),
@@ -115,10 +116,17 @@ def read_settings(path: Path, data: dict[str, Any]) -> Settings:
         sde_sample_freq=freq,
         squash_output=_flag(path, kwargs, "squash_output"),
         clip_mean=_clip_mean(path, kwargs),
-        bounds=None if low is None or high is None else (low, high),
+        bounds=noted_bounds(data),
         # the off-policy algorithms of older versions set this one in any case
         normalised=family == "actor_critic" and data.get("_last_original_obs") is not None,
     )
+
+
+def noted_bounds(data: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Bounds of the actions that a policy was trained with, [a] each; None where the file does not tell them."""
+    space = data.get("action_space")
+    low, high = (_numbers(space.get(side)) if isinstance(space, dict) else None for side in ("low", "high"))
+    return None if low is None or high is None or len(low) != len(high) else (low, high)
 
 
 def _part(path: Path, data: dict[str, Any], name: str) -> dict[str, Any]:

@@ -19,12 +19,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from awac_tr.envs.action_units import ActionUnits
+from awac_tr.envs.spaces import box_spaces
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.noise import action_generator
 from awac_tr.policies.sb3.archive import read_data
+from awac_tr.policies.sb3.load import bounds_and_units
+from awac_tr.policies.sb3.settings import noted_bounds
 
 if TYPE_CHECKING:
-    from awac_tr.envs.facts import EnvFacts
+    from awac_tr.envs.env_info import EnvInfo
 
 __all__ = ["TrustedController", "load_trusted"]
 
@@ -98,14 +102,17 @@ class TrustedController:
 
 
 def load_trusted(
-    path: str | Path, mode: Literal["mean", "sample"] = "mean", *, env: EnvFacts | None = None
-) -> TrustedController:
+    path: str | Path, mode: Literal["mean", "sample"] = "mean", *, env: EnvInfo | None = None
+) -> tuple[TrustedController, ActionUnits]:
     """Let Stable-Baselines3 load a file, which may run anything that stands in it.
 
     Args:
         path: the ``.zip``.
         mode: mean or sampled actions.
         env: the task; its spaces stand in for the file's, which may be those of the old gym. None: the file's own.
+
+    Returns:
+        The controller, and what its actions mean.
 
     Raises:
         CheckpointError: Stable-Baselines3 is not installed, or cannot load the file, or the file belongs to another
@@ -114,7 +121,12 @@ def load_trusted(
     path = Path(path)
     data = read_data(path)
     algorithm = _algorithm(path, data)
-    custom = {name: value for name, value in _INSTEAD.items() if name in data} | _spaces(env)
+    custom = {name: value for name, value in _INSTEAD.items() if name in data}
+    units = ActionUnits(None)
+    if env is not None and env.units is not None:
+        bounds, units = bounds_and_units(path, noted_bounds(data), env, env.action_size)
+        observations, actions = box_spaces(env.observation_size, *bounds)
+        custom |= {"observation_space": observations, "action_space": actions}
     _say(path, algorithm.__name__)
     try:
         with _chance_untouched(), warnings.catch_warnings():
@@ -130,7 +142,7 @@ def load_trusted(
     if env is not None and action.shape != (env.action_size,):
         raise CheckpointError(f"{path} gives actions of shape {action.shape}, {env.id} takes ({env.action_size},)")
     controller.reset(0)
-    return controller
+    return controller, units
 
 
 @cache
@@ -156,15 +168,6 @@ def _algorithm(path: Path, data: Mapping[str, Any]) -> Any:
         return sb3_contrib.RecurrentPPO
     home, name = found[0]
     return getattr(sb3_contrib if home == "sb3_contrib" else stable_baselines3, name)
-
-
-def _spaces(env: EnvFacts | None) -> dict[str, Any]:
-    if env is None or env.action_bounds is None:
-        return {}
-    from awac_tr.envs.spaces import box_spaces
-
-    observations, actions = box_spaces(env)
-    return {"observation_space": observations, "action_space": actions}
 
 
 @contextmanager

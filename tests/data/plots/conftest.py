@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from awac_tr.data.meta import DatasetMeta
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.episode import Episode
 
 Make = Callable[..., Path]
 

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data import reader
 from awac_tr.data.plots.sample import BINS, take_sample, take_samples
+from awac_tr.data.storage import reader
 from awac_tr.errors import DatasetError
 
 Make = Callable[..., Path]

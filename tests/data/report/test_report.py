@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from awac_tr.data.meta import DatasetMeta, Parent
+from awac_tr.data.format.meta import DatasetMeta, Parent
 from awac_tr.data.report.build import write_report
 from awac_tr.data.report.html import element, joined
-from awac_tr.data.writer import DatasetWriter
-from awac_tr.envs.rollout import Episode
+from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.episode import Episode
 from awac_tr.errors import DatasetError
 
 TAGS = {

@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 from awac_tr.cli.main import main
-from awac_tr.data.reader import open_dataset
+from awac_tr.data.storage.reader import open_dataset
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.controllers import load_controller
 
@@ -40,7 +40,7 @@ def flagged(content: bytes) -> bytes:
 def bomb(forge: Any) -> Path:
     path = forge.folder / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("data", "w") as stream:
-        for _ in range(65):
+        for _ in range(8):
             stream.write(bytes(1 << 20))
     assert path.stat().st_size < 100_000
     return path
@@ -115,7 +115,7 @@ HOSTILE: dict[str, tuple[Callable[..., Path], str]] = {
     "truncated": (lambda f: rewrite(f.write(), lambda c: c[: len(c) // 2]), "no zip, truncated or damaged"),
     "beginning cut off": (lambda f: rewrite(f.write(), lambda c: c[1000:]), "no zip, truncated or damaged"),
     "encrypted": (lambda f: rewrite(f.write(), flagged), "it is encrypted"),
-    "bomb": (bomb, "claims 68,157,440 bytes"),
+    "bomb": (bomb, "its data would stand for more than"),
     "lying bomb": (lying_bomb, "no zip, truncated or damaged"),
     "crowded": (crowded, "table of contents"),
     "wide end": (wide_end, "table of contents"),
@@ -135,12 +135,12 @@ HOSTILE: dict[str, tuple[Callable[..., Path], str]] = {
     "policy.pth of old torch": (legacy, "not of torch 1.6 or later"),
     "inner bomb": (inner_bomb, "compressed, which torch never does"),
     "flipped bit": (flipped, "its policy.pth is damaged"),
-    "huge tensor": (lambda f: with_tensor(f, torch.zeros(1).expand(1 << 20, 1 << 20)), "claim more than 512 MiB"),
+    "huge tensor": (lambda f: with_tensor(f, torch.zeros(1).expand(1 << 20, 1 << 20)), "without its numbers"),
     "huge empty tensor": (
         lambda f: with_tensor(f, torch.empty(1 << 20, 1 << 20, device="meta")),
-        "not a plain floating-point tensor",
+        "holds more than tensors",
     ),
-    "sparse tensor": (lambda f: with_tensor(f, torch.eye(8).to_sparse()), "not a plain floating-point tensor"),
+    "sparse tensor": (lambda f: with_tensor(f, torch.eye(8).to_sparse()), "holds more than tensors"),
     "whole numbers": (lambda f: with_tensor(f, torch.ones(8, 5, dtype=torch.int64)), "not a plain floating-point"),
     "no tensor": (lambda f: with_tensor(f, "hello"), "not a plain floating-point tensor"),
     "nan": (lambda f: with_tensor(f, torch.full((8, 5), torch.nan)), "its training diverged"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from awac_tr.envs.facts import EnvFacts, env_facts
-from awac_tr.envs.rollout import rollouts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.envs.env_info import EnvInfo, env_info
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.controllers import load_controller
 from awac_tr.policies.experts import load_expert
+from awac_tr.recipes.schema import EnvSection
 
 ACTIVATIONS = {
     "ReLU": functional.relu,
@@ -28,8 +29,8 @@ LOW, HIGH = torch.tensor([-2.0, 0.0]), torch.tensor([2.0, 1.0])
 OBSERVATIONS = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
 
 
-def facts(low: tuple[float, ...] = (-2.0, 0.0), high: tuple[float, ...] = (2.0, 1.0), size: int = 5) -> EnvFacts:
-    return EnvFacts("toy-v0", 10, (-1.0, 0.0), None, None, size, len(low), action_bounds=(low, high))
+def facts(low: tuple[float, ...] = (-2.0, 0.0), high: tuple[float, ...] = (2.0, 1.0), size: int = 5) -> EnvInfo:
+    return EnvInfo("toy-v0", 10, (-1.0, 0.0), None, None, size, len(low), action_bounds=(low, high))
 
 
 def last(forge: Any, names: tuple[str, ...], activation: Any = torch.relu) -> torch.Tensor:
@@ -191,16 +192,26 @@ def test_a_deterministic_actor_has_nothing_to_sample_from(forge: Any) -> None:
         load_controller(path, "sample")
 
 
-def test_the_range_is_the_environments(forge: Any, caplog: pytest.LogCaptureFixture) -> None:
-    path, other = forge.of("sac").write(), facts((-1.0, -1.0), (1.0, 1.0))
-    with caplog.at_level(logging.WARNING):
-        agree(path, torch.tanh(last(forge, SAC)), env=other)
-    assert (
-        "trained with actions from [-2 0 ...] to [2 1 ...], toy-v0 has -1 to 1; its actions are scaled" in caplog.text
-    )
-    path = forge.of("ppo").write()
-    with pytest.raises(CheckpointError, match=r"give the environment it was trained in"):
+@pytest.mark.parametrize(("algorithm", "names"), [("sac", SAC), ("ppo", PPO)])
+def test_another_range_is_refused_unless_it_is_allowed(forge: Any, algorithm: str, names: tuple[str, ...]) -> None:
+    path, other = forge.of(algorithm).write(), facts((-1.0, -1.0), (1.0, 1.0))
+    with pytest.raises(CheckpointError, match=r"actions of \[-2 0\] to \[2 1\], toy-v0 takes -1 to 1"):
         load_controller(path, env=other)
+    np.testing.assert_array_equal(acts(path, env=other, allow_bounds_mismatch=True), acts(path))
+    with pytest.raises(CheckpointError, match="no mismatch to allow"):
+        load_controller(path, env=facts(), allow_bounds_mismatch=True)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "ppo"])
+def test_actions_are_scaled_where_the_environment_takes_scaled_ones(forge: Any, algorithm: str) -> None:
+    path, raw = forge.of(algorithm).write(), ((-2.0, 0.0), (2.0, 1.0))
+    rescaled = replace(
+        facts((-1.0, -1.0), (1.0, 1.0)), raw_bounds=raw, described=EnvSection(id="toy-v0", rescale_actions=True)
+    )
+    scaled = (torch.from_numpy(acts(path)) - LOW) / (HIGH - LOW) * 2 - 1
+    agree(path, scaled, env=rescaled)
+    forge.data["action_space"] |= {"low": "[-1. -1.]", "high": "[1. 1.]"}  # trained within such a one
+    np.testing.assert_array_equal(acts(forge.write(), env=rescaled), acts(forge.write()))
 
 
 def test_a_range_that_cannot_be_read_must_come_from_the_environment(forge: Any) -> None:
@@ -238,7 +249,7 @@ def test_statistics_that_are_missing_are_said(forge: Any, caplog: pytest.LogCapt
 def test_real_files_act_as_the_arrays_of_the_same_agents(
     shared_data: Path, agent: str, environment: str, arrays: str
 ) -> None:
-    env = env_facts(environment)
+    env = env_info(environment)
     safe = load_controller(shared_data / "sb3" / f"{agent}.zip", env=env)
     arrayed = load_expert(shared_data / "experts" / f"{arrays}.npz")
     (episode,) = rollouts(environment, lambda: safe, [1])

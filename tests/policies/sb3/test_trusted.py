@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from torch import nn
 
 from awac_tr.cli.main import main
-from awac_tr.data.reader import open_dataset
-from awac_tr.envs.facts import env_facts
-from awac_tr.envs.rollout import rollouts
+from awac_tr.collectors.episodes import rollouts
+from awac_tr.data.storage.reader import open_dataset
+from awac_tr.envs.env_info import env_info
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.controllers import load_controller
 
@@ -71,9 +71,9 @@ AGENTS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_what_it_saves_acts_as_it_predicts(sb3: Any, tmp_path: Path, algorithm: str, options: dict[str, Any]) -> None:
     path, expected = make(sb3, algorithm, tmp_path / "agent.zip", **options)
     assert np.ptp(expected) > 0.1
-    for env in (None, env_facts(PENDULUM)):
+    for env in (None, env_info(PENDULUM)):
         np.testing.assert_allclose(acts(path, env=env), expected, atol=1e-5)
-    np.testing.assert_allclose(acts(path, env=env_facts(PENDULUM), trust=True), expected, atol=1e-5)
+    np.testing.assert_allclose(acts(path, env=env_info(PENDULUM), trust=True), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ["CrossQ", "ARS", "RecurrentPPO"])
@@ -154,7 +154,7 @@ def test_a_missing_extra_names_the_command(forge: Any, monkeypatch: pytest.Monke
 def test_a_file_it_cannot_load_is_the_files_fault(sb3: Any, tmp_path: Path) -> None:
     path, _ = make(sb3, "SAC", tmp_path / "agent.zip")
     with pytest.raises(CheckpointError, match="Stable-Baselines3 could not load"):
-        load_controller(path, trust=True, env=env_facts("HalfCheetah-v5"))
+        load_controller(path, trust=True, env=env_info("HalfCheetah-v5"))
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(CheckpointError, match="truncated"):
         load_controller(path, trust=True)
@@ -169,7 +169,7 @@ def test_a_file_without_an_algorithm(forge: Any) -> None:
     ("agent", "environment"), [("tqc_HalfCheetah-v3", "HalfCheetah-v5"), ("tqc_Walker2d-v3", "Walker2d-v5")]
 )
 def test_real_files_act_as_it_predicts(sb3: Any, shared_data: Path, agent: str, environment: str) -> None:
-    path, env = shared_data / "sb3" / f"{agent}.zip", env_facts(environment)
+    path, env = shared_data / "sb3" / f"{agent}.zip", env_info(environment)
     (episode,) = rollouts(env.env, partial(load_controller, path, env=env), [2])
     trusted = load_controller(path, env=env, trust=True)
     expected = np.stack([trusted.act(observation) for observation in episode.observations])

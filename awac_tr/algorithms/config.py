@@ -1,0 +1,106 @@
+"""What the ``algorithm`` section of a recipe has in common for all algorithms. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from awac_tr.recipes.base import NonNegative, Positive, Section
+
+__all__ = ["AlgorithmConfig", "BoundedCriticConfig", "Conflict", "CriticConfig", "Needs"]
+
+Conflict = tuple[tuple[str, ...], str]
+"""Dotted recipe keys that contradict each other, the one to name first; and the text."""
+
+Samples = Literal["transitions", "trajectories", "round"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an algorithm asks of the data; the replay buffer is built from it.
+
+    Attributes:
+        offline: what a batch of the offline phase holds. ``transitions``: rows drawn uniformly, ``batch_size`` of
+            them. ``trajectories``: whole episodes, one after another, at least ``batch_size`` rows in all.
+        online: the same, or ``round``: all transitions of the newest round, in the order they were taken; None: there
+            is no online phase.
+        keys: batch keys beyond the usual ones, of :data:`awac_tr.keys.EXTRA`.
+        demonstrations: a second batch of as many rows, drawn from datasets of demonstrations, stands under the key
+            ``demonstrations``.
+    """
+
+    offline: Samples = "transitions"
+    online: Samples | None = "transitions"
+    keys: tuple[str, ...] = ()
+    demonstrations: bool = False
+
+
+class AlgorithmConfig(Section):
+    """Base of the ``algorithm`` section.
+
+    Class attributes:
+        reads: what the algorithm reads of those recipe keys that not every algorithm reads (:data:`OPTIONAL`).
+        presets: name -> nested recipe keys that it fills where the recipe says nothing.
+    """
+
+    name: str
+    preset: str = "paper"
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("qvalue", "hindsight", "compile", "buffer.n_steps")
+
+    def needs(self) -> Needs:
+        """What the algorithm asks of the data."""
+        return Needs()
+
+    def discount(self) -> float | None:
+        """gamma, in [0, 1]; None for an algorithm without values."""
+        return None
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Contradictions within the section."""
+        yield from ()
+
+
+class CriticConfig(AlgorithmConfig):
+    """Base for algorithms with an actor and critics that regress to a bootstrapped target (Eq. 3)."""
+
+    reward_scale: Annotated[
+        Positive, Field(description="critics see rewards times this; returns that are reported stay as they are")
+    ] = 1.0
+    gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
+    tau: Annotated[float, Field(gt=0, le=1, description="share of the new critic in the target per update")] = 5e-3
+    policy_lr: Positive = 3e-4
+    policy_weight_decay: NonNegative = 1e-4
+    qvalue_lr: Positive = 3e-4
+    qvalue_weight_decay: NonNegative = 0.0
+
+    reads: ClassVar[frozenset[str]] = frozenset({"qvalue", "hindsight", "compile", "buffer.n_steps"})
+
+    def discount(self) -> float | None:
+        """Gamma."""
+        return self.gamma
+
+
+class BoundedCriticConfig(CriticConfig):
+    """The same, with a clamp on target values (A.3)."""
+
+    value_bounds: Annotated[
+        Literal["reward_range"] | tuple[float | None, float | None],
+        Field(description="on target values and the Q of advantages; reward_range: that of rewards / (1 - gamma)"),
+    ] = (None, None)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Of the bounds on values."""
+        bounds = self.value_bounds
+        if bounds == "reward_range" and self.gamma == 1:
+            text = "reward_range divides by 1 - gamma: algorithm.gamma must be below 1"
+            yield ("algorithm.value_bounds", "algorithm.gamma"), text
+        if isinstance(bounds, tuple) and None not in bounds and bounds[0] >= bounds[1]:  # type: ignore[operator]
+            text = f"the lower bound {bounds[0]:g} must be below the upper bound {bounds[1]:g}"
+            yield ("algorithm.value_bounds",), text

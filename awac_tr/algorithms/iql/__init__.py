@@ -1,0 +1,1 @@
+"""IQL, implicit Q-learning (Kostrikov et al., 2021)."""

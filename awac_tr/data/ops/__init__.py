@@ -1,0 +1,1 @@
+"""Datasets out of datasets: merged, split, filtered, with their lineage."""

@@ -1,0 +1,1 @@
+"""Numbers of datasets, in constant memory, and in words."""

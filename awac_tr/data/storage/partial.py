@@ -1,0 +1,228 @@
+"""Unfinished collections: ``NAME.hdf5.partial`` keeps every episode as it comes, and becomes the dataset at the end.
+
+The file is a :mod:`awac_tr.data.storage.journal`. Its first record holds the plan, everything that decides what the
+episodes will be; a second one, once it is known, what acts; then each episode has one. So a collection that was killed
+goes on where it stopped, and ends in the very dataset that it would have made without that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.storage.episode_check import EpisodeCheck, episode_of
+from awac_tr.data.storage.journal import Journal, Record, read_records
+from awac_tr.data.storage.paths import PARTIAL
+from awac_tr.errors import DatasetError
+from awac_tr.utils.atomic import cannot_write
+
+if TYPE_CHECKING:
+    from awac_tr.envs.episode import Episode
+
+__all__ = ["Partial", "PartialSummary", "partial_path", "read_episodes", "summarize_partial"]
+
+_log = logging.getLogger(__name__)
+
+_PLAN, _ACTOR, _EPISODE = "plan", "actor", "episode"
+_KINDS: Final = (_PLAN, _ACTOR, _EPISODE)
+
+
+def partial_path(out: Path) -> Path:
+    """Where what a dataset will hold is kept until it is complete.
+
+    >>> partial_path(Path("door-bc.hdf5")).name
+    'door-bc.hdf5.partial'
+    """
+    return out.with_name(out.name + PARTIAL)
+
+
+@dataclass(frozen=True)
+class PartialSummary:
+    """What a partial file says of itself.
+
+    Attributes:
+        path: the file.
+        plan: what decides the episodes, plain JSON.
+        wanted: episodes that were asked for.
+        replaces: an existing dataset was to be replaced.
+        actor: what acts, plain JSON; None where that was not known yet.
+        seeds: of the whole episodes.
+        transitions: in these episodes.
+        end: bytes of whole records.
+        torn: bytes after them, of an episode that was cut short.
+    """
+
+    path: Path
+    plan: dict[str, Any]
+    wanted: int
+    replaces: bool
+    actor: dict[str, Any] | None = None
+    seeds: list[int] = field(default_factory=list)
+    transitions: int = 0
+    end: int = 0
+    torn: int = 0
+
+    @property
+    def episodes(self) -> int:
+        """Whole episodes."""
+        return len(self.seeds)
+
+    def __str__(self) -> str:
+        return f"an unfinished collection: {self.episodes} of {self.wanted} episodes"
+
+
+def summarize_partial(path: Path, *, check: bool = False) -> PartialSummary | None:
+    """What a partial file says of itself; None where it was cut short before it said anything.
+
+    Args:
+        path: the file.
+        check: read everything, and hold it against its checksums; else only the heads of its records.
+
+    Raises:
+        DatasetError: it cannot be read, or is no such file.
+    """
+    found: dict[str, Any] = {}
+    seeds: list[int] = []
+    transitions = end = 0
+    for record in read_records(path, bodies=check):
+        kind, end = record.head.get("kind"), record.end
+        if kind == _EPISODE:
+            seeds.append(_integer(path, record, "seed"))
+            transitions += _integer(path, record, "rows")
+        elif kind in _KINDS:
+            found[kind] = record.head
+        else:
+            raise DatasetError(f"{path} is damaged: a record of kind {str(kind)[:20]!r}")
+    if _PLAN not in found:
+        return None
+    plan, actor = found[_PLAN], found.get(_ACTOR, {}).get("facts")
+    wanted = plan.get("wanted")
+    if not (isinstance(plan.get("facts"), dict) and isinstance(wanted, int) and isinstance(actor, dict | None)):
+        raise DatasetError(f"{path} is damaged: its plan is missing")
+    return PartialSummary(
+        path=path,
+        plan=plan["facts"],
+        wanted=wanted,
+        replaces=plan.get("replaces") is True,
+        actor=actor,
+        seeds=seeds,
+        transitions=transitions,
+        end=end,
+        torn=path.stat().st_size - end,
+    )
+
+
+def _integer(path: Path, record: Record, name: str) -> int:
+    value = record.head.get(name)
+    if not isinstance(value, int):
+        raise DatasetError(f"{path} is damaged: an episode without {name}")
+    return value
+
+
+def read_episodes(path: Path, most: int) -> Iterator[Episode]:
+    """The first episodes of a partial file.
+
+    Args:
+        path: the file.
+        most: how many.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    left = most
+    for record in read_records(path):
+        if left and record.head.get("kind") == _EPISODE:
+            left -= 1
+            try:
+                yield episode_of(record.arrays)
+            except (KeyError, IndexError) as error:
+                raise DatasetError(f"{path} is damaged: an episode lacks {error}") from error
+
+
+class Partial:
+    """A partial file that is being written. Whoever uses it holds the lock of the dataset.
+
+    Args:
+        out: the dataset it will be.
+        before: what is there already, with the same plan; None: begin anew.
+
+    Raises:
+        DatasetError: it cannot be written.
+    """
+
+    def __init__(self, out: Path, before: PartialSummary | None) -> None:
+        self.path = partial_path(out)
+        self.seeds = list(before.seeds) if before is not None else []
+        self.actor = before.actor if before is not None else None
+        self._admission: EpisodeCheck | None = None
+        if before is not None and before.torn:
+            _log.info("%s: an episode that was cut short is collected again.", self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._journal = Journal(self.path, keep=before.end if before is not None else 0)
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    @property
+    def episodes(self) -> int:
+        """Whole episodes so far."""
+        return len(self.seeds)
+
+    def note_plan(self, facts: Mapping[str, Any], *, wanted: int, replaces: bool) -> None:
+        """Write down what decides the episodes, how many are wanted, and whether a dataset is to be replaced."""
+        self._append({"kind": _PLAN, "facts": facts, "wanted": wanted, "replaces": replaces})
+        self._sync()
+
+    def note_actor(self, facts: Mapping[str, Any]) -> None:
+        """Write down what acts."""
+        self.actor = dict(facts)
+        self._append({"kind": _ACTOR, "facts": facts})
+        self._sync()
+
+    def begin(self, meta: DatasetMeta) -> None:
+        """Say what the dataset will say of itself, by which episodes are judged."""
+        self._admission = EpisodeCheck(meta)
+        for episode in read_episodes(self.path, 1):
+            self._admission.admit(episode)
+
+    def append(self, episode: Episode) -> None:
+        """Keep one whole episode.
+
+        Raises:
+            DatasetError: it would not pass validation, does not fit those before it, or cannot be written.
+        """
+        if self._admission is None:
+            raise DatasetError(f"{self.path} is not being written")
+        arrays = self._admission.admit(episode)
+        self._append({"kind": _EPISODE, "seed": episode.seed, "rows": len(episode)}, arrays)
+        self.seeds.append(episode.seed)
+
+    def close(self) -> None:
+        """Leave it for later."""
+        with suppress(OSError):  # what the disk did not take is collected again
+            self._journal.close()
+
+    def remove(self) -> None:
+        """It is not needed any more."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def _append(self, head: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> None:
+        try:
+            self._journal.append(head, arrays)
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _sync(self) -> None:
+        try:
+            self._journal.sync()
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> DatasetError:
+        return cannot_write(self.path, error, DatasetError)

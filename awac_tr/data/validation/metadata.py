@@ -1,0 +1,83 @@
+"""Does what a file says of itself fit its environment, and do its flags hold flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from awac_tr.data.format.findings import Finding, Severity, finding_of_rows
+from awac_tr.data.format.meta import DatasetMeta
+from awac_tr.data.format.spec import FLAGS
+from awac_tr.data.storage.reader import Dataset
+from awac_tr.data.validation.base import Array, Context, RowList
+from awac_tr.recipes.schema import differing_keys
+
+if TYPE_CHECKING:
+    from awac_tr.envs.env_info import EnvInfo
+    from awac_tr.envs.transition_rules import EnvRules
+
+__all__ = ["env_findings", "flag_findings", "metadata_findings"]
+
+_TOLERANCE: Final = 1e-5
+_SIDES: Final = ("action_low", "action_high")
+_SEVERITY: Final[dict[str, Severity]] = {"reward": "error", "rescale_actions": "note"}
+
+
+def env_findings(meta: DatasetMeta, env: EnvInfo) -> list[Finding]:
+    """Is the file of the environment that it is used for, options and all.
+
+    Another reward rule is an error: the numbers mean something else. What wrappers and arguments change cannot be
+    known: a warning. Actions in other units are a note: loading converts them.
+    """
+    if not meta.env_id:
+        return []
+    if meta.env.name != env.id:
+        return [Finding("warning", "other-env", "env_id", f"made in {meta.env_id}, used for {env.id}")]
+    found = []
+    for key, text in differing_keys(meta.env, env.env).items():
+        severity = _SEVERITY.get(key, "warning")
+        where = "env_kwargs" if key == "kwargs" else "env_options"
+        found.append(Finding(severity, "other-env", where, f"made with {text} as in the environment it is used for"))
+    return found
+
+
+def metadata_findings(context: Context) -> list[Finding]:
+    """Bounds and horizon as noted, against those of the environment."""
+    if not context.ours or context.rules is None or context.env is None:
+        return []
+    found, meta = [], context.meta
+    for name, expected in zip(_SIDES, _expected_bounds(context.rules, context.env, meta), strict=True):
+        noted = np.asarray(getattr(meta, name), dtype=np.float32)
+        if noted.shape == expected.shape and np.abs(noted - expected).max(initial=0) > _TOLERANCE:
+            entry = int(np.argmax(np.abs(noted - expected)))
+            message = f"entry {entry} is {noted[entry]:g}, {context.env.id} has {expected[entry]:g}"
+            found.append(Finding("warning", "bounds-env", name, message))
+    if meta.horizon and meta.horizon != context.env.horizon:
+        message = f"{meta.horizon} steps, {context.env.id} is registered with {context.env.horizon}"
+        found.append(Finding("note", "horizon-env", "horizon", message))
+    return found
+
+
+def _expected_bounds(rules: EnvRules, env: EnvInfo, meta: DatasetMeta) -> tuple[Array, Array]:
+    """Bounds [a] float32 that a file should note: -1 and 1 where its actions are scaled, else the environment's own."""
+    if meta.env_id and meta.env.rescale_actions:
+        one = np.ones_like(rules.action_low)
+        return -one, one
+    low, high = env.raw_bounds or (rules.action_low, rules.action_high)
+    return np.asarray(low, np.float32), np.asarray(high, np.float32)
+
+
+def flag_findings(dataset: Dataset) -> list[Finding]:
+    """Flags that are stored as numbers, and hold other numbers than 0 and 1."""
+    found = []
+    for name in FLAGS:
+        if dataset.dtype(name).kind == "b":
+            continue
+        odd = RowList()
+        for start, stop in dataset.spans(name):
+            flags = dataset._raw_rows(name, start, stop)  # noqa: SLF001  (rows() makes bools of them)
+            odd.add(np.asarray((flags != 0) & (flags != 1)), start)
+        if odd.count:
+            found.append(finding_of_rows("flag-values", name, odd.rows, count=odd.count))
+    return found

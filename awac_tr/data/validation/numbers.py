@@ -1,0 +1,88 @@
+"""Numbers that are none: denormals, huge ones, constants, values outside the space, flags that are not 0 or 1."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from awac_tr.data.format.findings import Finding, Severity, finding_of_rows
+from awac_tr.data.validation.base import Array, Block, Context, RowList
+
+__all__ = ["NumbersCheck"]
+
+_SMALLEST: Final = np.finfo(np.float32).tiny
+_FLOATS: Final = ("observations", "actions", "rewards")
+_MANY: Final = {"observations": 0.5, "actions": 0.01, "rewards": 0.01}
+"""Share of rows from which it is no accident; simulators at rest make a few denormal velocities."""
+_ROUNDING: Final = 1e-5
+_ENOUGH: Final = 20
+HUGE: Final = 1e8
+"""Numbers beyond it are no measurements."""
+_OVERFLOWS: Final = 1e15
+"""Returns over a thousand steps of such rewards have squares beyond float32."""
+
+
+class NumbersCheck:
+    """Denormals, huge numbers, constant entries, and the environment's observation space."""
+
+    def __init__(self, context: Context) -> None:
+        self._rules = context.rules
+        self._denormal = {name: RowList() for name in _FLOATS}
+        self._huge = {name: RowList() for name in _FLOATS}
+        self._largest = dict.fromkeys(_FLOATS, 0.0)
+        self._outside = RowList()
+        self._least: Array | None = None
+        self._most: Array | None = None
+        self._rows = 0
+
+    def feed(self, block: Block) -> None:
+        """Look at the next block."""
+        for name, rows in self._denormal.items():
+            numbers = block.new(name)
+            sizes = np.abs(numbers.reshape(len(numbers), -1))
+            rows.add(((sizes > 0) & (sizes < _SMALLEST)).any(axis=1), block.start)
+            sizes[~np.isfinite(sizes)] = 0  # a fault of its own
+            self._huge[name].add((sizes > HUGE).any(axis=1), block.start)
+            self._largest[name] = max(self._largest[name], float(sizes.max(initial=0)))
+        states = block.new("observations")
+        least, most = np.fmin.reduce(states, axis=0), np.fmax.reduce(states, axis=0)
+        self._least = least if self._least is None else np.fmin(self._least, least)
+        self._most = most if self._most is None else np.fmax(self._most, most)
+        self._rows += len(states)
+        if self._rules is not None and len(self._rules.observation_low) == states.shape[1]:
+            self._space(block, self._rules.observation_low, self._rules.observation_high)
+
+    def _space(self, block: Block, low: Array, high: Array) -> None:
+        if not (np.isfinite(low).any() or np.isfinite(high).any()):
+            return
+        margin = _ROUNDING * (1 + np.where(np.isfinite(high - low), high - low, 0))
+        states = block.new("observations")
+        self._outside.add(((states < low - margin) | (states > high + margin)).any(axis=1), block.start)
+
+    def findings(self) -> list[Finding]:
+        """Everything found, once the last block was fed."""
+        found = []
+        for name, rows in self._denormal.items():
+            if rows.count:
+                severity: Severity = "warning" if rows.count > _MANY[name] * self._rows else "note"
+                found.append(finding_of_rows("denormal", name, rows.rows, count=rows.count, severity=severity))
+        for name, rows in self._huge.items():
+            if rows.count:
+                worse: Severity = "error" if self._largest[name] > _OVERFLOWS else "warning"
+                found.append(finding_of_rows("huge", name, rows.rows, count=rows.count, severity=worse))
+        if self._outside.count:
+            rows = self._outside
+            found.append(finding_of_rows("observation-space", "observations", rows.rows, count=rows.count))
+        return found + self._constant()
+
+    def _constant(self) -> list[Finding]:
+        if self._rows < _ENOUGH or self._least is None or self._most is None:
+            return []
+        fixed = np.flatnonzero(self._least == self._most)
+        if not len(fixed):
+            return []
+        names = ", ".join(str(entry) for entry in fixed[:8]) + (" ..." if len(fixed) > 8 else "")  # noqa: PLR2004
+        message = f"{len(fixed)} of {len(self._least)} entries never vary: {names}"
+        severity: Severity = "warning" if len(fixed) == len(self._least) else "note"
+        return [Finding(severity, "observation-constant", "observations", message)]

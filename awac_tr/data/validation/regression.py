@@ -1,0 +1,79 @@
+"""Dense rewards in the wrong row: which row's transition do they follow from, by least squares.
+
+The reward of a transition is a function of it; for most tasks (speed, distance, less the square of the action) nearly
+a linear one of (now, next, action, squared action). So the rewards of a row, of the row before and of the row after are
+each regressed on the row's transition. Where one of the neighbours fits almost perfectly and the row's own
+reward does not, rewards are shifted. Anything less clear is not said.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from awac_tr.data.format.findings import Finding
+from awac_tr.data.validation.base import Array, Block
+
+__all__ = ["RewardRegression"]
+
+_MOST_ROWS: Final = 20_000
+_ROWS_A_FEATURE: Final = 10
+_EXPLAINED: Final = 0.98
+_TIMES: Final = 5.0
+_WORDS: Final = {
+    -1: "each row seems to hold the reward of the row before",
+    1: "each row seems to hold the reward of the row after",
+}
+
+
+class RewardRegression:
+    """Collects the first rows inside episodes, and fits at the end."""
+
+    def __init__(self) -> None:
+        self._inputs: list[Array] = []
+        self._rewards: list[Array] = []
+        self._rows = 0
+
+    def feed(self, block: Block) -> None:
+        """Take rows that have a row before and a row after in their episode."""
+        if self._rows >= _MOST_ROWS or len(block.ends) < 3:  # noqa: PLR2004
+            return
+        inside = np.flatnonzero(~block.ends[:-2] & ~block.ends[1:-1]) + 1
+        inside = inside[: _MOST_ROWS - self._rows]
+        names = ("observations", "next_observations", "actions")
+        states, following, actions = (block.arrays[name][inside].astype(np.float64) for name in names)
+        ones, squares = np.ones((len(inside), 1)), (actions**2).sum(axis=1, keepdims=True)
+        self._inputs.append(np.concatenate([ones, states, following, actions, squares], axis=1))
+        rewards = block.arrays["rewards"]
+        self._rewards.append(np.stack([rewards[inside + 1], rewards[inside], rewards[inside - 1]], axis=1))
+        self._rows += len(inside)
+
+    def unexplained(self) -> Array | None:
+        """Share of the variance left of the rewards of the row (after, own, before), [3]; None: too few rows."""
+        if not self._rows:
+            return None
+        inputs, rewards = np.concatenate(self._inputs), np.concatenate(self._rewards).astype(np.float64)
+        finite = np.isfinite(inputs).all(axis=1) & np.isfinite(rewards).all(axis=1)
+        inputs, rewards = inputs[finite], rewards[finite]
+        if len(inputs) < _ROWS_A_FEATURE * inputs.shape[1] or not (rewards.std(axis=0) > 0).all():
+            return None
+        left = rewards - inputs @ np.linalg.lstsq(inputs, rewards, rcond=1e-10)[0]
+        shares: Array = left.var(axis=0) / rewards.var(axis=0)
+        return shares
+
+    def findings(self) -> list[Finding]:
+        """A warning, where it is as good as certain."""
+        shares = self.unexplained()
+        if shares is None:
+            return []
+        best = int(np.argmin(shares))
+        clear = shares[best] <= 1 - _EXPLAINED and shares[1] > _TIMES * max(float(shares[best]), 1e-6)
+        if best == 1 or not clear:
+            return []
+        # The transition of a row explains the reward that stands a row further: that one came late.
+        message = (
+            f"{_WORDS[-1 if best == 0 else 1]}: a linear fit explains {1 - shares[best]:.1%} of those "
+            f"and {1 - shares[1]:.1%} of the row's own"
+        )
+        return [Finding("warning", "reward-shift", "rewards", message, fixable=False)]
