@@ -121,7 +121,7 @@ def test_an_existing_file_is_refused_before_any_work(random_play: Path, monkeypa
     def work(*_: object, **__: object) -> None:
         raise AssertionError("work was done")
 
-    for name in ("stage.clone_source", "stage.noise_source", "run.rollouts", "stage.make_env"):
+    for name in ("source_setup.clone_source", "source_setup.noise_source", "run.rollouts", "source_setup.make_env"):
         monkeypatch.setattr(f"awac_tr.collect.{name}", work)
     for source, existing in (("random", "a.hdf5"), ("bc", "a.hdf5"), ("bc", "a.clone.pt")):
         Path(existing).write_text("precious")
