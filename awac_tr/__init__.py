@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from awac_tr.utils.lazy import lazy_names
+
 if TYPE_CHECKING:
     from awac_tr.buffers.buffer import load_transitions as load_transitions
     from awac_tr.data.storage.reader import open_dataset as open_dataset
@@ -41,32 +43,9 @@ _HOMES: Final = {
     "train": "awac_tr.training.train",
 }
 
-__all__ = [
-    "AWACLoss",
-    "AwacError",
-    "BCLoss",
-    "EnvSection",
-    "__version__",
-    "load_policy",
-    "load_recipe",
-    "load_transitions",
-    "make_env",
-    "open_dataset",
-    "train",
-]
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its home on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__all__ = ["__version__"]
+__all__ += list(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 
 class _RegisterAfterGymnasium:

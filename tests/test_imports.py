@@ -14,7 +14,7 @@ import pytest
 from awac_tr.cli.main import COMMANDS
 
 PACKAGE = Path(__file__).resolve().parent.parent / "awac_tr"
-VERBS = ("bench", "collect", "doctor", "evaluate", "plotting", "replay", "video")
+VERBS = ("bench", "collect", "doctor", "evaluate", "replay", "video")
 HEAVY = ("torch", "tensordict", "torchrl", "gymnasium", "gymnasium_robotics", "mujoco", "h5py", "matplotlib", "wandb")
 
 BELOW_RECIPES = ("errors", "keys", "utils")

@@ -14,9 +14,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from awac_tr.errors import AwacError
-from awac_tr.plotting import plot_runs
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.resolved import resolved_yaml
+from awac_tr.training.curves import plot_runs
 
 MakeRun = Callable[..., Path]
 

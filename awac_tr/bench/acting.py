@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from awac_tr.bench.clock import Rate, Task, in_turns, settle
+from awac_tr.bench.clock import Rate, Task, Tell, in_turns, settle
 from awac_tr.collectors.online import OnlineCollector
 from awac_tr.envs.make import make_env
 
@@ -38,21 +37,11 @@ class Round:
 
     @property
     def total_seconds(self) -> float:
-        """Of one round, the mean over all.
-
-        Example:
-            >>> Round(10, 10, {"steps": (1.0, 3.0), "updates": (3.0, 3.0)}).total_seconds
-            5.0
-        """
+        """Of one round, the mean over all."""
         return float(sum(np.mean(seconds) for seconds in self.seconds.values()))
 
     def shares(self) -> dict[str, float]:
-        """Each part's share of the time of all rounds.
-
-        Example:
-            >>> Round(10, 10, {"steps": (1.0,), "updates": (3.0,)}).shares()
-            {'steps': 0.25, 'updates': 0.75}
-        """
+        """Each part's share of the time of all rounds."""
         total = sum(map(sum, self.seconds.values()))
         return {part: sum(seconds) / total for part, seconds in self.seconds.items()}
 
@@ -62,24 +51,13 @@ class Round:
         return {"steps": self.steps, "updates": self.updates, "seconds": medians, "shares": self.shares()}
 
 
-def stepping(bench: Bench, subject: Subject, steps: int, blocks: int, tell: Callable[[int], None]) -> tuple[Rate, Rate]:
+def stepping(bench: Bench, subject: Subject, steps: int, blocks: int, tell: Tell) -> tuple[Rate, Rate]:
     """Environment steps a second with random actions, and through our collector with a subject's policy.
 
-    Args:
-        bench: names the environment.
-        subject: whose policy acts.
-        steps: in a block.
-        blocks: of each, in turns.
-        tell: called with the number of blocks finished.
-
-    Returns:
-        (bare, collector).
+    Blocks of ``steps`` take turns.
     """
-    section = bench.recipe.env
-    with (
-        closing(_collector(bench, subject)) as collector,
-        closing(_Bare(section, bench.recipe.seed)) as bare,
-    ):
+    bare = _Bare(bench.recipe.env, bench.recipe.seed)
+    with closing(_collector(bench, subject)) as collector, closing(bare):
         collector.collect(steps)
         rates = in_turns(
             {"bare": Task(bare.step, steps), "collector": Task(lambda: collector.collect(steps), 1)}, blocks, tell=tell
@@ -112,15 +90,11 @@ class _Bare:
         self._env.close()
 
 
-def online_rounds(bench: Bench, subject: Subject, steps: int, rounds: int, tell: Callable[[int], None]) -> Round:
+def online_rounds(bench: Bench, subject: Subject, steps: int, rounds: int, tell: Tell) -> Round:
     """Rounds of environment steps, kept in the buffer, and the updates they owe, as the training loop makes them.
 
-    Args:
-        bench: the buffer and the recipe.
-        subject: what acts and learns.
-        steps: of one round; the recipe's are usually a thousand, and the shares are the same for fewer.
-        rounds: how many are timed; one more goes before.
-        tell: called with the number of rounds finished.
+    The recipe's rounds are usually of a thousand steps, and the shares are the same for fewer. One more round goes
+    before those that are timed.
     """
     updates = max(1, round(steps * bench.recipe.online.updates_per_step))
     seconds: dict[str, list[float]] = {"steps": [], "buffer": [], "updates": []}

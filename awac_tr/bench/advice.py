@@ -48,20 +48,13 @@ class Advice:
 
     @property
     def overrides(self) -> list[str]:
-        """As ``awac-tr train`` takes them.
-
-        Example:
-            >>> Advice(Setting("bf16", True), 2, (), 1.0, None).overrides
-            ['precision=bf16', 'compile=true', 'threads=2']
-        """
+        """As ``awac-tr train`` takes them: ``precision=bf16``, ``compile=true``, ``threads=2``."""
         threads = [] if self.threads is None else [f"threads={self.threads}"]
         return [f"precision={self.setting.precision}", f"compile={str(self.setting.compile).lower()}", *threads]
 
     def to_json(self) -> dict[str, Any]:
         """In plain values."""
-        return {
-            "precision": self.setting.precision,
-            "compile": self.setting.compile,
+        return vars(self.setting) | {
             "threads": self.threads,
             "overrides": self.overrides,
             "reasons": list(self.reasons),
@@ -71,25 +64,14 @@ class Advice:
 
 
 def advise(timed: Sequence[Timed], by_threads: Mapping[int, Rate], *, own: Setting, updates: int) -> Advice:
-    """Choose.
+    """Choose bfloat16 where it saves at least 5 % of the recipe's time, compiling where it saves any, few threads.
 
     Args:
         timed: the learner with each setting that was measured, in turns.
-        by_threads: updates a second with so many intra-op threads, in turns; empty: not tried.
+        by_threads: updates a second with so many intra-op threads, in turns; empty: not tried. The fewest within 5 % of
+            the fastest are chosen.
         own: the recipe's setting.
         updates: that the recipe makes in all: compiling has to pay within them.
-
-    Returns:
-        bfloat16 where it saves at least 5 % of the recipe's time, compiling where it saves any, and the fewest threads
-        within 5 % of the fastest.
-
-    Example:
-        >>> slow = Timed(Setting("fp32", compile=False), Rate((10.0,)), 0.0)
-        >>> fast = Timed(Setting("fp32", compile=True), Rate((20.0,)), 30.0)
-        >>> for reason in advise([slow, fast], {}, own=slow.setting, updates=10_000).reasons:
-        ...     print(reason)
-        precision=fp32: bf16 was not measured.
-        compile=true: 20 updates/s against 10; the 30 s it takes to start are back after 600 of 10,000 updates.
     """
     best = {
         precision: min((one for one in timed if one.setting.precision == precision), key=lambda t: t.seconds(updates))
@@ -126,13 +108,10 @@ def _compile(timed: Sequence[Timed], chosen: Timed, updates: int) -> str:
     if other is None:
         return f"{key}: compile={str(not chosen.setting.compile).lower()} was not measured."
     eager, compiled = (other, chosen) if chosen.setting.compile else (chosen, other)
-    gain = ratio(compiled.rate, eager.rate)
     speeds = f"{compiled.rate.median:.3g} updates/s against {eager.rate.median:.3g}"
-    if gain <= 1:
-        return f"{key}: compiled it makes {speeds} eager."
     saved = 1 / eager.rate.median - 1 / compiled.rate.median
     cost = max(0.0, compiled.start_seconds - eager.start_seconds)
-    if saved <= 0:
+    if saved <= 0 or ratio(compiled.rate, eager.rate) <= 1:
         return f"{key}: compiled it makes {speeds} eager."
     when = f"the {cost:.0f} s it takes to start are back after {cost / saved:,.0f} of {updates:,} updates"
     return f"{key}: {speeds}; {when}."

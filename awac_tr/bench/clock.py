@@ -12,20 +12,17 @@ import torch
 
 from awac_tr.training.threads import intra_op_threads
 
-__all__ = ["Rate", "Task", "fitted", "in_turns", "ratio", "settle"]
+__all__ = ["Rate", "Task", "Tell", "fitted", "in_turns", "ratio", "settle"]
 
 _DIGITS: Final = 5
+
+Tell = Callable[[int], None]
+"""Told how many rounds are finished."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something to be timed.
-
-    Attributes:
-        step: one unit of work.
-        count: units in a block.
-        threads: intra-op threads while it runs; None: as many as before.
-    """
+    """Something to be timed: one unit of work, units in a block, intra-op threads (None: as many as before)."""
 
     step: Callable[[], object]
     count: int
@@ -46,12 +43,7 @@ class Rate:
 
     @property
     def median(self) -> float:
-        """The number that is quoted.
-
-        Example:
-            >>> Rate((1.0, 9.0, 2.0)).median
-            2.0
-        """
+        """The number that is quoted."""
         return statistics.median(self.samples)
 
     @property
@@ -65,12 +57,7 @@ class Rate:
         return max(self.samples)
 
     def scaled(self, factor: float) -> Rate:
-        """The same measurement in another unit.
-
-        Example:
-            >>> Rate((1.0, 2.0)).scaled(10).samples
-            (10.0, 20.0)
-        """
+        """The same measurement in another unit."""
         return Rate(tuple(sample * factor for sample in self.samples), self.busy)
 
     def to_json(self) -> dict[str, Any]:
@@ -93,27 +80,15 @@ def ratio(ours: Rate, theirs: Rate) -> float:
 
 
 def in_turns(
-    tasks: Mapping[str, Task],
-    blocks: int,
-    *,
-    device: torch.device | str = "cpu",
-    tell: Callable[[int], None] = lambda _: None,
+    tasks: Mapping[str, Task], blocks: int, *, device: torch.device | str = "cpu", tell: Tell = lambda _: None
 ) -> dict[str, Rate]:
-    """Time tasks, one block of each after the other, again and again.
+    """Time tasks that are warmed up already, one block of each after the other, again and again.
 
     Args:
-        tasks: by name; warmed up already.
-        blocks: of each.
+        tasks: by name.
+        blocks: of each, and samples in its rate.
         device: waited for at the end of a block.
         tell: called with the number of rounds finished.
-
-    Returns:
-        The rate of each, ``blocks`` samples.
-
-    Example:
-        >>> rates = in_turns({"sum": Task(lambda: sum(range(100)), count=10)}, blocks=3)
-        >>> len(rates["sum"].samples)
-        3
     """
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
     for block in range(blocks):
@@ -130,12 +105,7 @@ def in_turns(
 
 
 def fitted(task: Task, seconds: float, device: torch.device | str = "cpu") -> Task:
-    """The task with fewer units, at least one, where a block of it would take longer than so many seconds.
-
-    Example:
-        >>> fitted(Task(lambda: time.sleep(0.01), count=1000), seconds=0.05).count < 10
-        True
-    """
+    """The task with fewer units, at least one, where a block of it would take longer than so many seconds."""
     wall, _ = _timed(replace(task, count=1), torch.device(device))
     return replace(task, count=max(1, min(task.count, round(seconds / wall))))
 

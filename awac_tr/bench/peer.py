@@ -29,14 +29,9 @@ _HINT: Final = "nox -s bench makes an environment with it and runs this there (i
 
 @dataclass(frozen=True)
 class PeerTasks:
-    """The peer, ready to be timed.
+    """The peer, ready to be timed: sampling a batch and updating, or updating on one batch, drawn beforehand.
 
-    Attributes:
-        name: of the package.
-        version: of the package.
-        step: sample a batch and update.
-        update: update on one batch, drawn beforehand.
-        notes: in what its work differs from ours.
+    The notes say in what its work differs from ours.
     """
 
     name: str

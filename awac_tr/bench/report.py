@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from awac_tr.bench.acting import Round
-from awac_tr.bench.advice import Advice
+from awac_tr.bench.advice import Advice, Timed
 from awac_tr.bench.clock import Rate, ratio
+from awac_tr.bench.flops import Shape
 from awac_tr.bench.subject import Setting
 
-__all__ = ["Limit", "Memory", "Peer", "Report", "Variant"]
+__all__ = ["Limit", "Memory", "Peer", "Report", "Variant", "peak_bytes", "resident_bytes"]
 
 VERSION: Final = 1
+
+_STATUS: Final = Path("/proc/self/status")
+
+
+def resident_bytes() -> int:
+    """Memory the process holds now; where the system does not say (no ``/proc``), the peak."""
+    try:
+        lines = _STATUS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return peak_bytes()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), peak_bytes())
+
+
+def peak_bytes() -> int:
+    """Most that was resident at any time since the process began."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @dataclass(frozen=True)
@@ -21,51 +42,38 @@ class Limit:
 
     Attributes:
         precision: ``fp32`` or ``bf16``.
-        shape: (rows, n, m) of the product [rows, n] x [n, m].
+        shape: of the product.
         unit: what multiplies; empty for fp32 on a processor.
         gflops: 10^9 operations a second.
     """
 
     precision: str
-    shape: tuple[int, int, int]
+    shape: Shape
     unit: str
     gflops: Rate
 
     def to_json(self) -> dict[str, Any]:
         """In plain values."""
-        return {
-            "precision": self.precision,
-            "shape": list(self.shape),
-            "unit": self.unit,
-            "gflops": self.gflops.to_json(),
-        }
+        return vars(self) | {"shape": list(self.shape), "gflops": self.gflops.to_json()}
 
 
 @dataclass(frozen=True)
-class Variant:
-    """The learner with one setting.
+class Variant(Timed):
+    """The learner with one setting; its rate is updates a second, sampling included.
 
     Attributes:
-        setting: precision and compile.
         own: it is what the recipe asks for.
-        rate: updates a second, sampling included.
-        start_seconds: beyond what those updates themselves take, before the first updates are done: compiling.
         gflops: 10^9 operations a second that the update's products amount to.
         share: of the limit of the same precision, median over neighbouring blocks.
     """
 
-    setting: Setting
     own: bool
-    rate: Rate
-    start_seconds: float
     gflops: float
     share: float
 
     def to_json(self) -> dict[str, Any]:
         """In plain values."""
-        return {
-            "precision": self.setting.precision,
-            "compile": self.setting.compile,
+        return vars(self.setting) | {
             "own": self.own,
             "updates_per_s": self.rate.to_json(),
             "start_seconds": round(self.start_seconds, 2),
@@ -90,7 +98,7 @@ class Memory:
     peak: int
     row: int
     capacity: int
-    gpu_peak: int | None = None
+    gpu_peak: int | None
 
     @property
     def full_buffer(self) -> int:
@@ -100,7 +108,7 @@ class Memory:
     def to_json(self) -> dict[str, Any]:
         """In plain values."""
         return {
-            "resident_bytes": dict(self.stages),
+            "resident_bytes": self.stages,
             "peak_bytes": self.peak,
             "gpu_peak_bytes": self.gpu_peak,
             "buffer_row_bytes": self.row,
@@ -111,14 +119,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody else's AWAC on the same work, timed in turns with ours.
-
-    Attributes:
-        name: of the package.
-        version: of the package.
-        rate: updates a second, sampling included.
-        update_only: updates a second on one batch.
-    """
+    """Somebody else's AWAC on the same work, timed in turns with ours: updates a second, with and without sampling."""
 
     name: str
     version: str
@@ -175,51 +176,37 @@ class Report:
     round: Round | None
     memory: Memory
     advice: Advice
-    peer: Peer | None = None
-    notes: tuple[str, ...] = field(default_factory=tuple)
+    peer: Peer | None
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The whole report in plain values; ``format`` and ``version`` name the layout."""
+        plain = ("recipe", "task", "machine", "versions", "device", "threads", "data")
+        setting = self.thread_setting.name if self.thread_setting else ""
         return {
             "format": "awac-tr-bench",
             "version": VERSION,
-            "recipe": self.recipe,
-            "task": self.task,
-            "machine": self.machine,
-            "versions": self.versions,
-            "device": self.device,
-            "threads": self.threads,
+            **{name: getattr(self, name) for name in plain},
             "flops": {"update": sum(self.flops.values()), "parts": self.flops},
-            "data": self.data,
             "limits": [limit.to_json() for limit in self.limits],
             "updates": [variant.to_json() for variant in self.variants],
-            "by_threads": self._threads(),
+            "by_threads": [
+                {"threads": count, "setting": setting, "updates_per_s": rate.to_json()}
+                for count, rate in self.by_threads.items()
+            ],
             "steps": {"bare_per_s": self.bare_steps.to_json(), "collector_per_s": self.collector_steps.to_json()},
             "round": None if self.round is None else {"setting": self.round_setting.name, **self.round.to_json()},
             "memory": self.memory.to_json(),
-            "against": self._against(),
+            "against": None if self.peer is None else self._against(self.peer),
             "advice": self.advice.to_json(),
             "notes": list(self.notes),
         }
 
-    def _threads(self) -> list[dict[str, Any]]:
-        if self.thread_setting is None:
-            return []
-        name = self.thread_setting.name
-        return [
-            {"threads": count, "setting": name, "updates_per_s": rate.to_json()}
-            for count, rate in self.by_threads.items()
-        ]
-
-    def _against(self) -> dict[str, Any] | None:
-        if self.peer is None:
-            return None
+    def _against(self, peer: Peer) -> dict[str, Any]:
         return {
-            "name": self.peer.name,
-            "version": self.peer.version,
-            "updates_per_s": self.peer.rate.to_json(),
-            "update_only_per_s": self.peer.update_only.to_json(),
-            "times_faster": {
-                variant.setting.name: round(self.peer.times_faster(variant), 3) for variant in self.variants
-            },
+            "name": peer.name,
+            "version": peer.version,
+            "updates_per_s": peer.rate.to_json(),
+            "update_only_per_s": peer.update_only.to_json(),
+            "times_faster": {variant.setting.name: round(peer.times_faster(variant), 3) for variant in self.variants},
         }

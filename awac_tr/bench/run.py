@@ -11,15 +11,13 @@ import torch
 
 from awac_tr.algorithms.hardware import bf16_units, cannot_compile
 from awac_tr.bench.acting import Round, online_rounds, stepping
-from awac_tr.bench.advice import Timed, advise
+from awac_tr.bench.advice import advise
 from awac_tr.bench.clock import Rate, Task, fitted, in_turns, ratio
-from awac_tr.bench.flops import Shape, count_products, main_shape
-from awac_tr.bench.limit import Products
-from awac_tr.bench.memory import peak_bytes, resident_bytes
+from awac_tr.bench.clock import Tell as TellRounds
+from awac_tr.bench.flops import Products, Shape, count_products, main_shape
 from awac_tr.bench.peer import PeerTasks, d3rlpy_tasks, require_peer
-from awac_tr.bench.report import Limit, Memory, Peer, Report, Variant
-from awac_tr.bench.rows import Rows, rows_of
-from awac_tr.bench.subject import WARM_UP, Bench, Setting, Subject, own_setting
+from awac_tr.bench.report import Limit, Memory, Peer, Report, Variant, peak_bytes, resident_bytes
+from awac_tr.bench.subject import WARM_UP, Bench, Setting, Subject, own_setting, rows_of
 from awac_tr.doctor import usable_cores
 from awac_tr.training.experiment_setup import device_of, task_of
 from awac_tr.training.run_folder import surroundings
@@ -99,27 +97,32 @@ class _Session:
         self.env, bounds = task_of(recipe.env)
         tell("loading data", 0, 1)
         self.rows = rows_of(recipe, self.env, self.device)
-        self._note_rows(self.rows)
+        if self.rows.missing:
+            names = ", ".join(self.rows.missing)
+            self.notes.append(f"measured with {self.rows.transitions:,} rows of noise: not here are {names}")
         self.bench = Bench(recipe, self.env, bounds, self.rows.buffer, self.device)
         self.stages["data"] = resident_bytes()
         self.products = self._products()
+        self.gflop = sum(self.products.values()) / 1e9
         self.own = own_setting(recipe, self.device)
         self.unit = bf16_units(self.device)
+        self.updates = recipe.offline.updates + round(recipe.online.steps * recipe.online.updates_per_step)
 
     def report(self) -> Report:
         """Measure everything."""
-        settings = self._settings()
-        subjects = self._subjects(settings)
+        subjects = self._subjects(self._settings())
         self.stages["learners"] = resident_bytes()
         peer = self._peer()
-        rates, limits = self._updates(subjects, peer)
-        variants = tuple(self._variant(setting, subjects[setting], rates, limits) for setting in settings)
+        rates, limits = self._rates(subjects, peer)
+        variants = tuple(self._variant(subject, setting, rates, limits) for setting, subject in subjects.items())
         best = max(variants, key=lambda variant: variant.rate.median).setting
         thread_setting, by_threads = self._threads(subjects, best.precision)
-        timed = [Timed(one.setting, one.rate, one.start_seconds) for one in variants]
-        advice = advise(timed, by_threads, own=self.own, updates=self._planned())
-        bare, collector = self._stepping(subjects[advice.setting])
-        online = self._round(subjects[advice.setting], rates[advice.setting.name], collector)
+        advice = advise(variants, by_threads, own=self.own, updates=self.updates)
+        chosen = subjects[advice.setting]
+        bare, collector = stepping(
+            self.bench, chosen, self.options.steps, self.options.blocks, self._told("environment steps")
+        )
+        online = self._round(chosen, rates[advice.setting.name], collector)
         self._note_company(limits)
         facts = surroundings()
         return Report(
@@ -178,48 +181,40 @@ class _Session:
         self.notes += peer.notes
         return peer
 
-    def _updates(
+    def _rates(
         self, subjects: dict[Setting, Subject], peer: PeerTasks | None
     ) -> tuple[dict[str, Rate], dict[str, Limit]]:
         """Updates of all settings, products of all precisions and the peer's updates, in turns."""
-        flops, (rows, *layer) = sum(self.products.values()), main_shape(self.products)
+        shape, count = main_shape(self.products), self.options.updates
         products = {
-            precision: Products.like_update(rows, (layer[0], layer[1]), flops, precision, self.device)
+            precision: Products.like_update(shape, sum(self.products.values()), precision, self.device)
             for precision in sorted({setting.precision for setting in subjects}, reverse=True)
         }
-        count = self.options.updates
         tasks = {f"{precision} products": Task(each.step(), count) for precision, each in products.items()}
         tasks |= {setting.name: Task(subject.step, count) for setting, subject in subjects.items()}
         if peer is not None:
             tasks |= {"peer": Task(peer.step, count), "peer, update only": Task(peer.update, count)}
         rates = self._in_turns("updates", tasks)
-        limits = {
-            precision: Limit(
-                precision,
-                main_shape(self.products),
-                (self.unit or "") if precision == "bf16" or self.device.type == "cuda" else "",
-                rates[f"{precision} products"].scaled(each.gflop),
-            )
-            for precision, each in products.items()
-        }
+        limits = {}
+        for precision, each in products.items():
+            unit = (self.unit or "") if precision == "bf16" or self.device.type == "cuda" else ""
+            limits[precision] = Limit(precision, shape, unit, rates[f"{precision} products"].scaled(each.gflop))
         return rates, limits
 
-    def _variant(self, setting: Setting, subject: Subject, rates: dict[str, Rate], limits: dict[str, Limit]) -> Variant:
+    def _variant(self, subject: Subject, setting: Setting, rates: dict[str, Rate], limits: dict[str, Limit]) -> Variant:
         rate = rates[setting.name]
-        gflop = sum(self.products.values()) / 1e9
         return Variant(
             setting,
-            own=setting == self.own,
-            rate=rate,
+            rate,
             start_seconds=max(0.0, subject.start_seconds - WARM_UP / rate.median),
-            gflops=rate.median * gflop,
-            share=ratio(rate.scaled(gflop), limits[setting.precision].gflops),
+            own=setting == self.own,
+            gflops=rate.median * self.gflop,
+            share=ratio(rate.scaled(self.gflop), limits[setting.precision].gflops),
         )
 
     def _threads(self, subjects: dict[Setting, Subject], precision: str) -> tuple[Setting | None, dict[int, Rate]]:
         """Eagerly: a compiled learner is compiled for one number of threads."""
-        now = torch.get_num_threads()
-        counts = sorted({1, usable_cores() // 2, usable_cores(), now} - {0})
+        counts = sorted({1, usable_cores() // 2, usable_cores(), torch.get_num_threads()} - {0})
         setting = Setting(precision, compile=False)
         if self.device.type != "cpu" or len(counts) == 1 or setting not in subjects:
             return None, {}
@@ -228,24 +223,17 @@ class _Session:
         return setting, {int(name): rate for name, rate in rates.items()}
 
     def _in_turns(self, what: str, tasks: dict[str, Task]) -> dict[str, Rate]:
-        blocks = self.options.blocks
-        self.tell(what, 0, blocks)
+        tell = self._told(what)
         tasks = {name: fitted(task, _BLOCK_SECONDS, self.device) for name, task in tasks.items()}
-        return in_turns(tasks, blocks, device=self.device, tell=lambda done: self.tell(what, done, blocks))
+        return in_turns(tasks, self.options.blocks, device=self.device, tell=tell)
 
-    def _planned(self) -> int:
-        """Updates that the recipe makes in all."""
-        online = self.recipe.online
-        return self.recipe.offline.updates + round(online.steps * online.updates_per_step)
-
-    def _stepping(self, subject: Subject) -> tuple[Rate, Rate]:
+    def _told(self, what: str) -> TellRounds:
         blocks = self.options.blocks
-        what = "environment steps"
         self.tell(what, 0, blocks)
-        return stepping(self.bench, subject, self.options.steps, blocks, lambda done: self.tell(what, done, blocks))
+        return lambda done: self.tell(what, done, blocks)
 
     def _round(self, subject: Subject, updates: Rate, steps: Rate) -> Round | None:
-        online, blocks = self.recipe.online, self.options.blocks
+        online = self.recipe.online
         if online.steps == 0:
             self.notes.append("no online round was run: the recipe has no online phase (online.steps=0)")
             return None
@@ -254,19 +242,12 @@ class _Session:
         # at least as many steps as owe one update
         least = math.ceil(1 / online.updates_per_step) if online.updates_per_step else 1
         count = max(least, min(longest, round(_ROUND_SECONDS / per_step)))
-        what = "online rounds"
-        self.tell(what, 0, blocks)
-        return online_rounds(self.bench, subject, count, blocks, lambda done: self.tell(what, done, blocks))
+        return online_rounds(self.bench, subject, count, self.options.blocks, self._told("online rounds"))
 
     def _memory(self) -> Memory:
         gpu = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
-        return Memory(
-            self.stages,
-            max(peak_bytes(), *self.stages.values()),
-            self.rows.bytes_per_row,
-            self.recipe.buffer.capacity,
-            gpu,
-        )
+        peak = max(peak_bytes(), *self.stages.values())
+        return Memory(self.stages, peak, self.rows.bytes_per_row, self.recipe.buffer.capacity, gpu)
 
     def _task(self) -> dict[str, object]:
         recipe = self.recipe
@@ -279,21 +260,17 @@ class _Session:
             "qvalue_hidden_sizes": list(recipe.qvalue.hidden_sizes),
             "critics": recipe.qvalue.count,
             "batch_size": self.bench.batch_size,
-            "updates": self._planned(),
+            "updates": self.updates,
         }
-
-    def _note_rows(self, rows: Rows) -> None:
-        if rows.missing:
-            names = ", ".join(rows.missing)
-            self.notes.append(f"measured with {rows.transitions:,} rows of noise: not here are {names}")
 
     def _note_company(self, limits: dict[str, Limit]) -> None:
         """Whether this process had the cores to itself."""
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or "fp32" not in limits:
             return
-        had = limits["fp32"].gflops.busy / torch.get_num_threads() if "fp32" in limits else 1.0
+        threads = torch.get_num_threads()
+        had = limits["fp32"].gflops.busy / threads
         if had < _QUIET:
             self.notes.append(
-                f"the machine was not quiet: products got {had:.0%} of the processor time of {torch.get_num_threads()} "
-                "threads. Rates are too low; shares and ratios, taken in turns, mean more"
+                f"the machine was not quiet: products got {had:.0%} of the processor time of {threads} threads. Rates "
+                "are too low; shares and ratios, taken in turns, mean more"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -44,9 +44,9 @@ def _head(report: Report) -> Iterator[str]:
     software = f"torch {report.versions['torch']}; medians of {blocks} blocks, taken in turns"
     yield f"{report.device} ({where}), {report.threads} of {machine['usable_cores']} cores, {software}"
     for limit in report.limits:
-        rows, n, m = limit.shape
-        unit = f" ({limit.unit})" if limit.unit else ""
-        speed = f"{_spread(limit.gflops)} GFLOP/s on products {rows} x {n} x {m}"
+        unit, speeds = f" ({limit.unit})" if limit.unit else "", limit.gflops
+        spread = f"{speeds.median:.0f} ({speeds.low:.0f} .. {speeds.high:.0f})"
+        speed = f"{spread} GFLOP/s on products {' x '.join(map(str, limit.shape))}"
         share = f"{limit.gflops.median / update:.3g} updates/s were there nothing else"
         yield f"limit in {limit.precision}{unit}: {speed}, {share}"
 
@@ -125,10 +125,6 @@ def _range(rate: Rate) -> str:
     return f"{rate.low:.3g} .. {rate.high:.3g}"
 
 
-def _spread(rate: Rate) -> str:
-    return f"{rate.median:.0f} ({rate.low:.0f} .. {rate.high:.0f})"
-
-
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
@@ -138,15 +134,9 @@ def _size(size: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Two leading units.
-
-    Example:
-        >>> _time(59.4), _time(3600 * 5 + 61), _time(200)
-        ('59 s', '5 h 1 min', '3 min 20 s')
-    """
-    units: Iterable[tuple[str, int]] = (("h", 3600), ("min", 60), ("s", 1))
+    """Two leading units: ``5 h 1 min``."""
     left, parts = round(seconds), list[str]()
-    for name, size in units:
+    for name, size in (("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
         if count or (name == "s" and not parts):
             parts.append(f"{count} {name}")

@@ -5,8 +5,9 @@ The public names are imported when they are first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from awac_tr.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from awac_tr.buffers.buffer import build_buffer as build_buffer
@@ -19,13 +20,5 @@ _HOMES: Final = {
     "load_transitions": "awac_tr.buffers.loading",
 }
 
-__all__ = ["build_buffer", "load_buffer", "load_transitions"]
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its home on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

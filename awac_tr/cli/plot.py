@@ -36,7 +36,7 @@ def command(runs: tuple[Path, ...], out: Path | None, measure: str | None) -> No
     Runs of one recipe become one line, the mean, with a band from the smallest to the largest. The file's name is
     printed.
     """
-    from awac_tr.plotting import plot_runs
+    from awac_tr.training.curves import plot_runs
 
     default = runs[0] / "curve.png" if len(runs) == 1 else Path("curves.png")
     echo(plot_runs(runs, out or default, measure=measure))

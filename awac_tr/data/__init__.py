@@ -6,8 +6,9 @@ that looking at a path does not load HDF5 or torch.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from awac_tr.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from awac_tr.data.format.meta import DatasetMeta as DatasetMeta
@@ -28,25 +29,5 @@ _HOMES: Final = {
     "record": "awac_tr.data.recording.recorder",
 }
 
-__all__ = [
-    "Dataset",
-    "DatasetMeta",
-    "DatasetSink",
-    "DatasetWriter",
-    "Parent",
-    "open_dataset",
-    "record",
-]
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its home on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -9,7 +9,7 @@ import torch
 
 from awac_tr.algorithms.build import build_learner
 from awac_tr.bench.flops import Shape, count_products, main_shape
-from awac_tr.bench.rows import noise
+from awac_tr.bench.subject import noise
 from awac_tr.envs.env_info import env_info
 from awac_tr.recipes.loader import load_recipe
 

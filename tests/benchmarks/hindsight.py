@@ -21,8 +21,7 @@ import numpy as np
 import torch
 
 from awac_tr.bench.clock import Rate, Task, in_turns, ratio
-from awac_tr.bench.rows import noise
-from awac_tr.bench.subject import WARM_UP, Bench, own_setting
+from awac_tr.bench.subject import WARM_UP, Bench, noise, own_setting
 from awac_tr.buffers.buffer import TransitionBuffer
 from awac_tr.buffers.hindsight import goal_rule_of
 from awac_tr.buffers.sampling import Sampling

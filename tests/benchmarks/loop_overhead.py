@@ -29,8 +29,7 @@ from torch.nn import functional
 from awac_tr.algorithms import compilation
 from awac_tr.algorithms.value_bounds import value_bounds
 from awac_tr.bench.clock import Task, in_turns, ratio
-from awac_tr.bench.rows import noise
-from awac_tr.bench.subject import WARM_UP, Bench, Setting, own_setting
+from awac_tr.bench.subject import WARM_UP, Bench, Setting, noise, own_setting
 from awac_tr.buffers.buffer import build_buffer
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import Recipe

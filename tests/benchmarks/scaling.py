@@ -27,11 +27,9 @@ import torch
 
 from awac_tr.algorithms.hardware import bf16_units, cannot_compile
 from awac_tr.bench.clock import Rate, Task, fitted, in_turns
-from awac_tr.bench.flops import count_products, main_shape
-from awac_tr.bench.limit import Products
-from awac_tr.bench.memory import resident_bytes
-from awac_tr.bench.rows import noise
-from awac_tr.bench.subject import Bench, Setting
+from awac_tr.bench.flops import Products, count_products, main_shape
+from awac_tr.bench.report import resident_bytes
+from awac_tr.bench.subject import Bench, Setting, noise
 from awac_tr.buffers.buffer import build_buffer, load_buffer
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.storage.writer import DatasetWriter
@@ -117,11 +115,11 @@ class Sizes:
         bench = Bench(recipe, self.env, self.bounds, build_buffer(self.data, len(self.data)), self.device)
         learner, sample = bench.subject(Setting("fp32", compile=False)).learner, bench.buffer.sample(batch)
         counted = count_products(lambda: learner.update(sample))
-        flops, (rows, n, m) = sum(counted.values()), main_shape(counted)
+        flops = sum(counted.values())
         for precision in self.precisions:
             tasks[precision] = Task(bench.subject(Setting(precision, compiled)).step, 50)
             if not compiled:
-                products = Products.like_update(rows, (n, m), flops, precision, self.device)
+                products = Products.like_update(main_shape(counted), flops, precision, self.device)
                 tasks[f"{precision} limit"] = Task(products.step(), 50)
         tasks = {name: fitted(task, BLOCK_SECONDS, self.device) for name, task in tasks.items()}
         rates = in_turns(tasks, self.plan.blocks, device=self.device)

@@ -140,7 +140,7 @@ def read_npz(path: Path, out: Path) -> None:
 
 
 def read_run(path: Path, out: Path) -> None:
-    from awac_tr.plotting import plot_runs
+    from awac_tr.training.curves import plot_runs
     from awac_tr.training.run_folder import RunFolder
 
     RunFolder(path).read_record()
