@@ -6,7 +6,7 @@ import json
 import os.path
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, field_validator
 
@@ -75,7 +75,7 @@ class EnvSection(Section):
         return EnvSection(id=env) if isinstance(env, str) else env
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> EnvSection:
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Back from :meth:`to_plain`.
 
         Raises:

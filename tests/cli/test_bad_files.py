@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, list[str]] = {
     "data merge": ["data", "merge", "a.hdf5", "a.hdf5", "--out", "b.hdf5"],
     "data split": ["data", "split", "a.hdf5", "--shares", "0.5,0.5"],
     "data filter": ["data", "filter", "a.hdf5", "--where", "return > 0", "--out", "b.hdf5"],
+    "data from-run": ["data", "from-run", "run", "--out", "b.hdf5"],
     "data export": ["data", "export", "a.hdf5", "--format", "d4rl", "--out", "b.hdf5"],
     "data import d4rl": ["data", "import", "a.hdf5", "--out", "b.hdf5"],
     "data import pickle": ["data", "import", "a.pickle", "--env", "door-binary-v0", "--out", "b.hdf5"],

@@ -167,6 +167,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "data export": [[name, "--format", "d4rl", "--out", EVIL] for name in DATASETS],
     "data merge": [["mine", name, "--out", EVIL] for name in DATASETS[1:]],
     "data split": [[name, "--parts", f"{EVIL}=0.5"] for name in DATASETS[:3]] + [["mine", "--parts", "a=0.5"]],
+    "data from-run": [["run", "--out", EVIL], [EVIL, "--out", "x"]],
     "data filter": [[name, "--where", EVIL, "--out", "x"] for name in DATASETS[:3]]
     + [["mine", "--limit", "1", "--out", f"{EVIL}.hdf5"]],
     "collect": [

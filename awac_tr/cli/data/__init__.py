@@ -25,6 +25,7 @@ MODULES: Final = {
         ("merge", "merge"),
         ("split", "split"),
         ("filter", "filter"),
+        ("from-run", "from_run"),
     )
 }
 """Commands in the order of the help text."""

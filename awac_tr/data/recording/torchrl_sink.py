@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 from tensordict import TensorDictBase
 
-from awac_tr.data.format.meta import Bounds, DatasetMeta
+from awac_tr.data.format.meta import Bounds, DatasetMeta, Parent
 from awac_tr.data.recording.session import OnError, Recording
 from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
@@ -106,6 +106,7 @@ class DatasetSink:
         licence: of the data, SPDX where possible.
         description: one or two sentences.
         seed: of the collection.
+        parents: datasets that the transitions came about from.
         extra: anything more, plain JSON.
         on_error: ``keep``: an exception (Ctrl-C too) leaves a file with all there was; ``drop``: it leaves none.
         overwrite: replace an existing file.
@@ -135,6 +136,7 @@ class DatasetSink:
         licence: str = "",
         description: str = "",
         seed: int | None = None,
+        parents: Sequence[Parent] = (),
         extra: Mapping[str, Any] | None = None,
         on_error: OnError = "keep",
         overwrite: bool = False,
@@ -143,7 +145,8 @@ class DatasetSink:
         low, high, registered = _task(section, action_low, action_high)
         meta = DatasetMeta(
             section.id, source, low, high, section.kwargs, section.options, horizon=horizon or registered,
-            policy=policy, seed=seed, licence=licence, description=description, extra=dict(extra or {}),
+            policy=policy, seed=seed, licence=licence, description=description, parents=tuple(parents),
+            extra=dict(extra or {}),
         )  # fmt: skip
         self.counts = SinkCounts()
         self._low, self._high = np.asarray(meta.action_low, np.float32), np.asarray(meta.action_high, np.float32)
