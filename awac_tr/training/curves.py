@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from awac_tr.data.plots.style import FORMATS, LIGHT
 from awac_tr.errors import AwacError
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.training.metrics import read_rows
 from awac_tr.training.summary import evaluations, measure_names
-from awac_tr.utils.atomic import cannot_write, replacing
+from awac_tr.utils.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_runs"]
 
-# Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
-_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_FORMATS: Final = (".png", ".pdf", ".svg")
 _GREY: Final = "#666666"
 _NAMES: Final = {
     "success_any": "at any step",
@@ -86,8 +84,8 @@ def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | Non
     Raises:
         AwacError: a folder is no run, has no evaluations yet, or does not have the measure; another kind of file.
     """
-    if Path(out).suffix not in _FORMATS:
-        raise AwacError(f"cannot draw into {out}", f"name a file that ends in {', '.join(_FORMATS)}.")
+    if Path(out).suffix not in FORMATS:
+        raise AwacError(f"cannot draw into {out}", f"name a file that ends in {', '.join(FORMATS)}.")
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -102,10 +100,8 @@ def plot_runs(runs: Sequence[str | Path], out: str | Path, *, measure: str | Non
             _panel(axis, curves, name)
         _finish(list(axes[:, 0]), curves)
         try:
-            with replacing(Path(out)) as file:
+            with replacing(Path(out), AwacError) as file:
                 figure.savefig(file, format=Path(out).suffix[1:], bbox_inches="tight")
-        except OSError as error:
-            raise cannot_write(out, error, AwacError) from error
         finally:
             plt.close(figure)
     return Path(out)
@@ -163,11 +159,11 @@ def _panel(axis: Axes, curves: Sequence[_Curve], name: str) -> None:
 def _one_run(axis: Axes, curve: _Curve, name: str) -> None:
     others = [] if name == "return" else [key for key in curve.values if key.startswith("success") and key != name]
     ends = []
-    for colour, key in zip(_COLOURS[1:], others, strict=False):
+    for colour, key in zip(LIGHT.palette[1:], others, strict=False):
         axis.plot(curve.updates, curve.values[key], color=colour, lw=1.0, alpha=0.75)
         ends.append((float(curve.values[key][-1]), _NAMES[key], colour, False))
-    axis.plot(curve.updates, curve.values[name], color=_COLOURS[0], lw=2.4, marker="o", ms=3)
-    ends.append((float(curve.values[name][-1]), _NAMES[name], _COLOURS[0], True))
+    axis.plot(curve.updates, curve.values[name], color=LIGHT.palette[0], lw=2.4, marker="o", ms=3)
+    ends.append((float(curve.values[name][-1]), _NAMES[name], LIGHT.palette[0], True))
     _label_ends(axis, float(curve.updates[-1]), ends)
     if name in curve.clone:
         _clone_line(axis, curve.clone[name])
@@ -176,7 +172,7 @@ def _one_run(axis: Axes, curve: _Curve, name: str) -> None:
 def _many_runs(axis: Axes, curves: Sequence[_Curve], name: str) -> None:
     ends = []
     for number, (name_of_group, group) in enumerate(_groups(curves)):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = LIGHT.colour(number)
         x, values = _aligned(group, name)
         mean = values.mean(0)
         if len(group) > 1:

@@ -6,13 +6,23 @@ import errno
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
 from awac_tr.errors import AwacError
 
-__all__ = ["cannot_write", "make_folder", "reason_of", "remedy_for", "rename", "replacing", "sync_folder", "write_text"]
+__all__ = [
+    "cannot_write",
+    "make_folder",
+    "reason_of",
+    "remedy_for",
+    "rename",
+    "replacing",
+    "sync_folder",
+    "write_text",
+    "writing",
+]
 
 Refusal = TypeVar("Refusal", bound=AwacError)
 
@@ -65,12 +75,28 @@ def cannot_write(path: Path | str, error: OSError, kind: type[Refusal], *, done:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path | str, kind: type[AwacError], *, done: str = "") -> Iterator[None]:
+    """Turn an OSError of the block, in which a file is written, into the error of :func:`cannot_write`."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error, kind, done=done) from error
+
+
+@contextmanager
+def replacing(path: Path, kind: type[AwacError] | None = None, *, done: str = "") -> Iterator[IO[bytes]]:
     """A file that takes its name when the block ends well, on the disk by then, and vanishes when it does not.
 
     Raises:
-        OSError: it cannot be written; an older file of that name stays.
+        OSError: it cannot be written; an older file of that name stays. Where ``kind`` is given, an error of that kind
+            instead, see :func:`cannot_write`.
     """
+    with nullcontext() if kind is None else writing(path, kind, done=done), _replacing(path) as file:
+        yield file
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
     part = path.with_name(path.name + ".part")
     try:
         make_folder(path.parent)
@@ -89,9 +115,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             part.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, kind: type[AwacError] | None = None, *, done: str = "") -> None:
     """Write a text file, see :func:`replacing`."""
-    with replacing(path) as file:
+    with replacing(path, kind, done=done) as file:
         file.write(text.encode())
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from awac_tr.cli.data.plot import _PICTURES
 from awac_tr.cli.main import main
 from awac_tr.data.format.meta import DatasetMeta
-from awac_tr.data.plots.figure import PICTURES
+from awac_tr.data.plots.plot import PICTURES
 from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
 

@@ -31,7 +31,7 @@ class Coverage:
     """How one dataset covers another.
 
     Args:
-        share: of the states that are covered, 0 to 1.
+        share: of the states that are covered, 0 to 1; NaN where either has no finite state, or the other only one.
         typical: the typical distance, in standard deviations of the states that are to be covered.
         distances: [n] from each state to the nearest of the covering dataset, divided by the typical distance.
     """
@@ -59,13 +59,6 @@ def coverage(known: Sample, other: Sample) -> Coverage:
     not symmetric: little data can lie well inside of much. It is an estimate from at most
     :data:`~awac_tr.data.plots.sample.STATES` states of each, the same in every call; that many leave it uncertain by
     about one percent.
-
-    Args:
-        known: the covering dataset, A.
-        other: the one whose states are looked for, B.
-
-    Returns:
-        Share NaN where either has no finite state, or B only one.
     """
     if not len(known.states) or len(other.states) < 2:  # noqa: PLR2004  (a state has no distance to itself)
         return Coverage(float("nan"), float("nan"), np.empty(0))
@@ -81,15 +74,9 @@ def coverage(known: Sample, other: Sample) -> Coverage:
 
 
 def nearest(states: NDArray[Any], among: NDArray[Any], *, apart: NDArray[Any] | None = None) -> NDArray[np.float64]:
-    """Distance from each state to the nearest of others.
+    """Euclidean distances [n] from states [n, o] to the nearest among others [m, o].
 
-    Args:
-        states: [n, o].
-        among: [m, o].
-        apart: [n] labels, where both are the same states: those of the same label are passed over.
-
-    Returns:
-        [n] Euclidean distances.
+    Where both are the same states, those of the same label in ``apart`` [n] are passed over.
     """
     among, found = among.astype(np.float64), np.empty(len(states))
     squares = (among**2).sum(1)
@@ -106,13 +93,7 @@ def nearest(states: NDArray[Any], among: NDArray[Any], *, apart: NDArray[Any] | 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A dataset and the one it is held against.
-
-    Args:
-        number: of the dataset among those in the picture.
-        covers: how it covers the other.
-        covered: how the other covers it.
-    """
+    """The dataset of a number in the picture: how it covers the one it is held against, and how that covers it."""
 
     number: int
     covers: Coverage

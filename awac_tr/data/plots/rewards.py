@@ -14,28 +14,24 @@ from awac_tr.data.plots.style import Theme, number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["draw_rewards", "draw_rewards_panel", "thinned"]
+__all__ = ["draw_rewards_panel", "thinned"]
 
 _ROWS: Final = 14
 _COLUMNS: Final = 600
 _FEW: Final = 4
 
 
-def draw_rewards(figure: Figure | SubFigure, samples: Sequence[Sample], theme: Theme) -> None:
-    """The panel alone."""
-    draw_rewards_panel(figure.subplots(), samples, theme)
-
-
 def draw_rewards_panel(axis: Axes, samples: Sequence[Sample], theme: Theme) -> None:
     """A bar an episode, from its first step to its last, coloured by reward; its return is written behind it."""
+    from matplotlib.colors import Normalize
+
     bars = _chosen(samples)
     rewards = np.concatenate([line.rewards for _, line in bars])
     values = np.unique(rewards[np.isfinite(rewards)])
     colours = theme.ramp(theme.grid, theme.palette[2]).with_extremes(bad=theme.palette[3])
     low, high = (float(values[0]), float(values[-1])) if len(values) else (0.0, 1.0)
-    norm = _norm(low, high)
+    norm = Normalize(low, high if high > low else low + 1)
     longest = max(len(line.rewards) for _, line in bars)
     for row, (number, line) in enumerate(bars):
         steps = len(line.rewards)
@@ -57,12 +53,6 @@ def draw_rewards_panel(axis: Axes, samples: Sequence[Sample], theme: Theme) -> N
     axis.set(ylabel="episode", title="Rewards of sample episodes, return behind each")
     axis.grid(visible=False)
     _legend(axis, values, colours, norm)
-
-
-def _norm(low: float, high: float) -> Any:
-    from matplotlib.colors import Normalize
-
-    return Normalize(low, high if high > low else low + 1)
 
 
 def _chosen(samples: Sequence[Sample]) -> list[tuple[int, Timeline]]:

@@ -32,12 +32,7 @@ _TIMELINES: Final = 12
 
 @dataclass(frozen=True)
 class Timeline:
-    """Rewards of one episode.
-
-    Args:
-        episode: its number in the file.
-        rewards: [T] float32.
-    """
+    """Rewards [T] of one episode, by its number in the file."""
 
     episode: int
     rewards: NDArray[np.float32]
@@ -77,12 +72,7 @@ class Sample:
 
 
 def take_samples(paths: Sequence[str | Path], *, states: int = STATES, seed: int = 0) -> list[Sample]:
-    """Samples of several files, whose states can be compared.
-
-    Args:
-        paths: the files.
-        states: states drawn from each.
-        seed: of the drawing.
+    """Samples of several files, whose states can be compared; as many states are drawn from each, by the seed.
 
     Raises:
         DatasetError: a file cannot be read, or has observations of another width than the first.
@@ -98,13 +88,7 @@ def take_samples(paths: Sequence[str | Path], *, states: int = STATES, seed: int
 
 
 def take_sample(path: str | Path, name: str | None = None, *, states: int = STATES, seed: int = 0) -> Sample:
-    """Read a file once and keep what pictures need.
-
-    Args:
-        path: the file.
-        name: what to call it; None: its own name.
-        states: states drawn.
-        seed: of the drawing.
+    """Read a file once and keep what pictures need, under a name (None: its own).
 
     Raises:
         DatasetError: it cannot be read.

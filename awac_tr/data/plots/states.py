@@ -14,34 +14,25 @@ from awac_tr.data.plots.style import Theme, share_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["Projection", "draw_states", "draw_states_panel", "project"]
+__all__ = ["Projection", "draw_states_panel", "project"]
 
 
 @dataclass(frozen=True)
 class Projection:
-    """States in the plane of their two main directions.
-
-    Args:
-        points: [n, 2] for each dataset.
-        explained: share of the variance of the standardised states along each direction.
-    """
+    """States in the plane of their two main directions: points [n, 2] of each dataset, and shares of variance."""
 
     points: tuple[NDArray[np.float64], ...]
     explained: tuple[float, float]
 
 
 def project(states: Sequence[NDArray[np.float32]]) -> Projection:
-    """Principal components of standardised states, one projection for all datasets.
+    """Principal components of standardised states [n, o], one projection for all datasets.
 
     Mean, deviation and directions are those of a pool that holds equally many states of each dataset (its first ones,
     at even distances), so that a large file does not decide what is seen of a small one. Entries are divided by their
     standard deviation, constant ones by 1; the directions come from a singular value decomposition, each turned so
     that its largest entry is positive.
-
-    Args:
-        states: [n, o] of each dataset.
     """
     each = min((len(rows) for rows in states if len(rows)), default=0)
     spread = [rows[np.linspace(0, len(rows) - 1, each).astype(int)] for rows in states if len(rows)]
@@ -58,11 +49,6 @@ def project(states: Sequence[NDArray[np.float32]]) -> Projection:
     return Projection(points, (float(shares[0]), float(shares[1])))
 
 
-def draw_states(figure: Figure | SubFigure, samples: Sequence[Sample], theme: Theme) -> None:
-    """The panel alone."""
-    draw_states_panel(figure.subplots(), samples, theme)
-
-
 def draw_states_panel(axis: Axes, samples: Sequence[Sample], theme: Theme) -> None:
     """Points of all datasets, none on top; of one dataset coloured by how far along in its episode a state is."""
     found = project([sample.states for sample in samples])
@@ -76,9 +62,8 @@ def draw_states_panel(axis: Axes, samples: Sequence[Sample], theme: Theme) -> No
         of = np.repeat(np.arange(len(samples)), [len(rows) for rows in found.points])[order]
         axis.scatter(points[order, 0], points[order, 1], c=[theme.colour(number) for number in of.tolist()], **how)
     axis.set_title("States visited, by the main directions of their spread")
-    for name, share in zip("xy", found.explained, strict=True):
-        number = "first" if name == "x" else "second"
-        axis.set(**{f"{name}label": f"{number} direction ({share_text(share)} of variance)"})
+    first, second = (f"direction ({share_text(share)} of variance)" for share in found.explained)
+    axis.set(xlabel=f"first {first}", ylabel=f"second {second}")
 
 
 def _by_progress(axis: Axes, points: Any, progress: Any, theme: Theme, how: dict[str, Any]) -> None:

@@ -12,26 +12,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-__all__ = ["DARK", "LIGHT", "THEMES", "Theme", "clean", "number_text", "percent", "share_text", "styled"]
+__all__ = ["DARK", "FORMATS", "LIGHT", "THEMES", "Theme", "clean", "number_text", "percent", "share_text", "styled"]
 
 # Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
 _PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+FORMATS: Final = (".png", ".pdf", ".svg")
+"""What a picture's name may end in."""
+
 _MAX_LETTERS: Final = 48
 _SMALL: Final = 0.04
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a picture.
-
-    Args:
-        name: ``light`` or ``dark``.
-        paper: background.
-        ink: text.
-        faint: what should be seen last: axes, notes.
-        grid: lines behind the data, and what is empty.
-        palette: one colour a dataset, used again from the start where they do not suffice.
-    """
+    """Colours of a picture: background, text, what should be seen last, lines and what is empty, one a dataset."""
 
     name: str
     paper: str
@@ -94,30 +88,18 @@ def styled(theme: Theme) -> Iterator[None]:
 
 
 def clean(text: str, letters: int = _MAX_LETTERS) -> str:
-    r"""A stranger's words as a label: nothing that cannot be printed, and not endless.
-
-    >>> clean("a\nb")
-    'a b'
-    """
+    """A stranger's words as a label: nothing that cannot be printed, and not endless."""
     words = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return words if len(words) <= letters else words[: letters - 1] + "…"
 
 
 def share_text(share: float) -> str:
-    """A share as our axes write it.
-
-    >>> share_text(0.294)
-    '29 %'
-    """
+    """A share as our axes write it, ``29 %``."""
     return f"{100 * share:.0f} %"
 
 
 def number_text(value: float) -> str:
-    r"""A number with the minus sign that axes have.
-
-    >>> number_text(-200.0) == "\N{MINUS SIGN}200"
-    True
-    """
+    """A number with the minus sign that axes have."""
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 

@@ -13,26 +13,17 @@ from typing import Any, Final
 from awac_tr import __version__
 from awac_tr.data.format.findings import Finding, errors_of
 from awac_tr.data.plots.coverage import coverage
-from awac_tr.data.plots.figure import Against, draw_picture, write_whole
-from awac_tr.data.plots.plot import samples_against
+from awac_tr.data.plots.plot import Against, draw_picture, samples_against
 from awac_tr.data.plots.sample import Sample
 from awac_tr.data.plots.style import THEMES
+from awac_tr.data.report import rows
 from awac_tr.data.report.html import Html, element, joined, trusted
-from awac_tr.data.report.parts import (
-    arrays_part,
-    entries_part,
-    facts,
-    figures,
-    findings_part,
-    lineage_part,
-    measures_part,
-    overview_part,
-    table,
-)
+from awac_tr.data.report.parts import entries_part, figures, findings_part, lineage_part, overview_part, table
 from awac_tr.data.statistics.statistics import dataset_info
 from awac_tr.data.storage.reader import Dataset
 from awac_tr.data.validation.validate import validate
 from awac_tr.errors import DatasetError
+from awac_tr.utils.atomic import write_text
 
 __all__ = ["write_report"]
 
@@ -104,7 +95,7 @@ def write_report(
         )
         for path, found in zip(paths, findings, strict=True)
     ]
-    write_whole(Path(out), _page(sections, samples, held).encode("utf-8"))
+    write_text(Path(out), _page(sections, samples, held), DatasetError)
     return Path(out)
 
 
@@ -153,11 +144,11 @@ def _together(sections: Sequence[_Section], samples: Sequence[Sample], held: Aga
 
 def _matrix(samples: Sequence[Sample]) -> Html:
     """Share of the column's states that the row covers."""
-    rows = [
+    shares = [
         (mine.name, *("" if mine is other else f"{coverage(mine, other).share:.0%}" for other in samples))
         for mine in samples
     ]
-    return table(("covers", *(sample.name for sample in samples)), rows, class_="numbers")
+    return table(("covers", *(sample.name for sample in samples)), shares, class_="numbers")
 
 
 def _section(one: _Section, number: int, *, alone: bool, held: Against | None) -> Html:
@@ -176,13 +167,20 @@ def _section(one: _Section, number: int, *, alone: bool, held: Against | None) -
         lineage_part(one.info["lineage"]),
         findings,
         element("h3", "Origin"),
-        facts(one.info),
+        table(("", ""), rows.origin_rows(one.info)),
         element("h3", "Episodes and rewards"),
-        measures_part(one.info),
+        element(
+            "div",
+            table(rows.MEASURES, rows.measure_rows(one.info), class_="numbers"),
+            table(rows.REWARDS, rows.reward_rows(one.info), class_="numbers"),
+            class_="side",
+        ),
         _pictures(one.sample, alone=alone, held=held),
         element("h3", "Entries of states and actions"),
         entries_part(one.info),
-        arrays_part(one.info),
+        element(
+            "details", element("summary", "Arrays"), table(rows.ARRAYS, rows.array_rows(one.info), class_="numbers")
+        ),
     )
 
 

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from awac_tr.data.format.findings import Finding
 from awac_tr.data.plots.style import clean
+from awac_tr.data.report import rows
 from awac_tr.data.report.html import Html, Node, element, joined
-from awac_tr.data.statistics.text import STATES, entries_text, range_text, readable_bytes
+from awac_tr.data.statistics.text import STATES, readable_bytes
 
-__all__ = [
-    "arrays_part",
-    "entries_part",
-    "facts",
-    "figures",
-    "findings_part",
-    "lineage_part",
-    "measures_part",
-    "overview_part",
-    "table",
-]
+__all__ = ["entries_part", "figures", "findings_part", "lineage_part", "overview_part", "table"]
 
-_MEASURES: Final = ("mean", "std", "min", "median", "max")
-_MOMENTS: Final = ("mean", "std", "min", "max")
 _LETTERS: Final = 24
 _MANY: Final = 200
 """Entries of a table beyond which it would make the page slow."""
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Node]], *, class_: str | None = None) -> Html:
+def table(columns: Sequence[str], lines: Iterable[Sequence[Node]], *, class_: str | None = None) -> Html:
     """A table, its first column the names of the rows; columns without names get no header."""
     head = element("tr", *(element("th", name, scope="col") for name in columns)) if any(columns) else None
     body = [
-        element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
+        element("tr", element("th", line[0], scope="row"), *(element("td", cell) for cell in line[1:]))
+        for line in lines
     ]
     parts = [element("thead", head)] if head else []
     return element("div", element("table", *parts, element("tbody", *body), class_=class_), class_="scroll")
@@ -86,88 +77,16 @@ def figures(info: Mapping[str, Any]) -> Html:
     return element("div", *cards, class_="figures")
 
 
-def facts(info: Mapping[str, Any]) -> Html:
-    """Where the file comes from; what it does not say is left out."""
-    meta, storage = info["meta"], info["storage"]
-    rows = {
-        "Environment": meta["env_id"] or "unknown",
-        "Its arguments": meta["env_kwargs"] or None,
-        "Its options": meta["env_options"] or None,
-        "Horizon": meta["horizon"] and f"{meta['horizon']:,} steps",
-        "Source": meta["source"],
-        "Policy": meta["policy"],
-        "Seed": meta["seed"],
-        "Licence": meta["licence"] or "not stated",
-        "Description": meta["description"],
-        "Created": info["created"],
-        "Versions": ", ".join(f"{name} {version}" for name, version in info["versions"].items()),
-        "Content hash": info["content_hash"],
-        "Ends": f"{info['terminals']:,} terminal, {info['timeouts']:,} cut",
-        "Size": f"{readable_bytes(storage['file'])} on disk, {readable_bytes(storage['memory'])} uncompressed, "
-        f"{readable_bytes(storage['buffer'])} in a replay buffer",
-        "Format": f"{info['format_version']}" if info["format_version"] else "D4RL-flat, not written by awac-tr",
-    }
-    return table(("", ""), [(name, str(value)) for name, value in rows.items() if value not in (None, "")])
-
-
-def measures_part(info: Mapping[str, Any]) -> Html:
-    """Measures of the episodes, and the rewards they are made of."""
-    measures = [(name, *(f"{found[key]:.4g}" for key in _MEASURES)) for name, found in info["measures"].items()]
-    parts = [table(("per episode", *_MEASURES), measures, class_="numbers")]
-    rewards = info["rewards"]
-    if rewards["values"] is not None:
-        rows = [
-            (f"{found['value']:.6g}", f"{found['count']:,}", f"{found['count'] / max(info['transitions'], 1):.1%}")
-            for found in rewards["values"]
-        ]
-        parts.append(table(("reward", "rows", "share"), rows, class_="numbers"))
-    else:
-        parts.append(table(("rewards", *_MOMENTS), [("all", *(f"{rewards[key]:.4g}" for key in _MOMENTS))]))
-    return element("div", *parts, class_="side")
-
-
 def entries_part(info: Mapping[str, Any]) -> Html:
     """States and actions in a line each, and every entry of them behind a click."""
-    actions, lines = info["actions"], []
-    for name, found in info["dims"].items():
-        words = f"{len(found['mean'])} numbers, std {range_text(found['std'])}"
-        words += f", constant: {entries_text(found['constant'])}" if found["constant"] else ""
-        bad = sum(found["not_finite"])
-        lines.append((name, words + (f", {bad:,} NaN or infinite" if bad else "")))
-    bounds = f"{range_text(actions['low'])} below, {range_text(actions['high'])} above"
-    lines.append(("action bounds", bounds))
-    return joined(table(("", ""), lines), *(_every(name, found, actions) for name, found in info["dims"].items()))
+    return joined(table(("", ""), rows.entry_rows(info)), *(_every(info, name) for name in info["dims"]))
 
 
-def _every(name: str, found: Mapping[str, Any], actions: Mapping[str, Any]) -> Html:
-    rows, constant = [], set(found["constant"])
-    for entry in range(min(len(found["mean"]), _MANY)):
-        notes = ["constant"] if entry in constant else []
-        if name == "actions" and (at := actions["at_low"][entry] + actions["at_high"][entry]) > 0:
-            notes.append(f"{at:.1%} at a bound")
-        rows.append((str(entry), *(f"{found[key][entry]:.4g}" for key in _MOMENTS), ", ".join(notes)))
-    left = len(found["mean"]) - len(rows)
-    more = element("p", f"and {left:,} more: awac-tr data info --dims shows them") if left else None
-    body = table(("entry", *_MOMENTS, ""), rows, class_="numbers")
+def _every(info: Mapping[str, Any], name: str) -> Html:
+    left = len(info["dims"][name]["mean"]) - _MANY
+    more = element("p", f"and {left:,} more: awac-tr data info --dims shows them") if left > 0 else None
+    body = table(rows.EVERY_ENTRY, islice(rows.every_entry(info, name), _MANY), class_="numbers")
     return element("details", element("summary", f"Every entry of {name}"), body, more)
-
-
-def arrays_part(info: Mapping[str, Any]) -> Html:
-    """Type, shape and storage of the arrays, behind a click."""
-    rows = [
-        (
-            array["name"],
-            array["dtype"],
-            " x ".join(f"{size:,}" for size in array["shape"]),
-            f"{array['min']:.4g}",
-            f"{array['max']:.4g}",
-            readable_bytes(array["stored"]),
-            array["compression"],
-        )
-        for array in info["arrays"]
-    ]
-    columns = ("array", "type", "shape", "min", "max", "on disk", "compression")
-    return element("details", element("summary", "Arrays"), table(columns, rows, class_="numbers"))
 
 
 def lineage_part(node: Mapping[str, Any]) -> Html:
@@ -192,7 +111,7 @@ def findings_part(findings: Sequence[Finding]) -> Html:
     """What validation says, worst first."""
     if not findings:
         return element("p", element("span", "sound", class_="badge good"), " Validation found nothing to say.")
-    rows = [
+    items = [
         element(
             "li",
             element("span", finding.severity, class_=f"badge {finding.severity}"),
@@ -206,4 +125,4 @@ def findings_part(findings: Sequence[Finding]) -> Html:
         )
         for finding in findings
     ]
-    return element("ul", *rows, class_="findings")
+    return element("ul", *items, class_="findings")

@@ -16,14 +16,12 @@ import pytest
 from matplotlib import colors, image
 from matplotlib.figure import Figure
 
-from awac_tr.data.plots.figure import PICTURES, draw_picture
-from awac_tr.data.plots.plot import plot_datasets, samples_against
-from awac_tr.data.plots.returns import draw_length_panel, edges_of
+from awac_tr.data.plots.episodes import draw_length_panel, draw_success_panel, edges_of, running_mean
+from awac_tr.data.plots.plot import PICTURES, draw_picture, plot_datasets, samples_against
 from awac_tr.data.plots.rewards import thinned
 from awac_tr.data.plots.sample import take_sample, take_samples
 from awac_tr.data.plots.states import project
 from awac_tr.data.plots.style import DARK, LIGHT, Theme, styled
-from awac_tr.data.plots.success import draw_success_panel, running_mean
 from awac_tr.errors import DatasetError
 
 Make = Callable[..., Path]
@@ -168,7 +166,7 @@ def test_mistakes_leave_nothing(make: Make, tmp_path: Path) -> None:
 def test_nothing_global_changes() -> None:
     code = (
         "import sys, matplotlib as mpl; before = dict(mpl.rcParams)\n"
-        "from awac_tr.data.plots.figure import draw_picture\n"
+        "from awac_tr.data.plots.plot import draw_picture\n"
         "from awac_tr.data.plots.style import DARK, styled\n"
         "with styled(DARK): pass\n"
         "assert dict(mpl.rcParams) == before and 'matplotlib.pyplot' not in sys.modules"
