@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING
 
 import click
 
-from awac_tr.cli.support import echo_json, examples
+from awac_tr.cli.options import json_option
+from awac_tr.cli.support import console, echo_json, examples, progress_bar
 from awac_tr.utils.terminal import echo
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from awac_tr.bench.run import Tell
 
-_FILE_WIDTH: Final = 120
-"""Columns of the tables where stdout is no terminal."""
+__all__ = ["command"]
 
 
 @click.command(
@@ -35,7 +35,7 @@ _FILE_WIDTH: Final = 120
 @click.option("--blocks", type=click.IntRange(min=1), help="Blocks of everything  [default: 7, with --quick 5].")
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: short blocks, nothing compiled.")
 @click.option("--against", type=click.Choice(["d3rlpy"]), help="Also time this package's AWAC, in turns with ours.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with every block.")
+@json_option
 def command(
     *, recipe: str, overrides: tuple[str, ...], updates: int | None, steps: int | None, blocks: int | None,
     quick: bool, against: str | None, as_json: bool,
@@ -61,28 +61,20 @@ def command(
         echo_json(report.to_json())
         return
     from awac_tr.bench.tables import print_report
-    from awac_tr.utils.console import PlainConsole
 
-    print_report(report, PlainConsole(width=None if sys.stdout.isatty() else _FILE_WIDTH))
+    print_report(report, console())
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress() -> Iterator[Tell]:
     """On stderr: a bar on a terminal, elsewhere a line when something else begins."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from awac_tr.utils.console import PlainConsole
-
-    console = PlainConsole(err=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        said = ""
+    said = ""
+    with progress_bar("starting") as (bar, task):
 
         def tell(what: str, done: int, total: int) -> None:
             nonlocal said
             bar.update(task, description=what, completed=done, total=total)
-            if what != said and not console.is_terminal:
+            if what != said and bar.disable:
                 echo(f"{what} ...", err=True)
             said = what
 

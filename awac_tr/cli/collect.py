@@ -12,9 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from awac_tr.cli.environment import BOUNDS_HELP, ENV_SET, env_of, env_set_option
-from awac_tr.cli.options import DependentOption, flag_of, given, refuse_idle_options
-from awac_tr.cli.support import TRUST_HELP, echo_json, examples
+from awac_tr.cli.options import (
+    BOUNDS_HELP,
+    ENV_SET,
+    TRUST_HELP,
+    DependentOption,
+    env_of,
+    env_option,
+    env_set_option,
+    flag_of,
+    given,
+    json_option,
+    pairs,
+    quiet_option,
+    refuse_idle_options,
+    workers_option,
+)
+from awac_tr.cli.support import echo_json, examples
 from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
@@ -49,13 +63,11 @@ def _only(*sources: str) -> Callable[..., Any]:
 @click.option("--source", type=click.Choice(["demos", "bc", "ou", "random", "policy"]), help="Who acts, see above.")
 @click.option("--card", help="Collect what a dataset card says, instead of --source; for example door-bc.")
 @click.option("--n", "n", type=click.IntRange(min=1), help="Episodes  [default: as the card, or 25, 500, 100].")
-@click.option(
-    "--env", "env_id", metavar="ID|FILE", help="Gymnasium id, or a recipe  [default: the checkpoint's, or the door]."
-)
+@env_option("Gymnasium id, or a recipe  [default: the checkpoint's, or the door].")
 @env_set_option
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of it all  [default: as the card, or 0].")
 @click.option("--out", type=click.Path(path_type=Path), help="File to make  [default: datasets/ENV-SOURCE.hdf5].")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@workers_option
 @click.option("--horizon", type=click.IntRange(min=1), help="Steps before an episode is cut  [default: as registered].")
 @_only("policy")("--policy", type=click.Path(path_type=Path), help=".pt, an expert's .npz, or SB3's .zip.")
 @_only("policy")("--trust", is_flag=True, default=None, help=TRUST_HELP)
@@ -89,18 +101,10 @@ def _only(*sources: str) -> Callable[..., Any]:
 @click.option("--description", default="", show_default=False, help="A sentence about the dataset.")
 @click.option("--resume", is_flag=True, help="Go on with what an interrupted call left; if nothing, begin.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists, begin anew if it is unfinished.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@json_option
+@quiet_option
 def command(
-    *,
-    source: Any,
-    card: str | None,
-    workers: int,
-    resume: bool,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    **said: Any,
+    *, source: Any, card: str | None, workers: int, resume: bool, force: bool, as_json: bool, quiet: bool, **said: Any
 ) -> None:
     """Collect a dataset of whole episodes into one HDF5 file.
 
@@ -205,19 +209,13 @@ def _plan(
 
 def _nested(settings: Sequence[str]) -> dict[str, Any]:
     """``["bc.lr=1e-3"]`` -> ``{"bc": {"lr": 0.001}}``."""
-    from awac_tr.recipes.yaml_text import parse_yaml
-
     nested: dict[str, Any] = {}
-    for text in settings:
-        key, sign, value = text.partition("=")
-        parsed = parse_yaml(value)
-        if not sign or not key or parsed.problems:
-            raise click.UsageError(f"--set {text}: expected KEY=VALUE, for example bc.lr=1e-3.")
+    for key, value in pairs("--set", settings, "bc.lr=1e-3"):
         *sections, last = key.split(".")
         inner = nested
         for section in sections:
             inner = inner.setdefault(section, {})
-        inner[last] = parsed.data
+        inner[last] = value
     return nested
 
 

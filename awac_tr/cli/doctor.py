@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from awac_tr.cli.support import EXIT_FAULT, echo_json, examples
+from awac_tr.cli.options import json_option
+from awac_tr.cli.support import EXIT_FAULT, console, echo_json, examples
 
 if TYPE_CHECKING:
     from awac_tr.doctor import Check
@@ -17,7 +18,7 @@ _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "broken": "bold r
 
 
 @click.command(epilog=examples("awac-tr doctor", "awac-tr doctor --json"))
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@json_option
 def command(*, as_json: bool) -> None:
     """Report versions, simulator, drawing, GPU, processor and disk, and what to fix.
 
@@ -40,17 +41,15 @@ def _print(checks: Sequence[Check], *, fit: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from awac_tr.utils.console import PlainConsole
-
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for check in checks:
         table.add_row(Text(check.name), Text(check.level, style=_STYLES[check.level]), Text(check.finding))
-    console = PlainConsole()
-    console.print(table)
+    out = console()
+    out.print(table)
     for check in checks:
         if check.remedy:
-            console.print(
+            out.print(
                 Text(f"\n{check.name}: ", style=_STYLES[check.level]) + Text(f"to fix: {check.remedy}", style="default")
             )
     broken = ", ".join(check.name for check in checks if check.level == "broken")
-    console.print("\nawac-tr can be used here." if fit else f"\nawac-tr cannot be used here: {broken}.")
+    out.print("\nawac-tr can be used here." if fit else f"\nawac-tr cannot be used here: {broken}.")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from awac_tr.cli.environment import bounds_option, env_of, env_set_option
-from awac_tr.cli.support import TRUST_HELP, echo_json, examples
-from awac_tr.errors import plain
+from awac_tr.cli.options import (
+    TRUST_HELP,
+    bounds_option,
+    env_of,
+    env_option,
+    env_set_option,
+    json_option,
+    workers_option,
+)
+from awac_tr.cli.support import console, echo_json, examples, progress_bar
+from awac_tr.errors import AwacError, plain
 from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
@@ -37,13 +45,7 @@ if TYPE_CHECKING:
     help="Seed of the first episode; the others follow by one. Default: that of evaluations during training, 1000000.",
 )  # fmt: skip
 @click.option("--sample", is_flag=True, help="Draw actions from the policy instead of taking its mean.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Processes; the numbers are the same for any.",
-)
+@workers_option
 @click.option(
     "--video",
     is_flag=True,
@@ -53,14 +55,11 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=None,
     help="Folder for evaluation.json and the films. Default: no JSON file, films beside the checkpoint or in its run.",
 )  # fmt: skip
-@click.option(
-    "--env", "env_id", default=None, metavar="ID|FILE",
-    help="Environment, an id or a recipe, for files that do not name theirs (.npz, .zip).",
-)  # fmt: skip
+@env_option("Environment, an id or a recipe, for files that do not name theirs (.npz, .zip).")
 @env_set_option
 @bounds_option
 @click.option("--trust", is_flag=True, help=TRUST_HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, with a row for each episode.")
+@json_option
 def command(
     *, checkpoint: Path, episodes: int, seed: int | None, sample: bool, workers: int, video: bool, out: Path | None,
     env_id: str | None, env_set: tuple[str, ...], allow_bounds_mismatch: bool, trust: bool, as_json: bool,
@@ -80,7 +79,7 @@ def command(
         use_backend()
     from awac_tr.evaluate import DEFAULT_SEED, evaluate
 
-    with _progress(episodes) as advance:
+    with progress_bar("episodes", episodes) as (bar, task):
         evaluation = evaluate(
             checkpoint,
             episodes=episodes,
@@ -90,34 +89,24 @@ def command(
             env=env_of(env_id, env_set),
             trust=trust,
             allow_bounds_mismatch=allow_bounds_mismatch,
-            on_episode=advance,
+            on_episode=lambda _row: bar.advance(task),
         )
     # The numbers come first: filming takes longer and may fail.
     if not as_json:
         _print(evaluation)
     clips = _film(evaluation, out) if video else []
-    result = evaluation.to_json() | {"videos": [_clip_to_json(clip) for clip in clips]}
+    result = evaluation.to_json() | {"videos": [asdict(clip) | {"path": str(clip.path)} for clip in clips]}
     if out is not None:
-        _write(out / "evaluation.json", result)
+        from awac_tr.utils.atomic import write_text
+
+        path = out / "evaluation.json"
+        write_text(path, json.dumps(result, indent=2) + "\n", AwacError, done=" (--out)")
+        echo(f"Wrote {path}", err=True)
     if as_json:
         echo_json(result)
     else:
         for clip in clips:
             echo(f"{clip.role:<7} seed {clip.seed}  return {clip.episode_return:g}  {clip.path}")
-
-
-@contextmanager
-def _progress(episodes: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A bar on stderr, where that is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from awac_tr.utils.console import PlainConsole
-
-    console = PlainConsole(err=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("episodes", total=episodes)
-        yield lambda _row: bar.advance(task)
 
 
 def _film(evaluation: Evaluation, out: Path | None) -> list[Clip]:
@@ -135,26 +124,6 @@ def _film(evaluation: Evaluation, out: Path | None) -> list[Clip]:
     return clips
 
 
-def _clip_to_json(clip: Clip) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(clip) | {"path": str(clip.path)}
-
-
-def _write(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result as JSON, under its name only when it is complete."""
-    import json
-
-    from awac_tr.errors import AwacError
-    from awac_tr.utils.atomic import cannot_write, write_text
-
-    try:
-        write_text(path, json.dumps(result, indent=2) + "\n")
-    except OSError as error:
-        raise cannot_write(path, error, AwacError, done=" (--out)") from error
-    echo(f"Wrote {path}", err=True)
-
-
 _MEANING = {
     "success_any": "at any step",
     "success_last": "at the last step",
@@ -168,35 +137,25 @@ _MEANING = {
 def _print(evaluation: Evaluation) -> None:
     from rich.table import Table
 
-    from awac_tr.utils.console import PlainConsole
-
     table = Table(box=None, padding=(0, 2, 0, 0))
     for header in ("measure", "mean", "bootstrap 95%", "Wilson 95%", ""):
         table.add_column(header, justify="left" if header in ("measure", "") else "right", no_wrap=True)
     for name in sorted(evaluation.measures, key=list(_MEANING).index):
         item = evaluation.measures[name]
-        number = _percent if name.startswith("success") else _plain
+        form = "{:.1%}" if name.startswith("success") else "{:.1f}"
+        span = form + " .. " + form
         table.add_row(
             name,
-            number(item.mean),
-            "all equal" if item.unanimous else f"{number(item.low)} .. {number(item.high)}",
-            "" if item.wilson is None else f"{number(item.wilson[0])} .. {number(item.wilson[1])}",
+            form.format(item.mean),
+            "all equal" if item.unanimous else span.format(item.low, item.high),
+            "" if item.wilson is None else span.format(*item.wilson),
             _MEANING[name].format(goal_steps=evaluation.goal_steps),
         )
-    console = PlainConsole()
     count = len(evaluation.episodes)
-    console.print(plain(evaluation.checkpoint), soft_wrap=True)
-    console.print(
+    echo(
+        evaluation.checkpoint,
         f"{plain(evaluation.env.id)}, {count} episode{'s' if count > 1 else ''}, {evaluation.action} action, "
-        f"seeds {evaluation.seed}..{evaluation.seed + count - 1}, {evaluation.seconds:.1f} s\n",
-        soft_wrap=True,
+        f"seeds {evaluation.seed}..{evaluation.seed + count - 1}, {evaluation.seconds:.1f} s",
+        "",
     )
-    console.print(table)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"
-
-
-def _plain(value: float) -> str:
-    return f"{value:.1f}"
+    console().print(table)

@@ -10,11 +10,11 @@ from typing import Any, Final, NoReturn
 import click
 
 from awac_tr import __version__
-from awac_tr.cli.lazy import LazyGroup
 from awac_tr.cli.support import (
     EXIT_FAULT,
     EXIT_INTERRUPTED,
     EXIT_USER,
+    LazyGroup,
     UserError,
     examples,
     notes_on_stderr,

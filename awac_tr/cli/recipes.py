@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from awac_tr.cli.options import json_option
 from awac_tr.cli.support import EXIT_USER, echo_json, examples
 from awac_tr.utils.terminal import echo
 
 __all__ = ["command"]
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _COLUMNS = ("name", "env", "algorithm", "data", "purpose")
 
 
@@ -32,22 +32,25 @@ def command() -> None:
 
 
 @command.command("list", epilog=examples("awac-tr recipes list", "awac-tr recipes list --json"))
-@_json_option
+@json_option
 def list_command(*, as_json: bool) -> None:
     """List the recipes that come with awac-tr."""
     from awac_tr.recipes.library import purpose, recipes
     from awac_tr.recipes.loader import load_recipe
 
-    rows = []
+    found = []
     for name, path in recipes().items():
         recipe = load_recipe(path).recipe
         values = (name, recipe.env.id, recipe.algorithm.name, list(recipe.data.datasets), purpose(path))
-        rows.append(dict(zip(_COLUMNS, values, strict=True)))
+        found.append(dict(zip(_COLUMNS, values, strict=True)))
     if as_json:
-        echo_json(rows)
+        echo_json(found)
         return
-    cells = [[" ".join(cell) if isinstance(cell, list) else str(cell) for cell in row.values()] for row in rows]
-    _echo_table([list(_COLUMNS), *cells])
+    cells = [[" ".join(cell) if isinstance(cell, list) else str(cell) for cell in row.values()] for row in found]
+    rows = [list(_COLUMNS), *cells]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 @command.command(
@@ -62,7 +65,7 @@ def list_command(*, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--resolved", is_flag=True, help="All keys of a recipe, with defaults, and where each value comes from.")
-@click.option("--json", "as_json", is_flag=True, help="Print the resolved recipe as JSON.")
+@json_option
 def show_command(*, name: str, overrides: tuple[str, ...], resolved: bool, as_json: bool) -> None:
     """Show a recipe or a dataset card, by name or path."""
     from awac_tr.recipes.library import find_any, read_text
@@ -98,7 +101,7 @@ def copy_command(*, name: str, dest: Path, force: bool) -> None:
     "check", epilog=examples("awac-tr recipes check", "awac-tr recipes check recipes/mine.yaml datasets/door-bc.yaml")
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@_json_option
+@json_option
 @click.pass_context
 def check_command(ctx: click.Context, *, paths: tuple[str, ...], as_json: bool) -> None:
     """Check recipes and dataset cards; without PATH all that come with awac-tr. Exit code 2 if one has mistakes."""
@@ -143,9 +146,3 @@ def _require_measure(path: Path) -> None:
         from awac_tr.envs.measures import chosen_measure
 
         chosen_measure(recipe.checkpoint.measure, env_info(recipe.env))
-
-
-def _echo_table(rows: list[list[str]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

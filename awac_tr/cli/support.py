@@ -1,4 +1,4 @@
-"""What the commands share: notes and errors on stderr, exit codes, examples under the help text."""
+"""What the commands share: lazy groups, results and tables on stdout, notes and errors on stderr, exit codes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,33 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from awac_tr.errors import AwacError
+from awac_tr.errors import AwacError, plain
 from awac_tr.utils.terminal import echo
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from awac_tr.utils.console import PlainConsole
 
 __all__ = [
     "EXIT_FAULT",
     "EXIT_INTERRUPTED",
     "EXIT_USER",
-    "TRUST_HELP",
+    "LazyGroup",
     "UserError",
+    "console",
     "echo_json",
+    "echo_table",
     "examples",
     "notes_on_stderr",
+    "orderly_termination",
+    "progress_bar",
 ]
 
 EXIT_FAULT: Final = 1
@@ -34,7 +44,8 @@ EXIT_USER: Final = 2
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
-TRUST_HELP: Final = "Use the code and files that the file names, or, for an SB3 .zip, run what stands in it."
+_WIDE: Final = 200
+"""Columns where nobody looks at the width of a screen: lines stay whole for grep."""
 
 
 class UserError(click.ClickException):
@@ -48,19 +59,42 @@ class UserError(click.ClickException):
         return cls(str(error))
 
 
-def examples(*lines: str) -> str:
-    r"""The epilog of a command: its examples, kept line by line by click.
+class LazyGroup(click.Group):
+    """A group of commands that are imported only when they are named, so that help appears at once.
 
     Args:
-        *lines: whole command lines as typed, each starting with ``awac-tr``.
-
-    Returns:
-        Text for the ``epilog`` argument of ``click.command``.
-
-    Example:
-        >>> examples("awac-tr recipes list")
-        '\x08\nExamples:\n  awac-tr recipes list'
+        modules: name of a command -> its module, in the order of the help text; ``MODULE:NAME`` where a module has
+            several, else it is ``command`` there.
     """
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.modules = dict(modules)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order of the help text."""
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command of that name; None where there is none."""
+        if cmd_name not in self.modules:
+            return None
+        module, _, attribute = self.modules[cmd_name].partition(":")
+        command = getattr(import_module(module), attribute or "command")
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with all names, imported or not, as candidates for the closest one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(args[0], possibilities=self.modules, ctx=ctx) from error
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command: whole command lines as typed, kept line by line by click."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
@@ -82,6 +116,48 @@ def _finite(value: object) -> object:
 def _plain(value: Any) -> object:
     """Arrays and numpy scalars by their own ``tolist``; anything else (paths, versions) by its text."""
     return _finite(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+
+def console() -> PlainConsole:
+    """Where tables and trees go: stdout."""
+    from awac_tr.utils.console import PlainConsole
+
+    return PlainConsole(width=None if sys.stdout.isatty() else _WIDE)
+
+
+def echo_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; columns without a name get no header."""
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = Text(plain(title), style="bold")
+    table = Table(title=heading, title_justify="left", show_header=any(columns), box=None)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    console().print(table)
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None = None) -> Iterator[tuple[Progress, TaskID]]:
+    """A bar on stderr, where that is a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from awac_tr.utils.console import PlainConsole
+
+    stderr = PlainConsole(err=True)
+    text, times = TextColumn("{task.description}"), (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (text, BarColumn(), MofNCompleteColumn(), *times)
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        yield bar, bar.add_task(what, total=total)
 
 
 class _EchoHandler(logging.Handler):

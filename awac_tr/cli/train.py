@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from awac_tr.cli.options import quiet_option
 from awac_tr.cli.support import examples
 from awac_tr.utils.terminal import echo
 
@@ -41,17 +42,11 @@ __all__ = ["command"]
 @click.option(
     "--deterministic", is_flag=True, help="Only algorithms that repeat themselves to the last bit: deterministic=true."
 )
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 def command(
-    recipe: str | None,
-    overrides: tuple[str, ...],
-    run_dir: Path | None,
-    resume: Path | None,
-    *,
-    scratch: Path | None,
-    deterministic: bool,
-    quiet: bool,
-) -> None:
+    *, recipe: str | None, overrides: tuple[str, ...], run_dir: Path | None, resume: Path | None, scratch: Path | None,
+    deterministic: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Train a policy as RECIPE says: offline on its datasets, then online.
 
     RECIPE is a YAML file, or the name of a shipped one; KEY=VALUE changes a key of it, for example seed=3. Datasets

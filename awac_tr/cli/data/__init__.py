@@ -1,4 +1,4 @@
-"""``awac-tr data``: one file a command, imported only when it is named."""
+"""``awac-tr data``: commands that are imported only when they are named."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from typing import Final
 
 import click
 
-from awac_tr.cli.lazy import LazyGroup
-from awac_tr.cli.support import examples
+from awac_tr.cli.support import LazyGroup, examples
 
 __all__ = ["command"]
 
 MODULES: Final = {
-    name: f"awac_tr.cli.data.{file}"
-    for name, file in (
-        ("list", "list_"),
+    name: f"awac_tr.cli.data.{home}"
+    for name, home in (
+        ("list", "info:list_command"),
         ("info", "info"),
         ("validate", "validate"),
         ("plot", "plot"),
-        ("report", "report"),
+        ("report", "plot:report_command"),
         ("replay", "replay"),
-        ("import", "import_"),
-        ("export", "export"),
-        ("merge", "merge"),
-        ("split", "split"),
-        ("filter", "filter"),
-        ("from-run", "from_run"),
+        ("import", "convert:import_command"),
+        ("export", "convert:export_command"),
+        ("merge", "combine:merge_command"),
+        ("split", "combine:split_command"),
+        ("filter", "combine:filter_command"),
+        ("from-run", "combine:from_run_command"),
     )
 }
 """Commands in the order of the help text."""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from awac_tr.cli.data.shared import echo_table, file_argument, json_option
-from awac_tr.cli.environment import named_env, trust_option
-from awac_tr.cli.support import echo_json, examples
+from awac_tr.cli.options import env_option, file_argument, json_option, named_env, trust_option
+from awac_tr.cli.support import echo_json, echo_table, examples
 from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ _SHOWN: Final = 20
 )
 @file_argument
 @click.option("--episodes", metavar="LIST", help="Episodes to replay, as 0-9 or 3,7,20-24  [default: all].")
-@click.option(
-    "--env", "env_id", metavar="ID|FILE", help="Simulator, an id or a recipe  [default: the one the file names]."
-)
+@env_option("Simulator, an id or a recipe  [default: the one the file names].")
 @trust_option
 @click.option(
     "--tolerance",
@@ -52,17 +49,9 @@ _SHOWN: Final = 20
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    *,
-    file: str,
-    episodes: str | None,
-    env_id: str | None,
-    trust: bool,
-    tolerance: float,
-    rows: bool,
-    films: Path | None,
-    as_json: bool,
-) -> None:
+    ctx: click.Context, *, file: str, episodes: str | None, env_id: str | None, trust: bool, tolerance: float,
+    rows: bool, films: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Play the recorded actions in the installed simulator: does FILE belong to it?
 
     An episode begins with its seed, else in its recorded state, else in what its import kept of one. Then states,
@@ -78,11 +67,9 @@ def command(
     from awac_tr.data.storage.paths import dataset_path
     from awac_tr.replay import replay
 
-    numbers = None if episodes is None else _numbers(episodes)
-    path = dataset_path(file)
     report = replay(
-        path,
-        episodes=numbers,
+        dataset_path(file),
+        episodes=None if episodes is None else _numbers(episodes),
         env=named_env(env_id),
         trust=trust,
         tolerance=tolerance,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from awac_tr.cli.data.shared import json_option
-from awac_tr.cli.environment import named_env, trust_option
-from awac_tr.cli.options import DependentOption, refuse_idle_options
+from awac_tr.cli.options import (
+    DependentOption,
+    env_option,
+    json_option,
+    named_env,
+    refuse_idle_options,
+    trust_option,
+)
 from awac_tr.cli.support import echo_json, examples
 from awac_tr.utils.terminal import echo
 
@@ -35,12 +41,7 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
     ),
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option(
-    "--env",
-    "env_id",
-    metavar="ID|FILE",
-    help="Hold the rows against this one, an id or a recipe  [default: the one the file names].",
-)
+@env_option("Hold the rows against this one, an id or a recipe  [default: the one the file names].")
 @trust_option
 @click.option("--strict", is_flag=True, help="Notes count as findings, too.")
 @click.option("--fix", "mend", is_flag=True, help="Write a copy with everything mended that can be with certainty.")
@@ -54,17 +55,9 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context,
-    *,
-    files: tuple[str, ...],
-    env_id: str | None,
-    trust: bool,
-    strict: bool,
-    mend: bool,
-    out: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+    ctx: click.Context, *, files: tuple[str, ...], env_id: str | None, trust: bool, strict: bool, mend: bool,
+    out: str | None, force: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Look for everything that is wrong with datasets, of awac-tr or D4RL-flat ones of others.
 
     Ends in the wrong row, timeouts stored as terminals, states from after the reset, rewards of another task or of the
@@ -110,13 +103,11 @@ def _show(path: Path, findings: Sequence[Finding]) -> None:
         if finding.severity != "note":
             echo(f"  {finding.harm}".rstrip())
             echo(f"  {finding.remedy}{' --fix can do it.' if finding.fixable else ''}")
-    echo(_verdict(path, [finding.severity for finding in findings]))
-
-
-def _verdict(path: Path, severities: Sequence[str]) -> str:
-    counts = {word: severities.count(word) for word in ("error", "warning")}
-    said = [f"{count} {word}{'s' if count > 1 else ''}" for word, count in counts.items() if count]
-    return f"{path}: {', '.join(said) or 'sound'}"
+    counts = Counter(finding.severity for finding in findings)
+    counted = [
+        f"{counts[word]} {word}{'s' if counts[word] > 1 else ''}" for word in ("error", "warning") if counts[word]
+    ]
+    echo(f"{path}: {', '.join(counted) or 'sound'}")
 
 
 def _mend(

@@ -1,22 +1,18 @@
-"""``awac-tr data import``: datasets of others made into ours."""
+"""``awac-tr data import`` and ``export``: datasets of others made into ours, and ours into those of other tools."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from awac_tr.cli.data.shared import json_option
-from awac_tr.cli.environment import named_env
+from awac_tr.cli.options import env_option, file_argument, force_option, json_option, named_env, out_option
 from awac_tr.cli.support import echo_json, examples
-from awac_tr.data.convert.formats import IMPORTS, list_formats, takers
+from awac_tr.data.convert.formats import EXPORTS, IMPORTS, list_formats, takers
 from awac_tr.utils.terminal import echo
 
-if TYPE_CHECKING:
-    from awac_tr.data.convert.hand_dapg import ImportReport
-
-__all__ = ["command"]
+__all__ = ["export_command", "import_command"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -53,10 +49,8 @@ def _option(flag: str, words: str, **more: Any) -> Callable[[_Command], _Command
     show_default=True,
     help="What FILE is; auto looks, and says what it found.",
 )
-@click.option(
-    "--env", "env_id", metavar="ID|FILE", help="Environment, an id or a recipe, whose sizes, bounds and rewards apply."
-)
-@click.option("--out", required=True, help="Dataset to make: a path, or a name in the folder of datasets.")
+@env_option("Environment, an id or a recipe, whose sizes, bounds and rewards apply.")
+@out_option
 @_option("--horizon", "steps before an episode was cut.", type=click.IntRange(min=1))
 @_option("--relabel", "replace rewards by the rule of --env on next observations.", is_flag=True)
 @_option("--reward", "reward of every row, where FILE has none.", type=float)
@@ -79,51 +73,53 @@ def _option(flag: str, words: str, **more: Any) -> Callable[[_Command], _Command
     type=click.Choice(["clip", "refuse"]),
 )
 @click.option("--licence", default="", help="Licence of the data, noted in the dataset.")
-@click.option("--force", is_flag=True, help="Replace --out if it exists.")
+@force_option
 @json_option
-def command(
-    *,
-    source: str,
-    format_name: str,
-    env_id: str | None,
-    out: str,
-    horizon: int | None,
-    relabel: bool,
-    reward: float | None,
-    obs_keys: str,
-    filter_key: str,
-    dones: Any,
-    ends: str,
-    actions: Any,
-    out_of_bounds: Any,
-    licence: str,
-    force: bool,
-    as_json: bool,
-) -> None:
+def import_command(
+    *, source: str, format_name: str, env_id: str | None, out: str, obs_keys: str, ends: str, force: bool,
+    as_json: bool, **settings: Any,
+) -> None:  # fmt: skip
     """Import as the options say."""
     from awac_tr.data.convert.importer import ImportSettings, import_dataset
     from awac_tr.data.storage.paths import dataset_path
 
-    settings = ImportSettings(
-        env_id=named_env(env_id) or "",
-        horizon=horizon,
-        licence=licence,
-        relabel=relabel,
-        reward=reward,
-        obs_keys=tuple(key.strip() for key in obs_keys.split(",") if key.strip()),
-        filter_key=filter_key,
-        dones=dones,
-        ends=tuple(name.strip() for name in ends.split(",") if name.strip()),
-        actions=actions,
-        out_of_bounds=out_of_bounds,
-    )
-    report = import_dataset(source, dataset_path(out), format_name=format_name, settings=settings, overwrite=force)
-    _say(report, as_json=as_json)
-
-
-def _say(report: ImportReport, *, as_json: bool) -> None:
+    said = ImportSettings(env_id=named_env(env_id) or "", obs_keys=_names(obs_keys), ends=_names(ends), **settings)
+    report = import_dataset(source, dataset_path(out), format_name=format_name, settings=said, overwrite=force)
     if as_json:
         echo_json(vars(report))
         return
     size = f"{report.episodes} episodes, {report.transitions:,} transitions"
     echo(f"{report.path}: {size}, {report.content_hash}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@click.command(
+    "export",
+    epilog=examples(
+        "awac-tr data export door-bc --format d4rl --out door-bc-d4rl.hdf5",
+        "awac-tr data export door-bc --format minari --out awac/door/clone-v0",
+        "awac-tr data export door-bc --format robomimic --out door-bc-robomimic.hdf5",
+    ),
+)
+@file_argument
+@click.option("--format", "format_name", type=click.Choice(EXPORTS), required=True, help="What to make.")
+@click.option("--out", required=True, help="File to make; for minari an id, in $MINARI_DATASETS_PATH.")
+@force_option
+@json_option
+def export_command(*, file: str, format_name: str, out: str, force: bool, as_json: bool) -> None:
+    """Write a dataset for another tool; importing it again gives back the same dataset.
+
+    d4rl is also what d3rlpy, CORL and rlkit read. Minari recovers the environment from the export.
+    """
+    from awac_tr.data.convert.exporter import export_dataset
+    from awac_tr.data.storage.paths import dataset_path
+
+    report = export_dataset(dataset_path(file), out, format_name=format_name, overwrite=force)
+    if as_json:
+        echo_json(vars(report))
+        return
+    size = f"{report.episodes} episodes, {report.transitions:,} transitions"
+    echo(f"{report.out}: {size}, as {report.format}")
