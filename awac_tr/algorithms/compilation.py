@@ -39,9 +39,10 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[[TensorDictBase], Any]) -> None:
-        # isolated (not in the stubs yet): without guards, another learner would be given this one's graph
+        # isolated (not in the stubs yet): without guards, another learner would be given this one's graph;
+        # a copy of the options: torch takes out what it has read
         compiled: Callable[[TensorDictBase], Any] = torch.compile(  # type: ignore[call-overload]
-            function, fullgraph=True, dynamic=False, isolate_recompiles=True, options=_OPTIONS
+            function, fullgraph=True, dynamic=False, isolate_recompiles=True, options=dict(_OPTIONS)
         )
         self._function = compiled
         self._seen: set[torch.Size] = set()

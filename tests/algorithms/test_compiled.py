@@ -14,6 +14,7 @@ from torch._dynamo.utils import counters
 
 from awac_tr.algorithms.base import Statistics
 from awac_tr.algorithms.build import build_learner
+from awac_tr.algorithms.compilation import Compiled
 from awac_tr.algorithms.gradient_learner import GradientLearner
 from awac_tr.algorithms.hardware import cannot_compile
 from awac_tr.envs.env_info import EnvInfo
@@ -184,3 +185,21 @@ def test_an_option_changed_after_compiling_acts(compiled: GradientLearner, histo
     found = changed_outputs(compiled, lambda: setattr(compiled.loss, "weighting", "softmax"))
     compiled.loss.weighting = "exp"
     assert found >= {"loss_actor", "weight_max"}
+
+
+def test_every_compiled_function_looks_at_shapes_only() -> None:
+    """What a library keeps in its globals may grow while environments are stepped."""
+    known = {"one": 1}
+
+    def product(rows: TensorDict) -> torch.Tensor:
+        total: torch.Tensor = rows["action"].sum() * len(known)
+        return total
+
+    both = [Compiled(product), Compiled(product)]
+    rows = batch(0)
+    expected = [function(rows) for function in both]
+    graphs = counters["stats"]["unique_graphs"]
+    known["two"] = 2
+    for function, value in zip(both, expected, strict=True):
+        assert function(rows) == value
+    assert counters["stats"]["unique_graphs"] == graphs
