@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from awac_tr.collectors.episodes import rollout, rollouts
-from awac_tr.data.convert.hand_dapg import import_hand_dapg
+from awac_tr.data.convert.importer import ImportSettings, import_dataset
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.envs.env_info import env_info
@@ -273,7 +273,7 @@ def test_a_simulation_that_becomes_unstable_is_a_departure(door: Path, monkeypat
 
 def test_human_demonstrations_as_far_as_their_starts_allow(tmp_path: Path, shared_data: Path) -> None:
     source = shared_data / "demos" / "door-v0_demos.pickle"
-    import_hand_dapg(source, tmp_path / "human.hdf5", "door-binary-v0")
+    import_dataset(source, tmp_path / "human.hdf5", settings=ImportSettings("door-binary-v0"))
     report = replay(tmp_path / "human.hdf5", episodes=[0, 1, 11, 12])
     assert {one.start for one in report.episodes} == {"rebuilt"}
     assert max(one.start_error for one in report.episodes) < 1e-5

@@ -12,9 +12,8 @@ import pytest
 
 from awac_tr.data.convert.export_card import RECORDED_WITH
 from awac_tr.data.convert.exporter import export_dataset
-from awac_tr.data.convert.formats import EXPORTS
+from awac_tr.data.convert.formats import EXPORTS, detect
 from awac_tr.data.convert.importer import ImportSettings, import_dataset
-from awac_tr.data.convert.registry import detect
 from awac_tr.data.format.meta import DatasetMeta, Parent
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.data.storage.writer import DatasetWriter

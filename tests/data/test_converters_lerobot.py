@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from awac_tr.data.convert import lerobot
+from awac_tr.data.convert.formats import detect
 from awac_tr.data.convert.importer import ImportReport, ImportSettings, import_dataset
-from awac_tr.data.convert.registry import detect
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.errors import DatasetError
 from awac_tr.utils.budget import Allowance

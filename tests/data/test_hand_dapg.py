@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from awac_tr.data.convert.hand_dapg import import_hand_dapg
+from awac_tr.data.convert.importer import ImportReport, ImportSettings, import_dataset
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.data.validation.validate import validate
 from awac_tr.envs.env_info import env_info
@@ -44,6 +44,13 @@ def names(folder: Path) -> list[str]:
 def pickled(path: Path, value: Any) -> Path:
     path.write_bytes(pickle.dumps(value))
     return path
+
+
+def import_hand_dapg(
+    source: Path, out: Path, env_id: str, *, licence: str = "", overwrite: bool = False
+) -> ImportReport:
+    settings = ImportSettings(env_id, licence=licence)
+    return import_dataset(source, out, format_name="hand_dapg", settings=settings, overwrite=overwrite)
 
 
 def test_the_human_demonstrations(tmp_path: Path, shared_data: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from awac_tr.collectors.episodes import rollouts
-from awac_tr.data.convert.hand_dapg import import_hand_dapg
+from awac_tr.data.convert.importer import ImportSettings, import_dataset
 from awac_tr.data.format.findings import Finding
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.format.spec import ARRAYS
@@ -73,7 +73,7 @@ def test_noise_in_our_environments_is_sound(tmp_path: Path, env_id: str, make: A
 
 def test_human_demonstrations_are_sound(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "demos" / "door-v0_demos.pickle"
-    import_hand_dapg(source, tmp_path / "a.hdf5", "door-binary-v0")
+    import_dataset(source, tmp_path / "a.hdf5", settings=ImportSettings("door-binary-v0"))
     findings = validate(tmp_path / "a.hdf5")
     assert codes(findings) == {"length"}
     assert loud(findings) == set()

@@ -212,11 +212,6 @@ class D4RLRecording:
             following = np.concatenate([following, states[len(following) :]])
         return found | {"next_observations": matrix(str(self.path), "next_observations", following)}
 
-    def action_blocks(self) -> Iterator[Array]:
-        """All actions, some thousand rows at a time."""
-        for start in range(0, self._rows, BLOCK_ROWS):
-            yield self._read(self._arrays["actions"], start, min(start + BLOCK_ROWS, self._rows))
-
     def _read(self, array: h5py.Dataset, start: int, stop: int) -> Array:
         """Rows of an array; read in blocks, since episodes are short and every call to HDF5 costs the same."""
         first, block = self._blocks.get(array.name, (0, _NOTHING))

@@ -6,8 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from awac_tr.data.convert.formats import EXPORTS
-from awac_tr.data.convert.registry import exporter_of
+from awac_tr.data.convert.formats import EXPORTS, module_of
 from awac_tr.data.format.findings import report
 from awac_tr.data.storage.reader import Dataset, open_dataset
 from awac_tr.data.validation.validate import validate
@@ -58,7 +57,7 @@ def export_dataset(source: str | Path, out: str, *, format_name: str, overwrite:
         raise DatasetError(f"{out} is the dataset itself", "Choose another --out.")
     report(source, validate(source))
     with open_dataset(source) as dataset:
-        notes = [*_units(dataset), *exporter_of(format_name).export(dataset, out, overwrite=overwrite)]
+        notes = [*_units(dataset), *module_of(format_name).export(dataset, out, overwrite=overwrite)]
         done = ExportReport(format_name, out, dataset.content_hash, dataset.n_episodes, dataset.n_transitions, notes)
     for note in notes:
         _LOG.info("%s", note)

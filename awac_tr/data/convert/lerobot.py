@@ -108,10 +108,6 @@ class LeRobotRecording:
             raise DatasetError(f"{self.folder} has no feature {_ACTION!r} of numbers")
         return keys
 
-    def action_blocks(self) -> Iterator[Array]:
-        """The actions of one episode after the other."""
-        return (one.actions for one in self.episodes() if isinstance(one, Recorded))
-
     def episodes(self) -> Iterator[Recorded | UnusableEpisodeError]:
         """The episodes in their order."""
         count, rows, early = 0, 0, 0

@@ -101,10 +101,6 @@ class MinariRecording:
             message = f"{self._name}: {_METADATA} says {noted} episodes, {_FILE} has {len(self._episodes)}"
             raise DatasetError(message, "It was cut short: download or copy it again.")
 
-    def action_blocks(self) -> Iterator[Array]:
-        """The actions of one episode after the other."""
-        return (one.actions for one in self.episodes() if isinstance(one, Recorded))
-
     def episodes(self) -> Iterator[Recorded | UnusableEpisodeError]:
         """The episodes by their numbers."""
         unfinished, both, left, rows, miscounted, total = 0, 0, set[str](), 0, 0, self._steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -11,21 +10,10 @@ import numpy as np
 
 from awac_tr.data.convert.export_card import ExportCard
 from awac_tr.data.storage.episode_check import UnusableEpisodeError
-from awac_tr.data.storage.reader import Dataset
 from awac_tr.errors import DatasetError
 from awac_tr.recipes.schema import EnvSection
 
-__all__ = [
-    "Exporter",
-    "ImportSettings",
-    "Origin",
-    "Reader",
-    "Recorded",
-    "Recording",
-    "miscounts",
-    "no_effect",
-    "origin_of",
-]
+__all__ = ["ImportSettings", "Origin", "Recorded", "Recording", "miscounts", "no_effect", "origin_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -115,6 +103,7 @@ class Origin:
         policy: what acted, in words.
         description: in words.
         extra: anything more, plain JSON.
+        relabel: its rewards are not used: the rule of the environment makes them anew.
         export_card: where the file is an export of ours: all that the dataset said about itself.
     """
 
@@ -128,6 +117,7 @@ class Origin:
     policy: str = ""
     description: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    relabel: bool = False
     export_card: ExportCard | None = None
 
 
@@ -154,16 +144,6 @@ class Recording(Protocol):
     def episodes(self) -> Iterator[Recorded | UnusableEpisodeError]:
         """The episodes in their order, one at a time, or why one cannot be used; can be asked for again."""
 
-    def action_blocks(self) -> Iterator[Array]:
-        """All actions, [n, a] each: to see their range."""
-
-
-class Reader(Protocol):
-    """What the module of a format that can be imported has."""
-
-    def open_recording(self, source: str, settings: ImportSettings) -> AbstractContextManager[Recording]:
-        """Open a file, folder or id of the format."""
-
 
 def miscounts(episodes: int, noted: Any, rows: int) -> list[str]:
     """What to say where a recording notes other numbers of steps than it holds.
@@ -176,10 +156,3 @@ def miscounts(episodes: int, noted: Any, rows: int) -> list[str]:
     where = [f"{episodes} episodes note other numbers of steps than they have"] if episodes else []
     where += [f"the recording notes {noted} steps, there are {rows}"] if noted is not None and noted != rows else []
     return [f"{text}: it was changed or cut short, and is read as it is" for text in where]
-
-
-class Exporter(Protocol):
-    """What the module of a format that can be exported to has."""
-
-    def export(self, dataset: Dataset, out: str, *, overwrite: bool) -> list[str]:
-        """Write all of a dataset; what is worth knowing about it, in sentences."""

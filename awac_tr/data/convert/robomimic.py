@@ -142,10 +142,6 @@ class RobomimicRecording:
             return {}
         return {name: read[name] for name in ("env_name", "env_type") if name in read} if isinstance(read, dict) else {}
 
-    def action_blocks(self) -> Iterator[Array]:
-        """The actions of one episode after the other."""
-        return (one.actions for one in self.episodes() if isinstance(one, Recorded))
-
     def episodes(self) -> Iterator[Recorded | UnusableEpisodeError]:
         """The demonstrations by their numbers."""
         said, total, rows, miscounted = {"early": 0, "other": 0}, None, 0, 0

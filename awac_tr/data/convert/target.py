@@ -186,14 +186,17 @@ def _env_bounds(env_id: str | EnvSection) -> tuple[Array, Array]:
 
 def _recorded_range(recording: Recording) -> tuple[Array, Array]:
     """Smallest and largest action [a], float32, over all episodes."""
-    blocks = (matrix(recording.origin.name, "actions", block) for block in recording.action_blocks())
-    finite = (block[np.isfinite(block).all(axis=1)] for block in blocks)
-    ranges = [(block.min(axis=0), block.max(axis=0)) for block in finite if len(block)]
+    ranges, unusable = [], None
+    for one in recording.episodes():
+        if isinstance(one, UnusableEpisodeError):
+            unusable = unusable or one
+            continue
+        actions = matrix(recording.origin.name, "actions", one.actions)
+        finite = actions[np.isfinite(actions).all(axis=1)]
+        if len(finite):
+            ranges.append((finite.min(axis=0), finite.max(axis=0)))
     if not ranges:
-        for one in recording.episodes():
-            if isinstance(one, UnusableEpisodeError):
-                raise one
-        raise DatasetError(f"{recording.origin.name} holds no action without NaN or infinite numbers")
+        raise unusable or DatasetError(f"{recording.origin.name} holds no action without NaN or infinite numbers")
     widths = {low.shape for low, _ in ranges}
     if len(widths) > 1:
         raise DatasetError(f"{recording.origin.name}: episodes differ in the width of their actions")

@@ -42,9 +42,9 @@ def _read_families() -> dict[str, dict[str, Kind]]:
         if line.startswith("## "):
             found[line.removeprefix("## ")] = {}
         elif line.startswith("| `"):
-            code, severity, *words, mends = line.removeprefix("| ").removesuffix(" |").split(" | ")
-            family = found[next(reversed(found))]
-            family[code.strip("`")] = Kind(cast("Severity", severity), *words, mends="" if mends == "-" else mends)
+            code, severity, meaning, harm, remedy, mends = line.removeprefix("| ").removesuffix(" |").split(" | ")
+            kind = Kind(cast("Severity", severity), meaning, harm, remedy, "" if mends == "-" else mends)
+            found[next(reversed(found))][code.strip("`")] = kind
     return found
 
 
