@@ -211,7 +211,7 @@ def _drawing() -> Iterator[Check]:
 
 
 def _films() -> Iterator[Check]:
-    from awac_tr.video import Film, VideoError
+    from awac_tr.video.mp4 import Film, VideoError
 
     try:
         import numpy as np

@@ -11,7 +11,8 @@ from PIL import Image
 
 from awac_tr.envs.gl import choose_backend
 from awac_tr.recipes.environment import EnvSection
-from awac_tr.video import VideoError, draw_still
+from awac_tr.video.camera import draw_still
+from awac_tr.video.mp4 import VideoError
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import pytest
 
 from awac_tr.envs.gl import choose_backend
 from awac_tr.evaluate import Evaluation, evaluate
-from awac_tr.video import SIZE, Film, VideoError, film, pick_episodes, video_folder
 from awac_tr.video.captions import Captions
-from awac_tr.video.mp4 import Picture
+from awac_tr.video.film import film, pick_episodes, video_folder
+from awac_tr.video.mp4 import SIZE, Film, Picture, VideoError
 
 
 def decode(path: Path) -> tuple[dict[str, Any], np.ndarray]:
@@ -187,7 +187,7 @@ class Reel:
 
 def captioned(size: tuple[int, int], success: bool | None) -> list[Picture]:
     reel = Reel()
-    captions = Captions("title", 4, reel)  # type: ignore[arg-type]
+    captions = Captions("title", 4, reel.add)
     picture = np.full((*size, 3), 200, np.uint8)
     captions(picture, 0, float("nan"), success)
     captions(picture, 1, -1.0, success)

@@ -134,7 +134,11 @@ def _size(size: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Two leading units: ``5 h 1 min``."""
+    """Two leading units.
+
+    >>> _time(59.4), _time(3600 * 5 + 61), _time(200)
+    ('59 s', '5 h 1 min', '3 min 20 s')
+    """
     left, parts = round(seconds), list[str]()
     for name, size in (("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)

@@ -15,7 +15,7 @@ from tensordict import TensorDict
 from awac_tr.data.storage.action_reader import ActionReader, ActionRules, OutOfBounds, refuse_other_units
 from awac_tr.data.storage.goal_arrays import GOAL_ARRAYS, GoalArrays
 from awac_tr.data.storage.reader import Dataset, open_dataset
-from awac_tr.data.storage.tensordicts import as_tensordict
+from awac_tr.data.storage.views import as_tensordict
 from awac_tr.data.validation.validate import scan
 from awac_tr.errors import DatasetError
 from awac_tr.keys import GOALS

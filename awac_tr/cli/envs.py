@@ -124,7 +124,7 @@ def show_command(
         if described.observation.parts:
             echo_table("observation", ("entries", ""), _entry_rows(described.observation))
     if picture is not None:
-        from awac_tr.video import draw_still
+        from awac_tr.video.camera import draw_still
 
         size, camera = _pixels(drawn["size"] or _SIZE), dict(pairs("--camera", drawn["camera"], "azimuth=45"))
         found["picture"] = asdict(draw_still(described.env, picture, seed=drawn["seed"] or 0, size=size, camera=camera))
@@ -217,7 +217,11 @@ def _entry_rows(space: SpaceDescription) -> list[tuple[str, str]]:
 
 
 def _bounds_text(low: Sequence[float], high: Sequence[float]) -> str:
-    """Bounds of a vector in words: ``-1 to 1 each``, ``-1 to 1, -8 to 8``, ``no bounds``."""
+    """Bounds of a vector in words.
+
+    >>> _bounds_text([-1, -1], [1, 1]), _bounds_text([-1, -8], [1, 8]), _bounds_text([-math.inf], [math.inf])
+    ('-1 to 1 each', '-1 to 1, -8 to 8', 'no bounds')
+    """
     if all(map(math.isinf, [*low, *high])):
         return "no bounds"
     pairs = [f"{below:.4g} to {above:.4g}" for below, above in zip(low, high, strict=True)]

@@ -24,7 +24,7 @@ from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
     from awac_tr.evaluate import Evaluation
-    from awac_tr.video import Clip
+    from awac_tr.video.film import Clip
 
 
 @click.command(
@@ -111,7 +111,8 @@ def command(
 
 def _film(evaluation: Evaluation, out: Path | None) -> list[Clip]:
     """Films, or a message on stderr why there are none: the numbers stand either way."""
-    from awac_tr.video import VideoError, film, video_folder
+    from awac_tr.video.film import film, video_folder
+    from awac_tr.video.mp4 import VideoError
 
     try:
         clips = film(evaluation, out or video_folder(evaluation.checkpoint))

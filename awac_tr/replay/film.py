@@ -14,9 +14,10 @@ from awac_tr.envs.state import has_pose, set_pose
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay.compare import OnStep
-from awac_tr.video import FILM_FPS, SIZE, Film, drawing_env
+from awac_tr.video.camera import drawing_env
 from awac_tr.video.captions import Captions
-from awac_tr.video.mp4 import Picture
+from awac_tr.video.film import FILM_FPS
+from awac_tr.video.mp4 import SIZE, Film, Picture
 
 __all__ = ["Cinema", "cinema"]
 
@@ -47,8 +48,8 @@ class Cinema:
         with ExitStack() as opened:
             # Opened with the first picture: an episode that cannot be begun has none, and makes no film.
             sides = _Sides(lambda: opened.enter_context(Film(path, fps, size, comment)), 2 if both else 1)
-            shown = Captions(f"{self._name}   episode {number}   replayed", len(episode), sides)
-            left = Captions(f"{self._name}   episode {number}   recorded", len(episode), sides) if both else None
+            shown = Captions(f"{self._name}   episode {number}   replayed", len(episode), sides.add)
+            left = Captions(f"{self._name}   episode {number}   recorded", len(episode), sides.add) if both else None
             yield _Scene(self, episode, left, shown)
         if sides.opened:
             self.films.append(path)

@@ -40,20 +40,14 @@ _REMEDIES: Final = {
 
 
 def remedy_for(error: OSError) -> str:
-    """What to do about an error of the system's, a sentence; empty where it says all itself.
-
-    >>> remedy_for(OSError(errno.ENOSPC, "No space left on device"))
-    'Make room on the disk, or write to another.'
-    """
+    """What to do about an error of the system's, a sentence; empty where it says all itself."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         more = 4 * soft if hard == resource.RLIM_INFINITY else min(hard, 4 * soft)
         cure = (
-            f"raise that, for example by ulimit -n {more}."
-            if more > soft
-            else "whoever runs this machine can raise it."
+            f"raise that, for example by ulimit -n {more}" if more > soft else "whoever runs this machine can raise it"
         )
-        return f"A process may have {soft} files open here (ulimit -n): {cure}"
+        return f"A process may have {soft} files open here (ulimit -n): {cure}."
     return _REMEDIES.get(error.errno or 0, "")
 
 
@@ -63,14 +57,7 @@ def reason_of(error: OSError) -> str:
 
 
 def cannot_write(path: Path | str, error: OSError, kind: type[Refusal], *, done: str = "") -> Refusal:
-    """The error to raise where a file cannot be written.
-
-    Args:
-        path: the file.
-        error: the system's.
-        kind: of the error.
-        done: what was done about it, appended to the message.
-    """
+    """The error of this kind to raise where a file cannot be written; ``done`` is appended to the message."""
     return kind(f"{path} cannot be written: {reason_of(error)}{done}", remedy_for(error))
 
 

@@ -20,12 +20,9 @@ __all__ = ["ITEM_PRICE", "OBJECT_PRICE", "PACKED", "PLAIN", "Allowance", "Budget
 
 @dataclass(frozen=True)
 class Allowance:
-    """Bytes that files of a kind may stand for.
+    """Bytes that files of a kind may stand for: so many for each of theirs, and some to spare whatever their size.
 
-    Args:
-        times: for each byte of the file.
-        spare: beside that, whatever the size.
-        hint: what to do about a sound file that needs more.
+    The hint says what to do about a sound file that needs more.
     """
 
     times: int
@@ -47,14 +44,7 @@ OBJECT_PRICE: Final = 512
 
 
 class Budget:
-    """What is left of the cost that a file may have.
-
-    Args:
-        path: the file or folder, for the message.
-        allowance: of its kind.
-        error: raised when it is used up.
-        size: bytes; None: those of the file.
-    """
+    """What is left of the cost that a file or folder of this size (None: that of the file) may have."""
 
     def __init__(
         self, path: Path | str, allowance: Allowance, error: type[AwacError], *, size: int | None = None
@@ -64,11 +54,7 @@ class Budget:
         self._limit = self._left = allowance.times * self._size + allowance.spare
 
     def charge(self, amount: int, what: str) -> None:
-        """Take bytes from what is left.
-
-        Args:
-            amount: bytes about to be made.
-            what: that needs them, for the message.
+        """Take the bytes that are about to be made from what is left.
 
         Raises:
             AwacError: of the class given; more than is left.

@@ -16,13 +16,7 @@ __all__ = ["PlainConsole"]
 
 
 class PlainConsole(Console):
-    """Makes the texts it is given plain, and takes nothing in a string for markup.
-
-    Args:
-        err: write to stderr and not to stdout.
-        file: write there instead.
-        width: columns; None: those of the terminal.
-    """
+    """Makes the texts it is given plain, and takes nothing in a string for markup; it writes to stdout by itself."""
 
     def __init__(self, *, err: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         target = file or (sys.stderr if err else sys.stdout)

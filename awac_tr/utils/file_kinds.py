@@ -25,12 +25,7 @@ _FEW: Final = 5
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file.
-
-    Attributes:
-        words: what it looks like.
-        advice: what to do with it, a sentence; may be empty.
-    """
+    """What a file looks like, and what to do with it, a sentence or nothing."""
 
     words: str
     advice: str = ""
@@ -142,11 +137,7 @@ def _folder(path: Path) -> FileKind:
 def wrong_kind(error: type[_Error], path: Path, wanted: str, hint: str = "") -> _Error:
     """The error to raise about a file or a folder that is something else than what was asked for.
 
-    Args:
-        error: its class.
-        path: exists.
-        wanted: what was asked for, with its article.
-        hint: what to do where the kind itself tells nothing.
+    The hint says what to do where the kind itself tells nothing.
     """
     try:
         kind = kind_of(path)

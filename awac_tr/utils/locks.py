@@ -19,11 +19,10 @@ import time
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from awac_tr.errors import AwacError
-from awac_tr.utils.atomic import cannot_write
+from awac_tr.utils.atomic import writing
 
 __all__ = ["Holder", "Lock", "file_lock", "folder_lock", "holder_of"]
 
@@ -34,19 +33,13 @@ _PATIENCE: Final = 0.5
 
 _MOST_BYTES: Final = 1 << 14
 _MOST_COMMAND: Final = 300
+_NAMELESS: Final = "it does not say which"
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a lock.
-
-    Attributes:
-        pid: its number.
-        host: the machine it runs on.
-        since: local time there when it took the lock.
-        command: how it was started.
-    """
+    """The process that holds a lock: its number, its machine, since when (local time), and how it was started."""
 
     pid: int
     host: str
@@ -92,10 +85,8 @@ class Lock(AbstractContextManager["Lock"]):
         self._owner = 0
 
     def __enter__(self) -> Self:
-        try:
+        with writing(self._subject, self._error):
             self._open()
-        except OSError as error:
-            raise cannot_write(self._subject, error, self._error) from error
         return self
 
     def _open(self) -> None:
@@ -111,11 +102,10 @@ class Lock(AbstractContextManager["Lock"]):
                     os.close(fd)
         self._owner = os.getpid()
         with suppress(OSError):  # on a full disk the lock holds as well, nameless
-            _write_note(self._fd)
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, json.dumps(asdict(Holder.here())).encode() + b"\n", 0)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def release(self) -> None:
@@ -133,17 +123,13 @@ class Lock(AbstractContextManager["Lock"]):
         while not _locked(fd, self._subject):
             if time.monotonic() < deadline:
                 time.sleep(_PATIENCE / 20)
-            elif self._wait:
-                _log.info(
-                    "%s is being written by another process (%s); waiting for it.", self._subject, _said(self.path)
-                )
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                return
-            else:
-                raise self._error(
-                    f"{self._subject} is being written by another process ({_said(self.path)})",
-                    self._advice,
-                )
+                continue
+            said = f"{self._subject} is being written by another process ({_read_note(self.path) or _NAMELESS})"
+            if not self._wait:
+                raise self._error(said, self._advice)
+            _log.info("%s; waiting for it.", said)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            return
 
 
 def file_lock(path: Path, *, error: type[AwacError] = AwacError, wait: bool = False) -> Lock:
@@ -158,16 +144,7 @@ def folder_lock(path: Path, *, error: type[AwacError] = AwacError) -> Lock:
 
 
 def holder_of(lock: Lock) -> Holder | None:
-    """Who holds a lock now; None: nobody, or nobody knows who.
-
-    >>> import tempfile
-    >>> lock = folder_lock(Path(tempfile.mkdtemp()))
-    >>> holder_of(lock) is None
-    True
-    >>> with lock:
-    ...     holder_of(lock).pid == os.getpid()
-    True
-    """
+    """Who holds a lock now; None: nobody, or nobody knows who."""
     try:
         fd = os.open(lock.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -203,11 +180,6 @@ def _is_file(path: Path, fd: int) -> bool:
         return False
 
 
-def _write_note(fd: int) -> None:
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, json.dumps(asdict(Holder.here())).encode() + b"\n", 0)
-
-
 def _read_note(path: Path) -> Holder | None:
     """What the lock file says; None where it says nothing that can be understood."""
     try:
@@ -216,11 +188,6 @@ def _read_note(path: Path) -> Holder | None:
         return Holder(int(note["pid"]), *(_printable(note[name]) for name in ("host", "since", "command")))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def _said(path: Path) -> str:
-    holder = _read_note(path)
-    return "it does not say which" if holder is None else str(holder)
 
 
 def _printable(value: object) -> str:

@@ -9,13 +9,7 @@ __all__ = ["closest", "did_you_mean"]
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``word``, letter case aside, or None when none is near.
-
-    >>> closest("gama", ["gamma", "temperature", "tau"])
-    'gamma'
-    >>> closest("zzz", ["gamma", "tau"]) is None
-    True
-    """
+    """The known name most like ``word``, letter case aside, or None when none is near."""
     by_lower: dict[str, str] = {}
     for name in known:
         by_lower.setdefault(name.lower(), name)
@@ -24,10 +18,6 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'NAME'?"``, or nothing when no known name is near.
-
-    >>> did_you_mean("seeed", ["seed", "name"])
-    "; did you mean 'seed'?"
-    """
+    """``"; did you mean 'NAME'?"``, or nothing when no known name is near."""
     match = closest(word, known)
     return f"; did you mean {match!r}?" if match else ""

@@ -22,11 +22,7 @@ _ENDLESS: Final = sys.maxsize
 
 
 class _PlainStream:
-    """A text stream that escapes all control characters but tabs and line breaks.
-
-    Args:
-        raw: where the text goes.
-    """
+    """A text stream that escapes all control characters but tabs and line breaks."""
 
     def __init__(self, raw: IO[str]) -> None:
         self.raw = raw

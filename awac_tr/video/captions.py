@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from awac_tr.video.mp4 import SIZE, Picture
 
-__all__ = ["Captions", "Reel"]
+__all__ = ["Captions"]
 
 _BAND: Final = 50
 _BAR: Final = 8
@@ -22,15 +23,8 @@ _GREEN: Final = (90, 220, 110)
 _GREY: Final = (150, 150, 150)
 
 
-class Reel(Protocol):
-    """What takes pictures with captions: a film, or a part of one."""
-
-    def add(self, picture: Picture) -> None:
-        """Take a picture [height, width, 3] uint8 of the size of films."""
-
-
 class Captions:
-    """Draws step, reward, return and success into the pictures of one episode, and hands them to the film.
+    """Draws step, reward, return and success into the pictures of one episode, and hands them on, of the films' size.
 
     A bar at the foot shows how far the episode is, green where it was in a goal state.
 
@@ -38,8 +32,8 @@ class Captions:
         note: a few words at the upper right, to be changed between pictures.
     """
 
-    def __init__(self, title: str, horizon: int, reel: Reel) -> None:
-        self._title, self._horizon, self._reel = title, horizon, reel
+    def __init__(self, title: str, horizon: int, add: Callable[[Picture], None]) -> None:
+        self._title, self._horizon, self._add = title, horizon, add
         self.note = ""
         self._return = 0.0
         self._goals: list[bool] = []
@@ -49,8 +43,9 @@ class Captions:
         if not math.isnan(reward):
             self._return += reward
             self._goals.append(bool(success))
-        image = _fitted(picture)
-        image.paste(image.crop((0, 0, SIZE[0], _BAND)).point(_darker), (0, 0))
+        image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
+        image = image if image.size == SIZE else ImageOps.pad(image, SIZE)
+        image.paste(image.crop((0, 0, SIZE[0], _BAND)).point(lambda value: value * 0.3), (0, 0))
         draw = ImageDraw.Draw(image)
         shown = "-" if math.isnan(reward) else f"{reward:.3g}"
         draw.text((_EDGE, _LINES[0]), self._title, font=_font(), fill=_WHITE)
@@ -61,22 +56,13 @@ class Captions:
             said, colour = ("success", _GREEN) if success else ("no success", _GREY)
             draw.text((SIZE[0] - _EDGE, _LINES[1]), said, font=_font(), fill=colour, anchor="ra")
         self._draw_bar(draw)
-        self._reel.add(np.asarray(image))
+        self._add(np.asarray(image))
 
     def _draw_bar(self, draw: ImageDraw.ImageDraw) -> None:
         width, height = SIZE
         for index, goal in enumerate(self._goals):
             left, right = (round(width * (index + end) / self._horizon) for end in (0, 1))
             draw.rectangle((left, height - _BAR, max(left, right - 1), height), fill=_GREEN if goal else _GREY)
-
-
-def _darker(value: float) -> float:
-    return value * 0.3
-
-
-def _fitted(picture: Picture) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
-    return image if image.size == SIZE else ImageOps.pad(image, SIZE)
 
 
 @cache

@@ -35,8 +35,8 @@ class Clip:
         path: the mp4 file.
         seed: of the episode.
         episode_return: undiscounted sum of its rewards.
-        frames: pictures in the film: one after the reset and one after each step.
-        fps: pictures a second.
+        frames: one after the reset and one after each step.
+        fps: frames a second.
         speed: of the film against the clock of the simulation; 1: real time.
         replaced: a file of that name was there before.
     """
@@ -126,7 +126,7 @@ def _film_one(
     if fps != clock:
         title += f"   speed x{fps / clock:.2g}"
     with Film(path, fps, comment=f"{evaluation.checkpoint.name}, {title}, return {row['return']:g}") as reel:
-        captions = Captions(title, evaluation.env.horizon or 0, reel)
+        captions = Captions(title, evaluation.env.horizon or 0, reel.add)
         episode = rollout(env, controller, row["seed"], on_frame=captions)
     if float(episode.rewards.sum(dtype=np.float64)) != row["return"]:
         _log.warning(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import AwacError
+from awac_tr.utils.atomic import rename
 
 __all__ = ["SIZE", "Film", "Picture", "VideoError"]
 
@@ -114,18 +115,13 @@ class Film:
             raise self._trouble()
         with self._part.open("rb") as file:
             os.fsync(file.fileno())
-        self._part.replace(self.path)
+        rename(self._part, self.path)
 
     def _trouble(self) -> VideoError:
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
-        reason = (
-            lines[-1]
-            if lines
-            else "no pictures"
-            if not self.frames
-            else f"ffmpeg ended with {self._process.returncode}"
-        )
+        silent = f"ffmpeg ended with {self._process.returncode}" if self.frames else "no pictures"
+        reason = lines[-1] if lines else silent
         return VideoError(f"could not write {self.path}: {reason}", "is the disk full, or the folder read-only?")
 
 

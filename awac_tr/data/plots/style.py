@@ -88,7 +88,11 @@ def styled(theme: Theme) -> Iterator[None]:
 
 
 def clean(text: str, letters: int = _MAX_LETTERS) -> str:
-    """A stranger's words as a label: nothing that cannot be printed, and not endless."""
+    r"""A stranger's words as a label: nothing that cannot be printed, and not endless.
+
+    >>> clean("a\nb")
+    'a b'
+    """
     words = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return words if len(words) <= letters else words[: letters - 1] + "…"
 

@@ -1,19 +1,33 @@
-"""Recording a user's own environment: a teleoperated rig, an agent of another library, a script."""
+"""Recording a user's own environment: a teleoperated rig, an agent of another library, a script.
+
+Somebody else is in control meanwhile, and when things end in the middle, what there is can be kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
 
 from awac_tr.data.format.meta import DatasetMeta
-from awac_tr.data.recording.session import OnError, Recording
 from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.errors import DatasetError
 
 if TYPE_CHECKING:
+    from awac_tr.envs.episode import Episode
     from awac_tr.envs.recorder import EpisodeRecorder
 
-__all__ = ["record"]
+__all__ = ["OnError", "Recording", "record"]
+
+_LOG = logging.getLogger(__name__)
+
+OnError = Literal["keep", "drop"]
+"""What becomes of the file when an exception ends the recording: the episodes so far are kept, or nothing is."""
 
 
 def record(
@@ -101,3 +115,84 @@ def record(
     except BaseException:
         recording.writer.abort()
         raise
+
+
+class Recording:
+    """Writes episodes as they come, and gives the file its name at the end. Ctrl-C waits while a row is half written.
+
+    Args:
+        writer: of the file; nothing is done with it before.
+        on_error: what an exception (Ctrl-C too) leaves.
+    """
+
+    def __init__(self, writer: DatasetWriter, on_error: OnError) -> None:
+        if on_error not in ("keep", "drop"):
+            raise DatasetError(f"on_error is {on_error!r}", "It is 'keep' or 'drop'.")
+        self.content_hash = ""
+        self._on_error = on_error
+        self.writer = writer.__enter__()
+        """For counts and the path."""
+        self._open = True
+
+    def append(self, episode: Episode) -> None:
+        """Add an episode.
+
+        Raises:
+            DatasetError: it does not fit, or the disk is full.
+        """
+        if not self._open:
+            raise DatasetError(f"the recording of {self.writer.path} is over")
+        with _undisturbed():
+            self.writer.append(episode)
+
+    def close(self, error: BaseException | None) -> None:
+        """Finish the file, or drop it, by what ended the recording; a second call does nothing.
+
+        Raises:
+            DatasetError: nothing was recorded, although nothing went wrong.
+        """
+        if not self._open:
+            return
+        self._open = False
+        with _undisturbed():
+            try:
+                self._finish(error)
+            finally:
+                self.writer.abort()
+
+    def _finish(self, error: BaseException | None) -> None:
+        writer = self.writer
+        said = f"{writer.episodes} episodes, {writer.transitions:,} transitions"
+        if error is None:
+            if not writer.episodes:
+                raise DatasetError(f"nothing was recorded, so there is no {writer.path}")
+            self.content_hash = writer.finish()
+            _LOG.info("%s: %s", writer.path, said)
+            return
+        why = f"{type(error).__name__} ended the recording"
+        if self._on_error == "drop" or not writer.episodes:
+            _LOG.warning("%s: %s, not kept; %s", writer.path, said, why)
+            return
+        try:
+            self.content_hash = writer.finish()
+        except DatasetError as problem:  # what ended the recording may have been the disk, and is raised in any case
+            _LOG.warning("%s: %s, lost: %s", writer.path, said, problem.message)
+        else:
+            _LOG.warning("%s: %s, kept; %s", writer.path, said, why)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the block."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    pressed: list[FrameType | None] = []
+    signal.signal(signal.SIGINT, lambda _, frame: pressed.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            before(signal.SIGINT, pressed[0])

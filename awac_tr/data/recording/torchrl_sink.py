@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -13,21 +13,16 @@ import numpy as np
 from tensordict import TensorDictBase
 
 from awac_tr.data.format.meta import Bounds, DatasetMeta, Parent
-from awac_tr.data.recording.session import OnError, Recording
+from awac_tr.data.recording.recorder import OnError, Recording
 from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.envs.episode import Episode
 from awac_tr.errors import DatasetError
 from awac_tr.keys import (
     ACHIEVED_GOAL,
-    ACTION,
+    DISK_TO_MEMORY,
     DONE,
     NEXT_ACHIEVED_GOAL,
-    NEXT_OBSERVATION,
-    OBSERVATION,
-    REWARD,
     SUCCESS,
-    TERMINATED,
-    TRUNCATED,
     Key,
 )
 from awac_tr.recipes.schema import EnvSection
@@ -37,15 +32,6 @@ __all__ = ["DatasetSink", "SinkCounts"]
 _LOG = logging.getLogger(__name__)
 _IDS: Final = ("collector", "traj_ids")
 _MASK: Final = ("collector", "mask")
-_NEEDED: Final[dict[str, Key]] = {
-    "observations": OBSERVATION,
-    "actions": ACTION,
-    "rewards": REWARD,
-    "next_observations": NEXT_OBSERVATION,
-    "terminals": TERMINATED,
-    "timeouts": TRUNCATED,
-}
-
 _TOLD: Final[dict[str, Key]] = {
     "infos/success": SUCCESS,
     "infos/achieved_goals": ACHIEVED_GOAL,
@@ -71,17 +57,6 @@ class SinkCounts:
     transitions: int = 0
     cut: int = 0
     clipped: int = 0
-
-
-@dataclass
-class _Open:
-    """A trajectory that has not ended yet."""
-
-    parts: list[Rows] = field(default_factory=list)
-
-    def continued_by(self, rows: Rows) -> bool:
-        """Do the rows begin where this one stands."""
-        return bool((self.parts[-1]["next_observations"][-1] == rows["observations"][0]).all())
 
 
 class DatasetSink:
@@ -152,7 +127,7 @@ class DatasetSink:
         self._low, self._high = np.asarray(meta.action_low, np.float32), np.asarray(meta.action_high, np.float32)
         self._infos = {f"infos/{name}": key for name, key in (infos or {}).items()}
         self._told: set[str] | None = None
-        self._open: dict[Any, _Open] = {}
+        self._open: dict[Any, list[Rows]] = {}
         self._recording = Recording(DatasetWriter(path, meta, overwrite=overwrite), on_error)
 
     def __enter__(self) -> Self:
@@ -211,7 +186,7 @@ class DatasetSink:
 
     def _rows(self, batch: TensorDictBase) -> Rows:
         """Everything needed, as arrays [lanes, T, ...] in the types of the file."""
-        wanted: dict[str, Key] = {**_NEEDED, **self._infos}
+        wanted: dict[str, Key] = {**DISK_TO_MEMORY, **self._infos}
         found = {name: _array(batch, key) for name, key in wanted.items()}
         missing = [str(wanted[name]) for name, values in found.items() if values is None]
         if missing:
@@ -250,15 +225,15 @@ class DatasetSink:
         for start, stop in _pieces(names, rows):
             name, piece = names[start].item(), {key: values[start:stop] for key, values in rows.items()}
             waiting = self._open.get(name)
-            if waiting is not None and not waiting.continued_by(piece):
+            if waiting and not (waiting[-1]["next_observations"][-1] == piece["observations"][0]).all():
                 self._store(name, cut=True)
-            self._open.setdefault(name, _Open()).parts.append(piece)
+            self._open.setdefault(name, []).append(piece)
             if piece["terminals"][-1] or piece["timeouts"][-1]:
                 self._store(name, cut=False)
 
     def _store(self, name: Any, *, cut: bool) -> None:
         """Write a trajectory and forget it."""
-        parts = self._open.pop(name).parts
+        parts = self._open.pop(name)
         rows = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         rows["timeouts"][-1] |= cut
         infos = {key.removeprefix("infos/"): rows.pop(key) for key in list(rows) if key.startswith("infos/")}
@@ -297,11 +272,7 @@ def _array(batch: TensorDictBase, key: Key) -> np.ndarray[Any, Any] | None:
     if found is None:
         return None
     values = found.detach().cpu().numpy()
-    return np.array(values, np.float32 if values.dtype.kind == "f" and _is_row(key) else values.dtype)
-
-
-def _is_row(key: Key) -> bool:
-    return key in _NEEDED.values()
+    return np.array(values, np.float32 if values.dtype.kind == "f" and key in DISK_TO_MEMORY.values() else values.dtype)
 
 
 def _ended(rows: Rows) -> Rows:

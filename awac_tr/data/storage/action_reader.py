@@ -37,11 +37,9 @@ _IMPORT_UNITS: Final = _IMPORT + "--actions raw (or scaled: in [-1, 1] already).
 
 @dataclass(frozen=True)
 class ActionRules:
-    """What is done to actions on loading.
+    """What is done to actions on loading: they are pulled a margin inside their bounds.
 
-    Args:
-        margin: they are pulled this far inside their bounds.
-        out_of_bounds: ``clip`` or ``refuse`` those beyond the environment's bounds; None: clipped, unless too many are.
+    Those beyond the environment's bounds are clipped or refused; None: clipped, unless too many are.
     """
 
     margin: float = 0.0
@@ -69,13 +67,7 @@ def units_of(dataset: Dataset, env: EnvInfo) -> ActionUnits | None:
 
 
 def refuse_clipped(where: str, clip: Clipper, rule: OutOfBounds, key: str = "--out-of-bounds ") -> None:
-    """Refuse what clipping would have made of actions.
-
-    Args:
-        where: for the message.
-        clip: what it moved.
-        rule: what the user says of it.
-        key: how the user says it.
+    """Refuse what clipping would have made of actions, by the rule that the user gives under this key.
 
     Raises:
         DatasetError: the rule is to refuse; or there is none, and too many were clipped.
@@ -104,10 +96,7 @@ def refuse_other_units(datasets: Sequence[Dataset]) -> None:
 class ActionReader:
     """Converts the actions of one file, block by block, clips them, and counts what it moved.
 
-    Args:
-        dataset: the file.
-        env: the environment; None: actions stay in the file's own units and bounds.
-        rules: margin, and what becomes of actions beyond the bounds.
+    Without an environment they stay in the file's own units and bounds.
 
     Raises:
         DatasetError: the file does not tell its units, and they matter; or they cannot be converted.
@@ -151,12 +140,7 @@ class ActionReader:
 
 
 def conversion_of(dataset: Dataset, env: EnvInfo, units: ActionUnits) -> Conversion | None:
-    """How a file's actions become those of an environment; None: as they stand.
-
-    Args:
-        dataset: the file, with actions of the environment's size.
-        env: the environment.
-        units: of its actions.
+    """How a file's actions, of the environment's size, become those of its units; None: as they stand.
 
     Raises:
         DatasetError: the file does not tell its units, and they matter; or they cannot be converted.

@@ -19,14 +19,7 @@ Rows = np.ndarray[Any, Any]
 
 
 class Column:
-    """One array: hashed and written chunk by chunk, past HDF5's cache.
-
-    Args:
-        file: open for writing.
-        name: of the array.
-        dtype: of its rows.
-        row_shape: shape of a row.
-    """
+    """One array of rows of this shape: hashed and written chunk by chunk, past HDF5's cache."""
 
     def __init__(self, file: h5py.File, name: str, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> None:
         kind = dtype.newbyteorder("<")
@@ -86,11 +79,7 @@ class Column:
 
 
 class Columns:
-    """The arrays of one file by name, all declared by the first rows that come.
-
-    Args:
-        file: open for writing.
-    """
+    """The arrays of one file that is open for writing, by name, all declared by the first rows that come."""
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file

@@ -26,11 +26,7 @@ class UnusableEpisodeError(DatasetError):
 
 
 class EpisodeCheck:
-    """Looks at episodes one by one.
-
-    Args:
-        meta: what the file says about itself; bounds and sizes count.
-    """
+    """Looks at episodes one by one, by the bounds and sizes of what the file says about itself."""
 
     def __init__(self, meta: DatasetMeta) -> None:
         self._meta = meta
@@ -38,11 +34,7 @@ class EpisodeCheck:
         self._episodes = 0
 
     def admit(self, episode: Episode, per_episode: Mapping[str, Rows] | None = None) -> dict[str, Rows]:
-        """The arrays of an episode, by their names on disk.
-
-        Args:
-            episode: the episode.
-            per_episode: name -> what is true of the whole episode, any shape; becomes a row of ``episodes/NAME``.
+        """The arrays of an episode, by their names on disk; ``per_episode`` as in :meth:`DatasetWriter.append`.
 
         Raises:
             UnusableEpisodeError: it would not pass validation, or has other arrays than those before it.
@@ -73,11 +65,7 @@ def _rows_of(episode: Episode, per_episode: Mapping[str, Rows]) -> dict[str, Row
 
 
 def episode_of(arrays: Mapping[str, Rows]) -> Episode:
-    """Back from the arrays of :meth:`EpisodeCheck.admit`, without what was given of the whole episode.
-
-    Raises:
-        KeyError: an array is missing.
-    """
+    """Back from the arrays of :meth:`EpisodeCheck.admit`, without ``per_episode``; KeyError where one is missing."""
     from awac_tr.envs.episode import Episode
 
     return Episode(

@@ -46,41 +46,26 @@ class EpisodeTable:
 def episode_table(dataset: Dataset, *, digests: bool = False) -> EpisodeTable:
     """Read what a file tells of its episodes; memory goes with their number, not with that of the rows.
 
-    Args:
-        dataset: an open file.
-        digests: also take the digest of every episode, for which most of the file is read.
+    With ``digests`` also the digest of every episode, for which most of the file is read.
     """
     digest = _Digests()
-    measures = scan_rows(dataset, _DIGESTED if digests else (), digest if digests else _ignore)
+    measures = scan_rows(dataset, _DIGESTED if digests else (), digest if digests else lambda *_: None)
     bounds, origins = dataset.episode_bounds, provenance_of(dataset)
     columns: dict[str, Array] = {"episode": np.arange(len(bounds)), **measures}
+    ends = bounds[:, 1] - 1
     columns["terminal"] = np.concatenate(
         [
-            block["terminals"][bounds[_ends_in(bounds, start, len(block["terminals"])), 1] - 1 - start]
+            block["terminals"][ends[(start <= ends) & (ends < start + len(block["terminals"]))] - start]
             for start, block in dataset.blocks(("terminals",))
         ]
     )
     columns["seed"] = dataset.rows(SEEDS) if _per_episode(dataset, SEEDS, len(bounds)) else np.full(len(bounds), -1)
     columns["source"] = origins.names()
     for name in dataset.array_names:
-        short = name.removeprefix(f"{EPISODES}/")
-        if (
-            name.startswith(f"{EPISODES}/")
-            and short not in {*columns, "seeds"}
-            and _per_episode(dataset, name, len(bounds))
-        ):
+        folder, _, short = name.partition("/")
+        if folder == EPISODES and short not in {*columns, "seeds"} and _per_episode(dataset, name, len(bounds)):
             columns[short] = dataset.rows(name)
     return EpisodeTable(columns, digest.finish())
-
-
-def _ignore(_start: int, _block: Mapping[str, Array]) -> None:
-    """Nothing more is wanted of the rows than their measures."""
-
-
-def _ends_in(bounds: Array, start: int, rows: int) -> slice:
-    """The episodes whose last row lies in a block."""
-    first, last = np.searchsorted(bounds[:, 1], [start, start + rows], side="right")
-    return slice(int(first), int(last))
 
 
 def _per_episode(dataset: Dataset, name: str, episodes: int) -> bool:
@@ -115,21 +100,14 @@ class _Digests:
         self._open, self._begun = [hashlib.sha256() for _ in _DIGESTED], False
 
     def finish(self) -> list[bytes]:
-        """The digests, a last episode without an end included."""
+        """A last episode without an end is included."""
         if self._begun:
             self._close()
         return self._done
 
 
 def episode_numbers(text: str, episodes: int) -> Array:
-    """Which episodes are named by numbers and ranges, both ends included.
-
-    Args:
-        text: for example ``0-99,150``.
-        episodes: how many there are.
-
-    Returns:
-        [episodes] bool.
+    """Which of so many episodes are named by numbers and ranges, both ends included, [episodes] bool.
 
     Raises:
         DatasetError: it is something else, or names an episode that is not there.

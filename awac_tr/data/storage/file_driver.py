@@ -13,7 +13,7 @@ __all__ = ["FileDriver"]
 _LOG = logging.getLogger(__name__)
 
 
-class FileDriver(io.RawIOBase):
+class FileDriver(io.FileIO):
     """A binary file for ``h5py.File(sink, "w")`` that remembers the first failed write and ignores those after it.
 
     When a write fails under HDF5's own driver, the library can neither flush nor close the file and brings the process
@@ -29,41 +29,11 @@ class FileDriver(io.RawIOBase):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self.path = path
         self.error: OSError | None = None
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        if os.fstat(self._fd).st_size:
+        if path.is_file() and path.stat().st_size:
             _LOG.info("replacing %s, left by a process that was killed", path)
-            os.ftruncate(self._fd, 0)
-
-    def readable(self) -> bool:
-        """HDF5 reads back what it wrote."""
-        return True
-
-    def writable(self) -> bool:
-        """Of course."""
-        return True
-
-    def seekable(self) -> bool:
-        """HDF5 writes anywhere."""
-        return True
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._fd
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
-        return os.lseek(self._fd, offset, whence)
-
-    def tell(self) -> int:
-        """As of any file."""
-        return os.lseek(self._fd, 0, os.SEEK_CUR)
-
-    def readinto(self, buffer: Any) -> int:
-        """As of any file."""
-        return os.readv(self._fd, [buffer])
+        super().__init__(path, "w+", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o644))
 
     def write(self, data: Any) -> int:
         """Write all of it; after a failure, nothing."""
@@ -71,7 +41,7 @@ class FileDriver(io.RawIOBase):
         size = len(view)
         try:
             while len(view) and self.error is None:
-                view = view[os.write(self._fd, view) :]
+                view = view[os.write(self.fileno(), view) :]
         except OSError as error:
             self.error = error
         return size
@@ -81,7 +51,7 @@ class FileDriver(io.RawIOBase):
         length = self.tell() if size is None else size
         try:
             if self.error is None:
-                os.ftruncate(self._fd, length)
+                os.ftruncate(self.fileno(), length)
         except OSError as error:
             self.error = error
         return length
@@ -90,12 +60,6 @@ class FileDriver(io.RawIOBase):
         """Wait until the bytes are on the disk."""
         try:
             if self.error is None:
-                os.fsync(self._fd)
+                os.fsync(self.fileno())
         except OSError as error:
             self.error = error
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        if not self.closed:
-            os.close(self._fd)
-        super().close()

@@ -42,10 +42,6 @@ def has_goals(dataset: Dataset, rule: GoalRule) -> bool:
 class GoalArrays:
     """Picks the goal arrays out of blocks of rows, and looks whether relabelled rewards would be of the same task.
 
-    Args:
-        dataset: the file.
-        rule: of the environment.
-
     Raises:
         DatasetError: the file has no goals, or of another size.
     """

@@ -13,10 +13,9 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from awac_tr.data.storage.compression import require_filters
+from awac_tr.data.storage.hdf5_guard import is_loose, longest_text, require_filters
+from awac_tr.data.storage.partial import refuse_unfinished
 from awac_tr.data.storage.paths import SUFFIXES, dataset_folder
-from awac_tr.data.storage.string_guard import is_loose, longest_text
-from awac_tr.data.storage.unfinished import refuse_unfinished
 from awac_tr.errors import DatasetError
 from awac_tr.utils.budget import OBJECT_PRICE, PACKED, Budget
 from awac_tr.utils.file_kinds import kind_of, wrong_kind
@@ -82,13 +81,10 @@ def clear_errors(path: Path) -> Iterator[None]:
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open a file for reading, refusing what is missing, unfinished, cut off, no HDF5, or points outside itself.
-
-    Args:
-        path: the file.
+    """Open a file for reading.
 
     Raises:
-        DatasetError: for each of those.
+        DatasetError: it is missing, unfinished, cut off, no HDF5, or points outside itself.
     """
     refuse_unfinished(path)
     if not path.exists():
@@ -237,15 +233,15 @@ def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     """Root attributes as text and numbers, and the bounds as arrays; none where there is no ``format`` among them.
 
     Other arrays and attributes without a value are left out.
-
-    Args:
-        path: for the message.
-        file: the open file.
     """
     with clear_errors(path):
         names = attribute_names(path, file) if "format" in file.attrs else []
         found = {name: _plain(read_attribute(path, file, name)) for name in names}
-    return {name: value for name, value in found.items() if _is_single(value) or name in _ARRAYS}
+    return {
+        name: value
+        for name, value in found.items()
+        if name in _ARRAYS or not isinstance(value, h5py.Empty | np.ndarray)
+    }
 
 
 def attribute_names(path: Path, item: h5py.Group | h5py.Dataset) -> list[str]:
@@ -261,18 +257,8 @@ def attribute_names(path: Path, item: h5py.Group | h5py.Dataset) -> list[str]:
     return list(item.attrs)
 
 
-def _is_single(value: Any) -> bool:
-    return not isinstance(value, h5py.Empty | np.ndarray)
-
-
 def read_attribute(path: Path, item: h5py.Group | h5py.Dataset, name: str, default: Any = None) -> Any:
-    """An attribute as h5py gives it, after a look at the heap it may lie in.
-
-    Args:
-        path: the file.
-        item: of an open file.
-        name: of the attribute.
-        default: where there is none of that name.
+    """An attribute as h5py gives it, after a look at the heap it may lie in; ``default`` where there is none.
 
     Raises:
         DatasetError: its text is damaged.

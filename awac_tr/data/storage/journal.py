@@ -49,13 +49,7 @@ _KIND: Final = re.compile(r"[<|][fiub](1|2|4|8|16)")
 
 @dataclass(frozen=True)
 class Record:
-    """One record.
-
-    Attributes:
-        head: plain JSON.
-        arrays: by name; empty where only heads were asked for.
-        end: offset of the byte after it.
-    """
+    """One record: its head, arrays by name (empty where only heads were asked for), the offset of the byte after it."""
 
     head: dict[str, Any]
     arrays: dict[str, Array] = field(default_factory=dict)
@@ -63,11 +57,7 @@ class Record:
 
 
 class Journal:
-    """Writes records.
-
-    Args:
-        path: the file.
-        keep: bytes of it that stand, the end of a record; 0: begin anew.
+    """Writes records, after so many bytes of the file that are kept, the end of a record; 0: begin anew.
 
     Raises:
         OSError: it cannot be written.
@@ -90,11 +80,7 @@ class Journal:
             raise
 
     def append(self, head: Mapping[str, Any], arrays: Mapping[str, Array] | None = None) -> None:
-        """Add a record; every few seconds wait until the disk has it all.
-
-        Args:
-            head: plain JSON, without the key ``arrays``.
-            arrays: numbers and bools of any shape.
+        """Add a record of plain JSON and arrays of numbers; every few seconds wait until the disk has it all.
 
         Raises:
             OSError: it cannot be written; then it is not there, and those before it are.
@@ -128,11 +114,7 @@ class Journal:
         self._end = end
 
     def sync(self) -> None:
-        """Wait until the disk has everything.
-
-        Raises:
-            OSError: it has not.
-        """
+        """Wait until the disk has everything; OSError where it has not."""
         os.fdatasync(self._fd)
         self._synced = time.monotonic()
 
@@ -149,9 +131,8 @@ class Journal:
 def read_records(path: Path, *, bodies: bool = True) -> Iterator[Record]:
     """The whole records of a file, in order; an unfinished or damaged one is the end.
 
-    Args:
-        path: the file, which may be a stranger's: nothing larger than the file is asked for.
-        bodies: read the arrays and check the checksums; else only the heads.
+    The file may be a stranger's: nothing larger than it is asked for. With ``bodies`` arrays are read and checksums
+    looked at, else only the heads.
 
     Raises:
         DatasetError: it is missing, of another format or of a newer version, or a whole record makes no sense.
@@ -210,22 +191,17 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
 
 def _arrays(path: Path, listed: Any, body: bytes) -> dict[str, Array]:
     """Views of the body, which they have to fill exactly."""
-    try:
-        arrays = _views(listed, body)
-    except (TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise DatasetError(f"{path} is damaged: the arrays of a record make no sense ({error})") from error
-    if sum(rows.nbytes for rows in arrays.values()) != len(body):
-        raise DatasetError(f"{path} is damaged: a record is longer than its arrays")
-    return arrays
-
-
-def _views(listed: Any, body: bytes) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     offset = 0
-    for name, kind, shape in listed:
-        sizes = tuple(int(size) for size in shape)
-        if not _KIND.fullmatch(str(kind)) or min(sizes, default=0) < 0:
-            raise ValueError(f"{name} is {kind} of {shape}")
-        arrays[str(name)] = np.ndarray(sizes, str(kind), body, offset)
-        offset += arrays[str(name)].nbytes
+    try:
+        for name, kind, shape in listed:
+            sizes = tuple(int(size) for size in shape)
+            if not _KIND.fullmatch(str(kind)) or min(sizes, default=0) < 0:
+                raise ValueError(f"{name} is {kind} of {shape}")  # noqa: TRY301  (said as all that makes no sense)
+            arrays[str(name)] = np.ndarray(sizes, str(kind), body, offset)
+            offset += arrays[str(name)].nbytes
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise DatasetError(f"{path} is damaged: the arrays of a record make no sense ({error})") from error
+    if offset != len(body):
+        raise DatasetError(f"{path} is damaged: a record is longer than its arrays")
     return arrays

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from awac_tr.data.format.findings import errors_of
+from awac_tr.data.storage.partial import UNFINISHED
 from awac_tr.data.storage.paths import SUFFIXES
 from awac_tr.data.storage.reader import Dataset
-from awac_tr.data.storage.unfinished import UNFINISHED
 from awac_tr.errors import DatasetError
 
 __all__ = ["list_datasets"]
-
-_NOTED: Final = ("format_version", "created", "content_hash", "n_episodes")
 
 
 def list_datasets(
@@ -63,20 +61,15 @@ def _entry(path: Path) -> dict[str, Any]:
 def _noted(path: Path) -> dict[str, Any]:
     """What the attributes and the shapes of a file say."""
     with Dataset(path) as dataset:
-        return _noted_of(dataset)
-
-
-def _noted_of(dataset: Dataset) -> dict[str, Any]:
-    noted = {name: dataset.attributes.get(name) for name in _NOTED}
-    faults = errors_of(dataset.findings)
-    return {
-        "env_id": dataset.meta.env_id,
-        "source": dataset.meta.source,
-        "episodes": noted["n_episodes"],
-        "transitions": dataset.n_transitions if "observations" in dataset.array_names else None,
-        "horizon": dataset.meta.horizon,
-        "created": noted["created"],
-        "content_hash": noted["content_hash"],
-        "parents": [str(parent.name) for parent in dataset.meta.parents],
-        "problem": "; ".join(f"{fault.where}: {fault.message}" for fault in faults),
-    }
+        noted, meta = dataset.attributes.get, dataset.meta
+        return {
+            "env_id": meta.env_id,
+            "source": meta.source,
+            "episodes": noted("n_episodes"),
+            "transitions": dataset.n_transitions if "observations" in dataset.array_names else None,
+            "horizon": meta.horizon,
+            "created": noted("created"),
+            "content_hash": noted("content_hash"),
+            "parents": [str(parent.name) for parent in meta.parents],
+            "problem": "; ".join(f"{fault.where}: {fault.message}" for fault in errors_of(dataset.findings)),
+        }

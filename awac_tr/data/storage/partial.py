@@ -2,7 +2,8 @@
 
 The file is a :mod:`awac_tr.data.storage.journal`. Its first record holds the plan, everything that decides what the
 episodes will be; a second one, once it is known, what acts; then each episode has one. So a collection that was killed
-goes on where it stopped, and ends in the very dataset that it would have made without that.
+goes on where it stopped, and ends in the very dataset that it would have made without that. Whoever reads where the
+dataset will be is told what lies there until then.
 """
 
 from __future__ import annotations
@@ -17,27 +18,37 @@ from typing import TYPE_CHECKING, Any, Final
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.storage.episode_check import EpisodeCheck, episode_of
 from awac_tr.data.storage.journal import Journal, Record, read_records
-from awac_tr.data.storage.paths import PARTIAL
+from awac_tr.data.storage.paths import PARTIAL, SUFFIXES
 from awac_tr.errors import DatasetError
-from awac_tr.utils.atomic import cannot_write
+from awac_tr.utils.atomic import writing
+from awac_tr.utils.locks import file_lock, holder_of
 
 if TYPE_CHECKING:
     from awac_tr.envs.episode import Episode
 
-__all__ = ["Partial", "PartialSummary", "partial_path", "read_episodes", "summarize_partial"]
+__all__ = [
+    "UNFINISHED",
+    "Partial",
+    "PartialSummary",
+    "partial_path",
+    "read_episodes",
+    "refuse_unfinished",
+    "summarize_partial",
+]
 
 _log = logging.getLogger(__name__)
 
 _PLAN, _ACTOR, _EPISODE = "plan", "actor", "episode"
-_KINDS: Final = (_PLAN, _ACTOR, _EPISODE)
+
+_PART: Final = ".part"
+UNFINISHED: Final = tuple(suffix + end for suffix in SUFFIXES for end in (PARTIAL, _PART))
+"""How files end that are no datasets yet."""
+
+_FINISH: Final = "The awac-tr collect that was interrupted finishes it, given --resume."
 
 
 def partial_path(out: Path) -> Path:
-    """Where what a dataset will hold is kept until it is complete.
-
-    >>> partial_path(Path("door-bc.hdf5")).name
-    'door-bc.hdf5.partial'
-    """
+    """Where what a dataset will hold is kept until it is complete."""
     return out.with_name(out.name + PARTIAL)
 
 
@@ -79,9 +90,7 @@ class PartialSummary:
 def summarize_partial(path: Path, *, check: bool = False) -> PartialSummary | None:
     """What a partial file says of itself; None where it was cut short before it said anything.
 
-    Args:
-        path: the file.
-        check: read everything, and hold it against its checksums; else only the heads of its records.
+    With ``check`` everything is read and held against its checksums, else only the heads of its records.
 
     Raises:
         DatasetError: it cannot be read, or is no such file.
@@ -94,7 +103,7 @@ def summarize_partial(path: Path, *, check: bool = False) -> PartialSummary | No
         if kind == _EPISODE:
             seeds.append(_integer(path, record, "seed"))
             transitions += _integer(path, record, "rows")
-        elif kind in _KINDS:
+        elif kind in (_PLAN, _ACTOR):
             found[kind] = record.head
         else:
             raise DatasetError(f"{path} is damaged: a record of kind {str(kind)[:20]!r}")
@@ -127,10 +136,6 @@ def _integer(path: Path, record: Record, name: str) -> int:
 def read_episodes(path: Path, most: int) -> Iterator[Episode]:
     """The first episodes of a partial file.
 
-    Args:
-        path: the file.
-        most: how many.
-
     Raises:
         DatasetError: it is damaged.
     """
@@ -162,11 +167,9 @@ class Partial:
         self._admission: EpisodeCheck | None = None
         if before is not None and before.torn:
             _log.info("%s: an episode that was cut short is collected again.", self.path)
-        try:
+        with writing(self.path, DatasetError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._journal = Journal(self.path, keep=before.end if before is not None else 0)
-        except OSError as error:
-            raise self._unwritten(error) from error
 
     @property
     def episodes(self) -> int:
@@ -175,14 +178,17 @@ class Partial:
 
     def note_plan(self, facts: Mapping[str, Any], *, wanted: int, replaces: bool) -> None:
         """Write down what decides the episodes, how many are wanted, and whether a dataset is to be replaced."""
-        self._append({"kind": _PLAN, "facts": facts, "wanted": wanted, "replaces": replaces})
-        self._sync()
+        self._note({"kind": _PLAN, "facts": facts, "wanted": wanted, "replaces": replaces})
 
     def note_actor(self, facts: Mapping[str, Any]) -> None:
         """Write down what acts."""
         self.actor = dict(facts)
-        self._append({"kind": _ACTOR, "facts": facts})
-        self._sync()
+        self._note({"kind": _ACTOR, "facts": facts})
+
+    def _note(self, head: Mapping[str, Any]) -> None:
+        with writing(self.path, DatasetError):
+            self._journal.append(head)
+            self._journal.sync()
 
     def begin(self, meta: DatasetMeta) -> None:
         """Say what the dataset will say of itself, by which episodes are judged."""
@@ -199,7 +205,8 @@ class Partial:
         if self._admission is None:
             raise DatasetError(f"{self.path} is not being written")
         arrays = self._admission.admit(episode)
-        self._append({"kind": _EPISODE, "seed": episode.seed, "rows": len(episode)}, arrays)
+        with writing(self.path, DatasetError):
+            self._journal.append({"kind": _EPISODE, "seed": episode.seed, "rows": len(episode)}, arrays)
         self.seeds.append(episode.seed)
 
     def close(self) -> None:
@@ -212,17 +219,40 @@ class Partial:
         self.close()
         self.path.unlink(missing_ok=True)
 
-    def _append(self, head: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> None:
-        try:
-            self._journal.append(head, arrays)
-        except OSError as error:
-            raise self._unwritten(error) from error
 
-    def _sync(self) -> None:
-        try:
-            self._journal.sync()
-        except OSError as error:
-            raise self._unwritten(error) from error
+def refuse_unfinished(path: Path) -> None:
+    """Say what a file is that somebody wants to read as a dataset, or what there is where one is missing.
 
-    def _unwritten(self, error: OSError) -> DatasetError:
-        return cannot_write(self.path, error, DatasetError)
+    Raises:
+        DatasetError: it is unfinished, or missing while something unfinished is beside it.
+    """
+    if path.name.endswith(UNFINISHED):
+        final = path.with_name(path.name.removesuffix(path.suffix))
+        if path.is_file():
+            _refuse(path, final)
+    elif not path.exists():
+        if partial_path(path).is_file():
+            _refuse(partial_path(path), path)
+        holder = holder_of(file_lock(path))
+        if holder is not None:
+            raise DatasetError(f"there is no dataset {path} yet: it is being written by {holder}", "Wait for it.")
+
+
+def _refuse(path: Path, final: Path) -> None:
+    holder = holder_of(file_lock(final))
+    if path.suffix == PARTIAL:
+        by = "" if holder is None else f", at which {holder} is at work"
+        raise DatasetError(f"there is no dataset {final} yet: {path} is {_collection(path)}{by}", _FINISH)
+    if holder is None:
+        hint = "Whatever makes the dataset again replaces it; it can be removed."
+        raise DatasetError(f"{path} is what a process that was killed left, and no dataset", hint)
+    raise DatasetError(f"{path} is no dataset yet: it is being written by {holder}", "Wait for it.")
+
+
+def _collection(path: Path) -> str:
+    found = summarize_partial(path)
+    if found is None:
+        return "an unfinished collection without an episode"
+    env = found.plan.get("env")
+    where = env.get("id", "") if isinstance(env, dict) else ""
+    return f"{found} of {found.plan.get('source', '')} in {where}"

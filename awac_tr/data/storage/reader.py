@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -39,9 +39,6 @@ BLOCK_BYTES: Final = 1 << 23
 
 class Dataset:
     """An open dataset file; nothing is read before it is asked for.
-
-    Args:
-        path: the file.
 
     Attributes:
         path: the file.
@@ -137,11 +134,8 @@ class Dataset:
         """Whole arrays by name."""
         return {name: self.rows(name) for name in names}
 
-    def spans(self, name: str) -> Iterator[tuple[int, int]]:
-        """(first row, row after the last) of the blocks an array is read in."""
-        yield from self._spans([name])
-
-    def _spans(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    def spans(self, *names: str) -> Iterator[tuple[int, int]]:
+        """(first row, row after the last) of the blocks that arrays are read in."""
         rows = (self.shape(names[0]) or (0,))[0] if names else 0
         wide = sum(self.dtype(name).itemsize * math.prod(self.shape(name)[1:]) for name in names)
         step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, wide)))
@@ -158,7 +152,7 @@ class Dataset:
             (first row of the block, array name -> its rows).
         """
         wanted = list(names)
-        for start, stop in self._spans(wanted):
+        for start, stop in self.spans(*wanted):
             yield start, {name: self.rows(name, start, stop) for name in wanted}
 
     @cached_property
@@ -195,11 +189,11 @@ class Dataset:
         """Rows drawn uniformly, with replacement, read from the file each time; for training there are buffers.
 
         Args:
-            rows: how many.
+            rows: how many, n.
             generator: source of randomness; None: torch's global one.
 
         Returns:
-            TensorDict [rows], with the keys of :class:`Transitions`.
+            TensorDict [n], with the keys of :class:`Transitions`.
         """
         return self.transitions.sample(rows, generator=generator)
 
@@ -211,10 +205,7 @@ class Dataset:
         return int(self.rows(SEEDS, index, index + 1)[0])
 
     def episode(self, index: int) -> Episode:
-        """One episode with its infos.
-
-        Args:
-            index: 0 to ``n_episodes`` - 1, or negative from the end.
+        """One episode with its infos, by its number, or a negative one from the end.
 
         Raises:
             DatasetError: there is no such episode.
@@ -256,11 +247,7 @@ class Dataset:
         return digest
 
     def noted_hash(self, known: Mapping[str, str]) -> str:
-        """The content hash that follows from the noted hashes of the arrays.
-
-        Args:
-            known: array name -> hash computed just now, used instead of the noted one.
-        """
+        """The content hash that follows from the hashes of the arrays: known by name, else as noted in the file."""
         lines = {}
         for name, array in self._arrays.items():
             digest = known.get(name) or self.stored_hash(name)
@@ -269,10 +256,7 @@ class Dataset:
 
 
 def open_dataset(path: str | Path) -> Dataset:
-    """Open a dataset for reading; use it as a context manager.
-
-    Args:
-        path: an HDF5 file in our format, or any with D4RL's six arrays.
+    """Open an HDF5 file in our format, or any with D4RL's six arrays, for reading; use it as a context manager.
 
     Raises:
         DatasetError: it cannot be read, or its structure is wrong; all faults of the structure in one message.

@@ -33,7 +33,7 @@ def scan_rows(dataset: Dataset, names: Iterable[str], see: See) -> dict[str, NDA
     Args:
         dataset: an open file.
         names: arrays of one row a transition that ``see`` is to be given.
-        see: called with the first row of each block and its arrays.
+        see: called with the number of the first row of each block, and its arrays.
 
     Returns:
         What :func:`awac_tr.envs.measures.measure` gives: ``return``, ``length`` and the success measures, [E] each.

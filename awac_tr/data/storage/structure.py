@@ -25,10 +25,6 @@ _NUMBERS: Final = "fiub"
 def is_ours(path: Path, attributes: Mapping[str, Any]) -> bool:
     """True for a file in our format, False for one without our attributes (D4RL-flat, to be read as it stands).
 
-    Args:
-        path: for the message.
-        attributes: root attributes.
-
     Raises:
         DatasetError: another format, or a version this awac-tr does not know.
     """
@@ -49,10 +45,7 @@ def is_ours(path: Path, attributes: Mapping[str, Any]) -> bool:
 def find_arrays(path: Path, file: h5py.File, *, ours: bool) -> dict[str, h5py.Dataset]:
     """The arrays of a file that the format knows: the six, ``infos/*`` and ``episodes/*``.
 
-    Args:
-        path: for messages.
-        file: the open file.
-        ours: False leaves out optional arrays that do not keep to the format: others put anything there.
+    Of files that are not ours, optional arrays that do not keep to the format are left out: others put anything there.
 
     Raises:
         DatasetError: an array has its data elsewhere, or none.
@@ -69,22 +62,15 @@ def find_arrays(path: Path, file: h5py.File, *, ours: bool) -> dict[str, h5py.Da
     if ours or "observations" not in arrays:
         return arrays
     rows = arrays["observations"].shape[:1]
-    return {name: array for name, array in arrays.items() if name in ARRAYS or _fits(name, array, rows)}
-
-
-def _fits(name: str, array: h5py.Dataset, rows: tuple[int, ...]) -> bool:
-    """Is an optional array of someone else one of numbers, with one row a transition."""
-    return name.startswith(INFOS) and array.dtype.kind in _NUMBERS and array.shape[:1] == rows
+    return {
+        name: array
+        for name, array in arrays.items()
+        if name in ARRAYS or (name.startswith(INFOS) and array.dtype.kind in _NUMBERS and array.shape[:1] == rows)
+    }
 
 
 def structure_findings(arrays: Arrays, attributes: Mapping[str, Any], *, ours: bool) -> list[Finding]:
-    """Everything wrong with a file before its rows are looked at.
-
-    Args:
-        arrays: what :func:`find_arrays` found.
-        attributes: root attributes.
-        ours: the file has our attributes, so exact types are asked for.
-    """
+    """Everything wrong with a file before its rows are looked at; of ours, exact types are asked for."""
     findings = [_missing(name) for name in ARRAYS if name not in arrays]
     for name, array in arrays.items():
         findings += _kind_findings(name, array, ours=ours) if name in ARRAYS else _optional_findings(name, array)

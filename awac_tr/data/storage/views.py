@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, SupportsIndex, cast, overload
 
 import numpy as np
@@ -11,10 +11,9 @@ import torch
 from tensordict import TensorDict
 
 from awac_tr.data.format.spec import ARRAYS, INFOS
-from awac_tr.data.storage.tensordicts import as_tensordict
-from awac_tr.keys import EPISODE, INFO, SUCCESS, Key
+from awac_tr.keys import DISK_TO_MEMORY, DONE, EPISODE, INFO, SUCCESS, TERMINATED, TRUNCATED
 
-__all__ = ["Episodes", "Index", "Transitions"]
+__all__ = ["Episodes", "Index", "Transitions", "as_tensordict"]
 
 Array = np.ndarray[Any, Any]
 Index = Sequence[int] | Array | torch.Tensor
@@ -23,6 +22,20 @@ Index = Sequence[int] | Array | torch.Tensor
 _NEAR: Final = 1024
 """Rows no further apart are read in one piece: they mostly lie in one chunk, which HDF5 reads whole in any case."""
 _BLOCK: Final = 1 << 13
+
+
+def as_tensordict(arrays: Mapping[str, Array]) -> TensorDict:
+    """The one place where disk names become memory keys; columns get a last axis of 1."""
+    batch = TensorDict({}, batch_size=[len(arrays["rewards"])])
+    for name, key in DISK_TO_MEMORY.items():
+        batch.set(key, _column(arrays[name]))
+    batch.set(DONE, batch.get(TERMINATED) | batch.get(TRUNCATED))
+    return batch
+
+
+def _column(values: Array) -> torch.Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
+    return tensor if tensor.ndim > 1 else tensor.unsqueeze(-1)
 
 
 class _Source(Protocol):
@@ -63,14 +76,9 @@ class _View:
             arrays["timeouts"][-1] |= not arrays["terminals"][-1]
         rows = as_tensordict(arrays)
         for name in self._infos:
-            values = dataset.rows(f"{INFOS}/{name}", start, stop)
-            tensor = torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
-            rows.set(_info_key(name), tensor if tensor.ndim > 1 else tensor.unsqueeze(-1))
+            key = SUCCESS if name == "success" else (INFO, name)
+            rows.set(key, _column(dataset.rows(f"{INFOS}/{name}", start, stop)))
         return rows
-
-
-def _info_key(name: str) -> Key:
-    return SUCCESS if name == "success" else (INFO, name)
 
 
 class Transitions(_View):
@@ -111,8 +119,7 @@ class Transitions(_View):
     def including(self, *names: str) -> Self:
         """The same rows with arrays of ``infos`` beside: ``success`` under ``next``, others under ``info``.
 
-        Args:
-            *names: which; all where none is named.
+        All come where none is named.
 
         Raises:
             DatasetError: the file has no such array.
@@ -120,12 +127,7 @@ class Transitions(_View):
         return type(self)(self._dataset, self._chosen(names))
 
     def sample(self, rows: int, *, generator: torch.Generator | None = None) -> TensorDict:
-        """Rows drawn uniformly, with replacement; read from the file each time.
-
-        Args:
-            rows: how many.
-            generator: source of randomness; None: torch's global one.
-        """
+        """Rows drawn uniformly, with replacement; read from the file each time."""
         return self._gather(torch.randint(len(self), (rows,), generator=generator).numpy())
 
     def _gather(self, numbers: Array) -> TensorDict:

@@ -21,7 +21,7 @@ from awac_tr.data.storage.file_driver import FileDriver
 from awac_tr.data.storage.hdf5 import CACHE_BYTES, write_attributes
 from awac_tr.data.validation.checks import RowCheck
 from awac_tr.errors import DatasetError
-from awac_tr.utils.atomic import cannot_write, sync_folder
+from awac_tr.utils.atomic import cannot_write, rename, writing
 from awac_tr.utils.locks import Lock, file_lock
 
 if TYPE_CHECKING:
@@ -94,14 +94,11 @@ class DatasetWriter:
 
     def __enter__(self) -> Self:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self._lock is not None:
-                self._lock.__enter__()
-            self._sink = FileDriver(self.part)
-        except OSError as error:
-            self._unlock()
-            raise cannot_write(self.path, error, DatasetError) from error
-        try:
+            with writing(self.path, DatasetError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if self._lock is not None:
+                    self._lock.__enter__()
+                self._sink = FileDriver(self.part)
             self._file = h5py.File(self._sink, "w", libver=("v110", "v110"), rdcc_nbytes=CACHE_BYTES)
             write_attributes(self._file, {**self._attributes, "complete": False})
             self._columns = Columns(self._file)
@@ -169,13 +166,10 @@ class DatasetWriter:
             raise cannot_write(self.path, error, DatasetError, done=done) from error
 
     def finish(self, extra: Mapping[str, Any] | None = None) -> str:
-        """Complete the file and give it its name.
+        """Complete the file, give it its name, and return the content hash, ``sha256:...``.
 
         Args:
             extra: what became known on the way, for the file's ``extra``; plain JSON.
-
-        Returns:
-            The content hash, ``sha256:...``.
 
         Raises:
             DatasetError: no episode was written, or the disk is full.
@@ -220,8 +214,7 @@ class DatasetWriter:
             sink.sync()
             self._check_disk()
         self._refuse_existing()
-        self.part.replace(self.path)
-        sync_folder(self.path.parent)
+        rename(self.part, self.path)
         self._sink = None
         if sink is not None:
             sink.close()
