@@ -16,8 +16,8 @@ from awac_tr.recipes.cards import DatasetCard, load_card
 from awac_tr.recipes.env_files import EnvChanges, EnvSaid, chosen_env
 from awac_tr.recipes.library import cards
 from awac_tr.recipes.options import OPTIONS, NoOptions
-from awac_tr.recipes.problems import problems_error
 from awac_tr.recipes.schema import EnvSection, FoundEnv
+from awac_tr.recipes.yaml_text import problems_error
 
 __all__ = ["SOURCES", "Kind", "Mode", "Plan", "default_name", "plan"]
 

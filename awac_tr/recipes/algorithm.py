@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from awac_tr.algorithms.registry import ALGORITHMS, config_class
 from awac_tr.recipes.build import FORMER_NAMES, get_path
-from awac_tr.recipes.problems import Problem
-from awac_tr.recipes.yaml_text import KeyPath, dotted, dump_value
+from awac_tr.recipes.yaml_text import KeyPath, Problem, dotted, dump_value
 from awac_tr.utils.suggest import did_you_mean
 
 __all__ = ["algorithm_name", "misplaced_key", "moved", "preset_keys", "refuse_algorithm"]

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from awac_tr.recipes.expected import advice, expected, shown
-from awac_tr.recipes.problems import Problem
-from awac_tr.recipes.yaml_text import KeyPath, dotted
+from awac_tr.recipes.yaml_text import KeyPath, Problem, dotted
 from awac_tr.utils.suggest import closest
 
 __all__ = ["FORMER_NAMES", "build", "fields_of", "get_path", "section_of", "unknown_key", "without"]
@@ -72,7 +71,7 @@ def unknown_key(model: type[BaseModel], path: KeyPath) -> str:
 
 
 def build(
-    model: type[Model], data: Mapping[str, Any], where: Where
+    model: type[Model], data: Mapping[str, Any], where: Where, inside: KeyPath = ()
 ) -> tuple[Model | None, list[Problem], set[KeyPath]]:
     """Validate plain data strictly.
 
@@ -80,9 +79,11 @@ def build(
         model: what to build.
         data: nested dicts of JSON values; null for a section means that none of its keys are set.
         where: tells for a key's path where it was written.
+        inside: path of the section, in a file that holds more than it; ``where`` and the problems begin with it.
 
     Returns:
-        The model, or None when it cannot be built; the problems, in order of the schema; the paths they concern.
+        The model, or None when it cannot be built; the problems, in order of the schema; the paths in ``data`` that
+        they concern.
     """
     filled = _fill_sections(model, data)
     try:
@@ -95,7 +96,7 @@ def build(
             if item["type"] == "value_error":  # a rule of the model's own, in its own words
                 text = f"{item['msg'].removeprefix('Value error, ')}, got {shown(get_path(filled, path))}"
             texts.setdefault(path, text)
-    problems = [Problem(dotted(path), where(path), text) for path, text in texts.items()]
+    problems = [Problem(dotted(inside + path), where(inside + path), text) for path, text in texts.items()]
     return None, problems, set(texts)
 
 

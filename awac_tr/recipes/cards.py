@@ -13,10 +13,8 @@ from awac_tr.recipes.base import PositiveCount, Section, Seed
 from awac_tr.recipes.build import build
 from awac_tr.recipes.environment import EnvSection
 from awac_tr.recipes.library import find_card
-from awac_tr.recipes.loader import mapping_of, read_yaml_file
 from awac_tr.recipes.options import OPTIONS
-from awac_tr.recipes.problems import Problem, problems_error
-from awac_tr.recipes.yaml_text import KeyPath, ParsedYaml, dotted
+from awac_tr.recipes.yaml_text import ParsedYaml, Problem, problems_error, read_mapping
 
 __all__ = ["DatasetCard", "load_card", "read_card"]
 
@@ -81,41 +79,25 @@ def read_card(path: Path) -> DatasetCard:
     Raises:
         RecipeError: with all mistakes together.
     """
-    parsed, title = read_yaml_file(path), f"dataset card {path}"
-    data = mapping_of(parsed, title)
-    card, problems, _ = build(DatasetCard, data, lambda key: _where(parsed, key))
-    within = _section_problems(parsed, data)
+    title = f"dataset card {path}"
+    parsed = read_mapping(path, title)
+    data, source = parsed.data, parsed.data.get("source")
+    card, problems, _ = build(DatasetCard, data, parsed.where)
+    within = _problems_in("env", data.get("env"), EnvSection, parsed)
     problems = [one for one in problems if one.key != "env" or not within]
-    problems = parsed.problems + problems + within + _option_problems(parsed, data)
+    problems = parsed.problems + problems + within
+    if isinstance(source, str) and source in OPTIONS:
+        problems += _problems_in("options", data.get("options", {}), OPTIONS[source], parsed)
     if card is not None:
-        problems += [Problem(key, _where(parsed, (key,)), text) for key, text in _conflicts(card, path.stem)]
+        problems += [Problem(key, parsed.where((key,)), text) for key, text in _conflicts(card, path.stem)]
     if card is None or problems:
         raise problems_error(title, problems)
     return card
 
 
-def _where(parsed: ParsedYaml, key: KeyPath) -> str:
-    while key and key not in parsed.lines:
-        key = key[:-1]
-    return f"line {parsed.lines[key]}" if key else ""
-
-
-def _option_problems(parsed: ParsedYaml, data: dict[str, Any]) -> list[Problem]:
-    source, written = data.get("source"), data.get("options", {})
-    if not isinstance(source, str) or source not in OPTIONS or not isinstance(written, dict):
-        return []
-    inside: KeyPath = ("options",)
-    _, problems, _ = build(OPTIONS[source], written, lambda key: _where(parsed, inside + key))
-    return [Problem(dotted((*inside, problem.key)), problem.where, problem.text) for problem in problems]
-
-
-def _section_problems(parsed: ParsedYaml, data: dict[str, Any]) -> list[Problem]:
-    """Of an environment that is described key by key, each with its line."""
-    written = data.get("env")
-    if not isinstance(written, dict):
-        return []
-    _, problems, _ = build(EnvSection, written, lambda key: _where(parsed, ("env", *key)))
-    return [Problem(dotted(("env", problem.key)), problem.where, problem.text) for problem in problems]
+def _problems_in(key: str, written: object, model: type[Section], parsed: ParsedYaml) -> list[Problem]:
+    """Of a section that is described key by key, each with its line."""
+    return build(model, written, parsed.where, (key,))[1] if isinstance(written, dict) else []
 
 
 def _conflicts(card: DatasetCard, stem: str) -> Iterator[tuple[str, str]]:

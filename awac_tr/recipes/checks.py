@@ -1,15 +1,21 @@
-"""What no single key can tell: recipes whose keys are each fine and together make no sense."""
+"""What no single key can tell: keys that make no sense together, and keys that the algorithm never looks at."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import Final
 
 from awac_tr.algorithms.config import Conflict
+from awac_tr.recipes.build import fields_of, get_path
+from awac_tr.recipes.resolved import LoadedRecipe
 from awac_tr.recipes.schema import Recipe
+from awac_tr.recipes.yaml_text import KeyPath, dotted
 
-__all__ = ["conflicts"]
+__all__ = ["conflicts", "is_unused", "say_unused_keys", "unused_keys"]
+
+_log = logging.getLogger(__name__)
 
 _SUM_TOLERANCE: Final = 1e-6
 
@@ -20,6 +26,36 @@ def conflicts(recipe: Recipe) -> list[Conflict]:
     for check in (_device, _policy, _batches, _phases, _collect, _init_from, _hindsight, _buffer):
         found += check(recipe)
     return [*recipe.algorithm.conflicts(), *found]
+
+
+def is_unused(recipe: Recipe, path: KeyPath) -> bool:
+    """Whether a key has no effect on training with the recipe's algorithm."""
+    config, key = recipe.algorithm, dotted(path)
+    names = [name for name in config.OPTIONAL if key == name or key.startswith(f"{name}.")]
+    return bool(names) and not config.reads.intersection(names)
+
+
+def unused_keys(loaded: LoadedRecipe) -> list[str]:
+    """Dotted keys, in the order of the schema, that have no effect and hold another value than the default.
+
+    A key that an override sets is not among them: that is an error already when the recipe is loaded.
+
+    >>> from awac_tr.recipes.loader import load_recipe
+    >>> unused_keys(load_recipe("door"))
+    []
+    """
+    recipe = loaded.recipe
+    plain = recipe.model_dump()
+    usual = {path: field.get_default(call_default_factory=True) for path, field in fields_of(type(recipe))}
+    return [dotted(path) for path in usual if is_unused(recipe, path) and get_path(plain, path) != usual[path]]
+
+
+def say_unused_keys(loaded: LoadedRecipe) -> None:
+    """Note :func:`unused_keys`, which a recipe has that was written for another algorithm."""
+    keys = unused_keys(loaded)
+    if keys:
+        verb = "has" if len(keys) == 1 else "have"
+        _log.info("%s %s no effect with algorithm %s.", ", ".join(keys), verb, loaded.recipe.algorithm.name)
 
 
 def _device(recipe: Recipe) -> Iterator[Conflict]:

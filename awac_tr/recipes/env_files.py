@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from awac_tr.recipes.build import build
 from awac_tr.recipes.environment import EnvSection, FoundEnv
-from awac_tr.recipes.loader import mapping_of, read_yaml_file
-from awac_tr.recipes.problems import Problem, problems_error
-from awac_tr.recipes.yaml_text import KeyPath, dotted, parse_yaml
+from awac_tr.recipes.library import YAML_SUFFIXES
+from awac_tr.recipes.yaml_text import KeyPath, Problem, dotted, parse_setting, problems_error, read_mapping
 
-__all__ = ["FILE_ENDINGS", "EnvChanges", "EnvSaid", "chosen_env", "env_with", "read_env"]
-
-FILE_ENDINGS: Final = (".yaml", ".yml")
+__all__ = ["EnvChanges", "EnvSaid", "chosen_env", "env_with", "read_env"]
 
 
 @dataclass(frozen=True)
@@ -78,22 +75,18 @@ def read_env(ref: str) -> EnvSection:
     'HalfCheetah-v5'
     """
     path = Path(ref)
-    if path.suffix not in FILE_ENDINGS:
+    if path.suffix not in YAML_SUFFIXES:
         return EnvSection(id=ref)
-    parsed, title = read_yaml_file(path), f"the environment of {ref}"
-    whole = mapping_of(parsed, title)
-    inside: KeyPath = ("env",) if "env" in whole else ()
-    said = whole["env"] if inside else whole
+    title = f"the environment of {ref}"
+    parsed = read_mapping(path, title)
+    inside: KeyPath = ("env",) if "env" in parsed.data else ()
+    said = parsed.data["env"] if inside else parsed.data
     if isinstance(said, str):  # as dataset cards may write it
         said = {"id": said}
-
-    def where(key: KeyPath) -> str:
-        line = parsed.lines.get((*inside, *key))
-        return "" if line is None else f"line {line}"
-
     if not isinstance(said, Mapping):
         raise problems_error(title, [Problem("env", "", "expected a section with the key id, or an id")])
-    return _built(said, title, where, parsed.problems, inside)
+    env, found, _ = build(EnvSection, said, parsed.where, inside)
+    return _sound(env, title, [*parsed.problems, *found])
 
 
 def env_with(env: EnvSection, changes: Sequence[str]) -> EnvSection:
@@ -109,16 +102,15 @@ def env_with(env: EnvSection, changes: Sequence[str]) -> EnvSection:
     >>> env_with(EnvSection(id="Pendulum-v1"), ["kwargs.g=5.0", "rescale_actions=true"]).kwargs
     {'g': 5.0}
     """
-    said, problems = env.to_plain(), []
+    said, problems, where = env.to_plain(), [], "(--env-set)"
     for change in changes:
-        key, sign, text = change.partition("=")
-        value = parse_yaml(text)
-        if not sign or not key.strip():
-            problems.append(Problem(change, "(--env-set)", "expected KEY=VALUE, for example horizon=100"))
-            continue
-        problems += [Problem(key, "(--env-set)", problem.text) for problem in value.problems]
-        _set(said, tuple(key.strip().split(".")), value.data)
-    return _built(said, "the environment", lambda _: "", problems, ())
+        setting = parse_setting(change, where, "KEY=VALUE, for example horizon=100")
+        if isinstance(setting, Problem):
+            problems.append(setting)
+        else:
+            _set(said, *setting)
+    made, found, _ = build(EnvSection, said, lambda _: "")
+    return _sound(made, "the environment", [*problems, *found])
 
 
 def _set(said: dict[str, Any], path: KeyPath, value: Any) -> None:
@@ -129,9 +121,7 @@ def _set(said: dict[str, Any], path: KeyPath, value: Any) -> None:
         said[dotted(path)] = value
 
 
-def _built(said: Mapping[str, Any], title: str, where: Any, problems: Sequence[Problem], inside: KeyPath) -> EnvSection:
-    env, found, _ = build(EnvSection, said, where)
-    found = [Problem(dotted((*inside, one.key)), one.where, one.text) for one in found]
-    if env is None or problems or found:
-        raise problems_error(title, [*problems, *found])
+def _sound(env: EnvSection | None, title: str, problems: Sequence[Problem]) -> EnvSection:
+    if env is None or problems:
+        raise problems_error(title, problems)
     return env

@@ -12,6 +12,7 @@ from awac_tr.utils.file_kinds import wrong_kind
 from awac_tr.utils.suggest import closest, did_you_mean
 
 __all__ = [
+    "YAML_SUFFIXES",
     "cards",
     "copy_file",
     "dataset_folder",
@@ -25,7 +26,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).resolve().parents[1]
-_SUFFIXES = (".yaml", ".yml")
+YAML_SUFFIXES = (".yaml", ".yml")
 _MAX_BYTES = 1 << 16
 """YAML takes a hundred times its size in memory and a second for each 20 KiB; ours have up to 10 KiB."""
 
@@ -57,7 +58,7 @@ def find_recipe(ref: str | Path) -> Path:
     path, known = Path(ref), recipes()
     if path.is_file():
         return path
-    name = path.stem if path.suffix in _SUFFIXES else path.name
+    name = path.stem if path.suffix in YAML_SUFFIXES else path.name
     if path.exists() and name not in known:
         raise wrong_kind(RecipeError, path, "recipe")
     if name in known and path.parent in (Path(), Path("recipes")):
@@ -118,7 +119,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise RecipeError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        if path.suffix in _SUFFIXES:
+        if path.suffix in YAML_SUFFIXES:
             raise RecipeError(f"cannot read {path}: not UTF-8 text (byte {error.start})") from error
         raise wrong_kind(RecipeError, path, "recipe", "Recipes and cards are UTF-8 text.") from error
     if "\x00" in text:
@@ -143,7 +144,7 @@ def copy_file(source: Path, dest: str | Path, *, force: bool = False) -> Path:
     target = Path(dest)
     if target.is_dir():
         target = target / source.name
-    elif target.suffix not in _SUFFIXES:
+    elif target.suffix not in YAML_SUFFIXES:
         target = target.with_name(target.name + ".yaml")
     if target.exists() and not force:
         raise RecipeError(f"{target} exists already", "Choose another name, or replace it with --force.")

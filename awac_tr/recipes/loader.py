@@ -13,20 +13,25 @@ from awac_tr.algorithms.registry import ALGORITHMS
 from awac_tr.errors import RecipeError
 from awac_tr.recipes.algorithm import algorithm_name, misplaced_key, moved, preset_keys, refuse_algorithm
 from awac_tr.recipes.build import build, fields_of, get_path, section_of, unknown_key, without
-from awac_tr.recipes.checks import conflicts
-from awac_tr.recipes.library import find_recipe, read_text
-from awac_tr.recipes.problems import Problem, problems_error
+from awac_tr.recipes.checks import conflicts, is_unused
+from awac_tr.recipes.library import find_recipe
 from awac_tr.recipes.resolved import LoadedRecipe, Source, resolved_yaml
 from awac_tr.recipes.schema import Recipe, recipe_model
-from awac_tr.recipes.unused_keys import is_unused
-from awac_tr.recipes.yaml_text import KeyPath, ParsedYaml, dotted, parse_yaml
+from awac_tr.recipes.yaml_text import (
+    KeyPath,
+    ParsedYaml,
+    Problem,
+    dotted,
+    dump_value,
+    parse_setting,
+    problems_error,
+    read_mapping,
+)
 
 __all__ = [
     "LoadedRecipe",
     "Source",
     "load_recipe",
-    "mapping_of",
-    "read_yaml_file",
     "recipe_from_dict",
     "resolved_yaml",
 ]
@@ -45,7 +50,7 @@ class _Draft:
     """
 
     data: dict[str, Any]
-    lines: dict[KeyPath, int] = field(default_factory=dict)
+    parsed: ParsedYaml = field(default_factory=ParsedYaml)
     overridden: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     model: type[Recipe] = Recipe
@@ -53,12 +58,9 @@ class _Draft:
 
     def where(self, path: KeyPath) -> str:
         """Where the key, or else the section around it, was written."""
-        for end in range(len(path), 0, -1):
-            if path[:end] in self.overridden:
-                return "(override)"
-            if path[:end] in self.lines:
-                return f"line {self.lines[path[:end]]}"
-        return ""
+        while path and path not in self.overridden and path not in self.parsed.lines:
+            path = path[:-1]
+        return "(override)" if path in self.overridden else self.parsed.where(path)
 
 
 def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
@@ -79,8 +81,8 @@ def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     (1.0, 3, 'override')
     """
     path = find_recipe(ref)
-    parsed = read_yaml_file(path)
-    draft = _Draft(mapping_of(parsed, f"recipe {ref}"), parsed.lines, problems=list(parsed.problems))
+    parsed = read_mapping(path, f"recipe {ref}")
+    draft = _Draft(parsed.data, parsed, problems=list(parsed.problems))
     recipe = _finish(draft, overrides, f"recipe {ref}")
     return LoadedRecipe(recipe, _sources(draft), path)
 
@@ -101,62 +103,30 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
     return _finish(_Draft(plain), (), "recipe")
 
 
-def read_yaml_file(path: Path) -> ParsedYaml:
-    """Read a YAML file of the user's.
-
-    Raises:
-        RecipeError: it cannot be opened, or is not UTF-8 text.
-    """
-    return parse_yaml(read_text(path))
-
-
-def mapping_of(parsed: ParsedYaml, title: str) -> dict[str, Any]:
-    """The top of a YAML file as a dict; an empty file is an empty one.
-
-    Raises:
-        RecipeError: it is not readable, or something else than a mapping.
-    """
-    if parsed.data is None and parsed.problems:
-        raise problems_error(title, parsed.problems)
-    if parsed.data is None:
-        return {}
-    if not isinstance(parsed.data, dict):
-        raise problems_error(title, [Problem("", "", "expected a mapping (key: value) at the top")])
-    return dict(parsed.data)
-
-
 def _apply(draft: _Draft, overrides: Sequence[str]) -> None:
     """Set ``key=value`` each; a key the schema does not have, or a value that is no YAML, becomes a problem."""
-    settings = [setting for text in overrides if (setting := _parsed(draft, text)) is not None]
-    for path, value, _ in settings:
+    settings: list[tuple[KeyPath, Any]] = []
+    for text in overrides:
+        setting = parse_setting(text, "(override)", "key=value, for example seed=3")
+        if isinstance(setting, Problem):
+            draft.problems.append(setting)
+        else:
+            settings.append(setting)
+    for path, value in settings:
         # first of all, since it decides which keys there are
         if path == ("algorithm", "name") and value in ALGORITHMS and value != algorithm_name(draft.data):
             _log.info("algorithm.name=%s: the recipe's keys of another algorithm are left out", value)
             draft.data["algorithm"] = {"name": value}
     _choose_model(draft)
-    for path, value, text in settings:
+    for path, value in settings:
         refusal = _refuse_key(draft.model, path) or refuse_algorithm(path, value)
         if refusal:
             draft.problems.append(Problem(dotted(path), "(override)", refusal))
             continue
         if path in draft.overridden:
-            _log.info("%s is overridden more than once; the last value, %s, counts", dotted(path), text)
+            _log.info("%s is overridden more than once; the last value, %s, counts", dotted(path), dump_value(value))
         draft.data = _with(draft.data, path, value)
         draft.overridden.add(path)
-
-
-def _parsed(draft: _Draft, override: str) -> tuple[KeyPath, Any, str] | None:
-    """The path, value and text of one ``key=value``; None: it is none, which becomes a problem."""
-    key, sign, text = override.partition("=")
-    if not sign or not key.strip():
-        draft.problems.append(Problem(override, "(override)", "expected key=value, for example seed=3"))
-        return None
-    path = tuple(key.strip().split("."))
-    value = parse_yaml(text)
-    if value.problems:
-        draft.problems.append(Problem(dotted(path), "(override)", value.problems[-1].text))
-        return None
-    return path, value.data, text
 
 
 def _choose_model(draft: _Draft) -> None:

@@ -7,9 +7,9 @@ from typing import Literal
 
 from awac_tr.errors import RecipeError
 from awac_tr.recipes.cards import DatasetCard, read_card
-from awac_tr.recipes.library import dataset_folder, find_any, find_card
-from awac_tr.recipes.loader import load_recipe, read_yaml_file
-from awac_tr.recipes.problems import Problem, problems_error
+from awac_tr.recipes.library import dataset_folder, find_any, find_card, read_text
+from awac_tr.recipes.loader import load_recipe
+from awac_tr.recipes.yaml_text import Problem, parse_yaml, problems_error
 
 __all__ = ["kind_of", "verify"]
 
@@ -20,7 +20,7 @@ def kind_of(path: Path) -> Literal["recipe", "card"]:
     Raises:
         RecipeError: the file cannot be read.
     """
-    data = read_yaml_file(path).data
+    data = parse_yaml(read_text(path)).data
     return "card" if isinstance(data, dict) and "source" in data and "data" not in data else "recipe"
 
 

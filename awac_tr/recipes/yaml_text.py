@@ -1,4 +1,4 @@
-"""YAML as people mean it: read with line numbers, nothing guessed, nothing executed.
+"""YAML as people mean it: read with line numbers, nothing guessed, nothing executed; and mistakes told together.
 
 PyYAML follows YAML 1.1, where ``3e-4`` is text, ``off`` is false, ``010`` is eight and ``1:30`` is ninety. We resolve
 plain scalars by the core schema of YAML 1.2 instead (numbers may hold ``_`` between digits), and build the values
@@ -8,14 +8,27 @@ ourselves from the composed nodes, so that no tag can construct anything but pla
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from awac_tr.recipes.problems import Problem
+from awac_tr.errors import RecipeError
+from awac_tr.recipes.library import read_text
 
-__all__ = ["KeyPath", "ParsedYaml", "dotted", "dump_value", "parse_yaml"]
+__all__ = [
+    "KeyPath",
+    "ParsedYaml",
+    "Problem",
+    "dotted",
+    "dump_value",
+    "parse_setting",
+    "parse_yaml",
+    "problems_error",
+    "read_mapping",
+]
 
 KeyPath = tuple[str, ...]
 
@@ -58,6 +71,21 @@ _Dumper.add_representer(
 _Dumper.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One mistake.
+
+    Attributes:
+        key: dotted key, for example ``algorithm.tau``; empty when the file as a whole is meant.
+        where: ``line 3``, ``(override)``, or empty where there is no line to point at.
+        text: what was expected, what was found, the closest known name.
+    """
+
+    key: str
+    where: str
+    text: str
+
+
 @dataclass
 class ParsedYaml:
     """Plain data of a YAML text.
@@ -71,6 +99,35 @@ class ParsedYaml:
     data: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+
+    def where(self, path: KeyPath) -> str:
+        """``line 3``: where a key, or else the section around it, was written; empty for neither."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"line {self.lines[path]}" if path else ""
+
+
+def problems_error(title: str, problems: Sequence[Problem], hint: str = "") -> RecipeError:
+    """One error that lists all problems in aligned columns.
+
+    Args:
+        title: what has the problems, for example ``recipe recipes/door.yaml``.
+        problems: at least one.
+        hint: what to do next.
+
+    >>> print(problems_error("recipe a.yaml", [Problem("seeed", "line 2", "unknown key")]))
+    recipe a.yaml has 1 problem
+      seeed  line 2  unknown key
+    """
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    key_width = max(len(p.key) for p in problems)
+    where_width = max(len(p.where) for p in problems)
+    lines = []
+    for problem in problems:
+        cells = [problem.key.ljust(key_width)] if key_width else []
+        cells += [problem.where.ljust(where_width)] if where_width else []
+        lines.append("  ".join([*cells, problem.text]))
+    return RecipeError(f"{title} has {count}", hint, details=lines)
 
 
 def dotted(path: KeyPath) -> str:
@@ -107,6 +164,39 @@ def parse_yaml(text: str) -> ParsedYaml:
     finally:
         if loader is not None:
             loader.dispose()
+    return parsed
+
+
+def parse_setting(text: str, where: str, example: str) -> tuple[KeyPath, Any] | Problem:
+    """``key=value``, split at the first ``=``: the dotted key, and the value, which is YAML; or what is wrong with it.
+
+    Args:
+        text: the setting.
+        where: stands in the problem, for example ``(override)``.
+        example: what was expected, for the message.
+    """
+    key, sign, written = text.partition("=")
+    if not sign or not key.strip():
+        return Problem(text, where, f"expected {example}")
+    value = parse_yaml(written)
+    if value.problems:
+        return Problem(key.strip(), where, value.problems[-1].text)
+    return tuple(key.strip().split(".")), value.data
+
+
+def read_mapping(path: Path, title: str) -> ParsedYaml:
+    """Read a YAML file of the user's whose top is a mapping (``data`` is a dict); an empty file is an empty one.
+
+    Raises:
+        RecipeError: it cannot be opened, is no UTF-8 text, not readable as YAML, or something else than a mapping.
+    """
+    parsed = parse_yaml(read_text(path))
+    if parsed.data is None and parsed.problems:
+        raise problems_error(title, parsed.problems)
+    if parsed.data is None:
+        parsed.data = {}
+    if not isinstance(parsed.data, dict):
+        raise problems_error(title, [Problem("", "", "expected a mapping (key: value) at the top")])
     return parsed
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from awac_tr.errors import AwacError, EnvError
+from awac_tr.recipes.checks import say_unused_keys
 from awac_tr.recipes.resolved import resolved_yaml, with_sources_of
-from awac_tr.recipes.unused_keys import say_unused_keys
 from awac_tr.training import state
 from awac_tr.training.checkpoint import OnlineParts, Saved, read_newest
 from awac_tr.training.determinism import deterministic_algorithms

@@ -17,8 +17,8 @@ from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.errors import RecipeError
 from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.policies.controllers import OUController
+from awac_tr.recipes.checks import unused_keys
 from awac_tr.recipes.loader import load_recipe
-from awac_tr.recipes.unused_keys import unused_keys
 from awac_tr.training.experiment_setup import prepare
 from awac_tr.training.interrupt import TrainingInterrupted
 from awac_tr.training.metrics import read_rows

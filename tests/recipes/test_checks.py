@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from awac_tr.errors import RecipeError
+from awac_tr.recipes.checks import say_unused_keys, unused_keys
 from awac_tr.recipes.library import recipes
 from awac_tr.recipes.loader import load_recipe, resolved_yaml
-from awac_tr.recipes.unused_keys import say_unused_keys, unused_keys
 
 BC = ("algorithm.name=bc", "online.steps=0")
 
