@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from awac_tr.recipes.base import NonNegative, Positive, Section
+from awac_tr.recipes.base import NonNegative, Positive, PositiveCount, Section
 
-__all__ = ["AlgorithmConfig", "BoundedCriticConfig", "Conflict", "CriticConfig", "Needs"]
+__all__ = ["AdvantageConfig", "AlgorithmConfig", "BoundedCriticConfig", "Conflict", "CriticConfig", "Needs"]
 
 Conflict = tuple[tuple[str, ...], str]
 """Dotted recipe keys that contradict each other, the one to name first; and the text."""
@@ -104,3 +104,28 @@ class BoundedCriticConfig(CriticConfig):
         if isinstance(bounds, tuple) and None not in bounds and bounds[0] >= bounds[1]:  # type: ignore[operator]
             text = f"the lower bound {bounds[0]:g} must be below the upper bound {bounds[1]:g}"
             yield ("algorithm.value_bounds",), text
+
+
+class AdvantageConfig(BoundedCriticConfig):
+    """Base for actors that imitate actions by weights of A(s, a) = Q(s, a) - V(s)."""
+
+    temperature: Annotated[Positive, Field(description="lambda of Eq. 10: divides the advantage")] = 0.3
+    advantage_max: Annotated[float | None, Field(description="cap on the advantage before weighting; null: none")] = (
+        None
+    )
+    weight_max: Annotated[Positive | None, Field(description="cap on the weight; null: none")] = None
+    value_estimate: Annotated[
+        Literal["sample", "mean"],
+        Field(description="V(s): mean of min Q over value_samples actions, or min Q at the mean action"),
+    ] = "sample"
+    value_samples: PositiveCount = 1
+    ignore_terminals: Annotated[
+        bool, Field(description="bootstrap through terminal states (the authors' hand tasks)")
+    ] = False
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Those of the critics, and samples that nobody draws."""
+        yield from super().conflicts()
+        if self.value_estimate == "mean" and self.value_samples > 1:
+            text = f"{self.value_samples} has no effect with algorithm.value_estimate mean; leave it out or use sample"
+            yield ("algorithm.value_samples", "algorithm.value_estimate"), text

@@ -11,9 +11,11 @@ from awac_tr.algorithms.config import AlgorithmConfig
 __all__ = ["ALGORITHMS", "config_class"]
 
 ALGORITHMS: Final[dict[str, str]] = {
+    "abm": "ABMConfig",
     "awac": "AWACConfig",
     "bc": "BCConfig",
     "iql": "IQLConfig",
+    "mpo": "MPOConfig",
 }
 """Name, which is also the folder beside this file -> the class in its ``config.py``.
 

@@ -1,7 +1,9 @@
 """Losses as TorchRL ``LossModule`` s, and the pure functions they are made of."""
 
+from awac_tr.objectives.abm import ABMLoss
 from awac_tr.objectives.awac import AWACLoss
 from awac_tr.objectives.batch import BatchError
 from awac_tr.objectives.bc import BCLoss
+from awac_tr.objectives.mpo import MPOLoss
 
-__all__ = ["AWACLoss", "BCLoss", "BatchError"]
+__all__ = ["ABMLoss", "AWACLoss", "BCLoss", "BatchError", "MPOLoss"]

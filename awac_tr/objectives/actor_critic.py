@@ -93,14 +93,14 @@ class ActorCriticLoss(ActorLoss):
         actor_network: ProbabilisticTensorDictSequential,
         qvalue_network: TensorDictModule | Sequence[TensorDictModule] | nn.ModuleList,
         *,
-        num_qvalue_nets: int | None,
-        sub_sample_len: int | None,
-        loss_function: DistanceName,
-        ignore_terminals: bool,
-        separate_losses: bool,
-        deactivate_vmap: bool,
-        reduction: Reduction | None,
-        use_prioritized_weights: bool | Literal["auto"],
+        num_qvalue_nets: int | None = None,
+        sub_sample_len: int | None = None,
+        loss_function: DistanceName = "l2",
+        ignore_terminals: bool = False,
+        separate_losses: bool = True,
+        deactivate_vmap: bool = False,
+        reduction: Reduction | None = None,
+        use_prioritized_weights: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(reduction)
         check_choice("loss_function", loss_function, ("l2", "l1", "smooth_l1"))

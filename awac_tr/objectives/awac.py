@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from tensordict import TensorDict, TensorDictBase
@@ -12,37 +11,15 @@ from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule, d
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from awac_tr.objectives.actor_critic import ActorCriticLoss, DistanceName
-from awac_tr.objectives.base import Reduction, check_choice, deterministic_action, log_prob
+from awac_tr.objectives.actor_critic import DistanceName
+from awac_tr.objectives.advantage import AdvantageLoss
+from awac_tr.objectives.base import Reduction, check_choice, log_prob
 from awac_tr.objectives.weights import WEIGHTS, weight_diagnostics
 
 __all__ = ["AWACLoss"]
 
 
-def _positive(name: str, value: Any) -> float:
-    if not float(value) > 0:
-        raise ValueError(f"{name} is {value}, it must be above 0")
-    return float(value)
-
-
-def _cap(name: str, value: Any) -> float:
-    """A number, or None for no cap."""
-    number = math.inf if value is None else float(value)
-    if math.isnan(number):
-        raise ValueError(f"{name} is {value}, it must be a number")
-    return number
-
-
-def _bounds(bounds: Any) -> tuple[float, float]:
-    """(low, high), each None where it is open."""
-    low, high = bounds
-    numbers = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-    if not numbers[0] < numbers[1]:
-        raise ValueError(f"value_bounds {bounds} must be (low, high)")
-    return numbers
-
-
-class AWACLoss(ActorCriticLoss):
+class AWACLoss(AdvantageLoss):
     r"""Eq. 3 and Eq. 10 of "Accelerating Online Reinforcement Learning with Offline Datasets".
 
     For transitions (s, a, r, s', terminated) from a buffer, i over the critics:
@@ -182,12 +159,6 @@ class AWACLoss(ActorCriticLoss):
         ['qvalue', 'target_value', 'td_error']
     """
 
-    _coefficients: ClassVar = {
-        "temperature": lambda value: _positive("temperature", value),
-        "advantage_max": lambda value: _cap("advantage_max", value),
-        "weight_max": lambda value: _positive("weight_max", _cap("weight_max", value)),
-        "value_bounds": _bounds,
-    }
     _out_keys_per_row: ClassVar = ("loss_actor", "loss_qvalue", "advantage", "log_prob", "qvalue", "target_value")
     _out_keys_reduced: ClassVar = (
         "loss_actor",
@@ -200,11 +171,6 @@ class AWACLoss(ActorCriticLoss):
         "qvalue",
         "target_value",
     )
-
-    temperature: Tensor
-    advantage_max: Tensor
-    weight_max: Tensor
-    value_bounds: Tensor
 
     def __init__(
         self,
@@ -230,6 +196,14 @@ class AWACLoss(ActorCriticLoss):
         super().__init__(
             actor_network,
             qvalue_network,
+            coefficients={
+                "temperature": temperature,
+                "advantage_max": advantage_max,
+                "weight_max": weight_max,
+                "value_bounds": value_bounds,
+            },
+            value_estimate=value_estimate,
+            value_samples=value_samples,
             num_qvalue_nets=num_qvalue_nets,
             sub_sample_len=sub_sample_len,
             loss_function=loss_function,
@@ -240,15 +214,7 @@ class AWACLoss(ActorCriticLoss):
             use_prioritized_weights=use_prioritized_weights,
         )
         check_choice("weighting", weighting, tuple(WEIGHTS))
-        check_choice("value_estimate", value_estimate, ("sample", "mean"))
-        if value_samples < 1:
-            raise ValueError(f"value_samples is {value_samples}, it must be at least 1")
         self.weighting = weighting
-        self.value_estimate = value_estimate
-        self.value_samples = value_samples
-        self._register_coefficients(
-            temperature=temperature, advantage_max=advantage_max, weight_max=weight_max, value_bounds=value_bounds
-        )
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
@@ -278,10 +244,6 @@ class AWACLoss(ActorCriticLoss):
         loss, metadata = self._actor_terms(batch, qvalues, value, policy)
         return loss, TensorDict(metadata)
 
-    def next_value(self, following: TensorDict, policy: Distribution) -> Tensor:
-        """clamp(min_i Q_target_i(s', a')), ``a' ~ pi(. | s')``, [*B, 1]."""
-        return self._clamped_min(self._target_qvalues(following, policy.sample()))
-
     def _actor_terms(
         self, batch: TensorDict, qvalues: Tensor, acting: Tensor, policy: Distribution
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -294,18 +256,3 @@ class AWACLoss(ActorCriticLoss):
         diagnostics = weight_diagnostics(advantage, weights, **caps)
         diagnostics |= {"advantage": self._mean(advantage), "log_prob": self._mean(likelihood)}
         return self._reduce_loss(-weights * likelihood, weights=self._weights(batch)), diagnostics
-
-    @torch.no_grad()
-    def _acting(self, batch: TensorDict, policy: Distribution) -> TensorDict:
-        """States with actions a_k of the policy, batch size [K, *B]: where V(s) looks at Q."""
-        if self.value_estimate == "mean":
-            actions = deterministic_action(policy).unsqueeze(0)
-        else:
-            actions = policy.sample((self.value_samples,))
-        states = batch.exclude("next").expand(actions.shape[0], *batch.batch_size)
-        return states.set(self.tensor_keys.action, actions)
-
-    def _clamped_min(self, qvalues: Tensor) -> Tensor:
-        """clamp(min_i Q_i) over the first dimension."""
-        low, high = self.value_bounds
-        return qvalues.min(0)[0].clamp(low, high)

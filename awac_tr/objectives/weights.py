@@ -18,6 +18,8 @@ __all__ = [
     "capped",
     "effective_sample_size",
     "exp_weights",
+    "indicator_weights",
+    "sign_weights",
     "softmax_weights",
     "weight_diagnostics",
 ]
@@ -80,6 +82,34 @@ def softmax_weights(
     scaled = advantage.clamp_max(advantage_max) / temperature
     weights = torch.softmax(scaled.flatten(), 0).reshape(scaled.shape) * scaled.numel()
     return weights.clamp_max(weight_max)
+
+
+def indicator_weights(advantage: Tensor) -> Tensor:
+    """Weights w = 1[A > 0]: which actions are better than the policy (ABM, Siegel et al. 2020; A.4 of the paper).
+
+    Args:
+        advantage: A, any shape; at 0 the weight is 0.
+
+    Examples:
+        >>> indicator_weights(torch.tensor([0.3, -0.1, 0.0, 1.2]))
+        tensor([1., 0., 0., 1.])
+    """
+    return (advantage > 0).to(advantage.dtype)
+
+
+def sign_weights(advantage: Tensor, temperature: Coefficient, **caps: Coefficient) -> Tensor:
+    """Weights w = B * softmax(sign(A) / temperature) over all B entries (a variant in the authors' code).
+
+    Args:
+        advantage: A, any shape.
+        temperature: divides the sign; above 0.
+        **caps: ``weight_max`` as of :func:`softmax_weights`; one on the advantage above 1 has no effect.
+
+    Examples:
+        >>> sign_weights(torch.tensor([0.3, -0.1, 0.0, 1.2]), 0.5)
+        tensor([1.8573, 0.0340, 0.2514, 1.8573])
+    """
+    return softmax_weights(advantage.sign(), temperature, **caps)
 
 
 def capped(

@@ -86,8 +86,8 @@ def refuse_algorithm(path: KeyPath, name: object) -> str:
 def misplaced_key(path: KeyPath, algorithm: str) -> str:
     """The message for a key of another algorithm, or one as version 0.1 wrote it; empty for anything else.
 
-    >>> misplaced_key(("algorithm", "temperature"), "bc")
-    'is a key of awac, not of bc'
+    >>> misplaced_key(("algorithm", "expectile"), "bc")
+    'is a key of iql, not of bc'
     >>> misplaced_key(("awac", "lmbda"), "awac")
     'keys of an algorithm stand in the section algorithm: algorithm.temperature'
     """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from awac_tr.algorithms.config import BoundedCriticConfig, Conflict
-from awac_tr.recipes.base import Positive, PositiveCount
+from awac_tr.algorithms.config import AdvantageConfig
 
 __all__ = ["AWACConfig"]
 
@@ -20,7 +19,7 @@ _AUTHORS: Final[dict[str, Any]] = {
 """What the authors' scripts share (rail-berkeley/rlkit at ac45a9d)."""
 
 
-class AWACConfig(BoundedCriticConfig):
+class AWACConfig(AdvantageConfig):
     """Equations 3 and 10 of the paper, and what its text leaves open."""
 
     name: Literal["awac"] = "awac"
@@ -28,23 +27,10 @@ class AWACConfig(BoundedCriticConfig):
         Literal["paper", "authors", "authors-mujoco"],
         Field(description="paper: Table 1; authors, authors-mujoco: their scripts for the hand and for locomotion"),
     ] = "paper"
-    temperature: Annotated[Positive, Field(description="lambda of Eq. 10: divides the advantage")] = 0.3
     weighting: Annotated[
         Literal["exp", "softmax"],
         Field(description="exp(A/lambda) (paper), or batch size times its softmax over the batch (authors' code)"),
     ] = "exp"
-    advantage_max: Annotated[float | None, Field(description="cap on the advantage before weighting; null: none")] = (
-        None
-    )
-    weight_max: Annotated[Positive | None, Field(description="cap on the weight; null: none")] = None
-    value_estimate: Annotated[
-        Literal["sample", "mean"],
-        Field(description="V(s): mean of min Q over value_samples actions, or min Q at the mean action"),
-    ] = "sample"
-    value_samples: PositiveCount = 1
-    ignore_terminals: Annotated[
-        bool, Field(description="bootstrap through terminal states (the authors' hand tasks)")
-    ] = False
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
@@ -67,10 +53,3 @@ class AWACConfig(BoundedCriticConfig):
             "offline": {**_AUTHORS["offline"], "updates": 50_000},
         },
     }
-
-    def conflicts(self) -> Iterator[Conflict]:
-        """Those of the critics, and samples that nobody draws."""
-        yield from super().conflicts()
-        if self.value_estimate == "mean" and self.value_samples > 1:
-            text = f"{self.value_samples} has no effect with algorithm.value_estimate mean; leave it out or use sample"
-            yield ("algorithm.value_samples", "algorithm.value_estimate"), text
