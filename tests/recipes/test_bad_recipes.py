@@ -53,8 +53,8 @@ CASES: dict[str, tuple[str, tuple[str, str, str]]] = {
         ("algorithm.name", "line 7", "no algorithm 'awca'; did you mean 'awac'?"),
     ),
     "key of another algorithm": (
-        "algorithm:\n  name: bc\n  temperature: 1",
-        ("algorithm.temperature", "line 8", "is a key of awac, not of bc"),
+        "algorithm:\n  name: bc\n  expectile: 0.7",
+        ("algorithm.expectile", "line 8", "is a key of iql, not of bc"),
     ),
     "spelling of version 0.1": (
         "algorithm: awac\nawac: {lmbda: 1, tau: 0.1}",
