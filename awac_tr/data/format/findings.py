@@ -13,7 +13,7 @@ import numpy as np
 from awac_tr.data.validation.codes import KINDS, Kind, Severity
 from awac_tr.errors import DatasetError
 
-__all__ = ["Finding", "Severity", "Tally", "errors_of", "finding_of_rows", "place", "report", "worst_first"]
+__all__ = ["Finding", "Severity", "errors_of", "finding_of_rows", "place", "report", "worst_first"]
 
 _LOG = logging.getLogger(__name__)
 _ORDER: Final = ("error", "warning", "note")
@@ -66,36 +66,6 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""
         return {**vars(self), "fixable": bool(self.fixable), "harm": self.harm}
-
-
-class Tally:
-    """Counts rows that share a fault over many blocks, and keeps the first few."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], tuple[int, list[int]]] = {}
-
-    def add(self, code: str, array: str, bad: Array, start: int) -> None:
-        """Note the bad rows of a block.
-
-        Args:
-            code: the finding's code.
-            array: name of the array they are in.
-            bad: [n] bool, True for a bad row.
-            start: row of the file the block starts at.
-        """
-        if bad.any():
-            count, first = self._rows.get((code, array), (0, []))
-            rows = np.flatnonzero(bad)
-            room = max(0, _FEW - len(first))
-            self._rows[code, array] = (count + len(rows), first + [start + int(row) for row in rows[:room]])
-
-    def count(self, code: str, array: str) -> int:
-        """Bad rows of a kind so far."""
-        return self._rows.get((code, array), (0, []))[0]
-
-    def items(self) -> list[tuple[str, str, int, tuple[int, ...]]]:
-        """(code, array, number of bad rows, the first few of them), in the order they were met."""
-        return [(code, array, count, tuple(first)) for (code, array), (count, first) in self._rows.items()]
 
 
 def finding_of_rows(

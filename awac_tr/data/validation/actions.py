@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from awac_tr.data.format.findings import Finding, Severity, finding_of_rows
-from awac_tr.data.validation.base import Block, Context, RowList
+from awac_tr.data.format.findings import Finding, Severity
+from awac_tr.data.validation.base import Block, Context, RowList, constant_entries
 
 __all__ = ["ActionsCheck"]
 
@@ -62,14 +62,8 @@ class ActionsCheck:
 
     def findings(self) -> list[Finding]:
         """Everything found, once the last block was fed."""
-        found = []
-        if self.outside.count:
-            severity: Severity = "error" if self._ours else "warning"
-            rows, count = self.outside.rows, self.outside.count
-            fixable = self._known and not self.raw
-            found.append(
-                finding_of_rows("action-bounds", "actions", rows, count=count, severity=severity, fixable=fixable)
-            )
+        severity, fixable = "error" if self._ours else "warning", self._known and not self.raw
+        found = self.outside.finding("action-bounds", "actions", severity=severity, fixable=fixable)
         if self._rows < _ENOUGH or not len(self._low):
             return found
         constant = self._constant()
@@ -79,31 +73,25 @@ class ActionsCheck:
         return found + constant + (self._scale() or self._saturated())
 
     def _constant(self) -> list[Finding]:
-        fixed = np.flatnonzero(self._most == self._least)
-        if not len(fixed):
-            return []
-        if len(fixed) == len(self._low):
+        fixed, message = constant_entries(self._least, self._most)
+        if fixed == len(self._low):
             return [Finding("warning", "action-constant", "actions", "every action is the same")]
-        names = ", ".join(str(entry) for entry in fixed[:8]) + (" ..." if len(fixed) > 8 else "")  # noqa: PLR2004
-        message = f"{len(fixed)} of {len(self._low)} entries never vary: {names}"
-        return [Finding("note", "action-constant", "actions", message)]
+        return [Finding("note", "action-constant", "actions", message)] if fixed else []
 
     def _scale(self) -> list[Finding]:
+        used = float(((self._most - self._least) / self._span).max())
+        little = f"no entry uses more than {used:.1%} of its range"
         if self.raw:
             size = float(max(np.abs(self._least).max(), np.abs(self._most).max()))
             share = self._far / self._rows
             message = f"{share:.0%} of the rows are far outside the bounds (up to {size:.3g}): these are raw units"
             return [Finding("warning", "action-scale", "actions", message)]
-        used = float(((self._most - self._least) / self._span).max())
         if self._known and used < _TINY:
-            message = f"no entry uses more than {used:.1%} of its range: probably in other units"
-            return [Finding("warning", "action-scale", "actions", message)]
+            return [Finding("warning", "action-scale", "actions", f"{little}: probably in other units")]
         if not self._known or not np.isfinite(self._span).all() or not (used < _SMALL or self._looks_scaled()):
             return []
-        message = f"no entry uses more than {used:.1%} of its range"
-        if used >= _SMALL:
-            message = "they end at -1 and 1, and the bounds are wider: these may be scaled, stored as raw units"
-        return [Finding("warning", "action-range", "actions", message)]
+        scaled = "they end at -1 and 1, and the bounds are wider: these may be scaled, stored as raw units"
+        return [Finding("warning", "action-range", "actions", little if used < _SMALL else scaled)]
 
     def _looks_scaled(self) -> bool:
         """Every entry has wider bounds than [-1, 1], and the actions fill that and no more."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from awac_tr.data.format.findings import Finding
+from awac_tr.data.format.findings import Finding, finding_of_rows
 from awac_tr.data.format.meta import DatasetMeta
 
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
     from awac_tr.envs.transition_rules import EnvRules
 
-__all__ = ["SUCCESS", "Array", "Block", "Check", "Context", "RowList"]
+__all__ = ["SUCCESS", "Array", "Block", "Check", "Context", "RowList", "constant_entries"]
 
 Array = np.ndarray[Any, Any]
 
@@ -127,3 +127,14 @@ class RowList:
     def complete(self) -> bool:
         """No row was left out for want of room."""
         return self.count <= _LIMIT
+
+    def finding(self, code: str, where: str, **more: Any) -> list[Finding]:
+        """The finding that these rows make, see :func:`finding_of_rows`; none where there are none."""
+        return [finding_of_rows(code, where, self.rows, count=self.count, **more)] if self.count else []
+
+
+def constant_entries(least: Array, most: Array) -> tuple[int, str]:
+    """How many entries never vary, and that in words, from the smallest and the largest of each, [d]."""
+    fixed = np.flatnonzero(least == most)
+    names = ", ".join(str(entry) for entry in fixed[:8]) + (" ..." if len(fixed) > 8 else "")  # noqa: PLR2004
+    return len(fixed), f"{len(fixed)} of {len(least)} entries never vary: {names}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from awac_tr.data.format.findings import Finding, Severity, Tally, finding_of_rows
+from awac_tr.data.format.findings import Finding, Severity
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.format.spec import ARRAYS, INFOS, MATRICES
+from awac_tr.data.validation.base import Array, RowList
 
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RowCheck", "episode_findings", "size_findings"]
 
-Array = np.ndarray[Any, Any]
 Rows = Mapping[str, Array]
 
 _TOLERANCE: Final = 1e-5
@@ -47,7 +47,7 @@ class RowCheck:
         self._ours = ours
         self._light = light
         self._source = meta.source
-        self._tally = Tally()
+        self._bad: dict[tuple[str, str], RowList] = {}
         self._last: tuple[Array, bool] | None = None
         self._open_rows = 0
         self._rows = 0
@@ -69,7 +69,8 @@ class RowCheck:
         self._rows += len(block["rewards"])
 
     def _add(self, code: str, array: str, bad: Array, offset: int = 0) -> None:
-        self._tally.add(code, array, bad, self._rows + offset)
+        if bad.any():
+            self._bad.setdefault((code, array), RowList()).add(bad, self._rows + offset)
 
     def _finite(self, name: str, rows: Array) -> None:
         # A sum is NaN or infinite wherever an entry is, and cheaper than a look at each; float64 cannot overflow.
@@ -122,7 +123,11 @@ class RowCheck:
 
     def findings(self) -> list[Finding]:
         """Everything found in the rows so far, taken as the whole file."""
-        found = [self._finding(*item) for item in self._tally.items()]
+        found = [
+            finding
+            for (code, array), rows in self._bad.items()
+            for finding in rows.finding(code, array, severity=self._severity(code))
+        ]
         if self._open_rows:
             found.append(self._open_end())
         return found
@@ -134,9 +139,6 @@ class RowCheck:
         # Recorders of others stop in mid-episode; that no row of all has an end is another matter.
         severity: Severity = "warning" if self._open_rows == self._rows else "note"
         return Finding(severity, "open-end", "timeouts", f"{message}; read as cut there")
-
-    def _finding(self, code: str, array: str, count: int, first: Sequence[int]) -> Finding:
-        return finding_of_rows(code, array, first, count=count, severity=self._severity(code))
 
     def _severity(self, code: str) -> Severity:
         if code == "length":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from awac_tr.data.format.findings import Finding, Severity, finding_of_rows
-from awac_tr.data.validation.autoreset import Autoreset, after_joined_end
 from awac_tr.data.validation.base import Array, Block, RowList
 from awac_tr.data.validation.outliers import OutlierModel
-from awac_tr.data.validation.starts import Starts
+from awac_tr.data.validation.resets import Autoreset, Starts, after_joined_end
 
 __all__ = ["EndsCheck"]
 
@@ -108,8 +108,7 @@ class EndsCheck:
     def _joins(self, block: Block, join: Array) -> None:
         self.joins.add(join, block.base)
         if join.any() and self._surprise is not None:
-            arrays = [block.arrays[name][:-1][join] for name in ("observations", "actions", _NEXT)]
-            self._join_scores.append(self._surprise.of(*arrays))
+            self._join_scores.append(self._surprise.of_rows(block, np.flatnonzero(join)))
 
     def findings(self) -> list[Finding]:
         """Everything found, once the last block was fed."""
@@ -117,16 +116,14 @@ class EndsCheck:
         if inverted:
             return inverted
         if self._stuck():
-            rows = self.copies.rows
-            return [finding_of_rows("next-is-current", _NEXT, rows, count=self.copies.count)]
+            return self.copies.finding("next-is-current", _NEXT)
         found = self._borders()
         # Misplaced flags also mislead about where episodes begin.
-        unmarked = np.setdiff1d(self._starts.unmarked, self.resets)
-        if len(unmarked) and not found:
-            found.append(finding_of_rows("unmarked-border", _NEXT, unmarked))
-        if len(self.resets):
-            found.append(finding_of_rows("autoreset", _NEXT, self.resets))
-        return found + self._gap_findings() + self._join_findings() + self._one_step()
+        if not found:
+            found = _findings(_NEXT, {"unmarked-border": np.setdiff1d(self._starts.unmarked, self.resets)})
+        found += _findings(_NEXT, {"autoreset": self.resets})
+        joins = dict(zip(("leak", "leak-terminal", "continues"), self.leaks(), strict=True))
+        return found + self._gap_findings() + _findings(_NEXT, joins) + self._one_step()
 
     @cached_property
     def resets(self) -> Array:
@@ -180,7 +177,7 @@ class EndsCheck:
         return bool(np.median(self._scores()[np.isin(self.joins.rows, rows)]) <= self._surprise.usual)
 
     def _scores(self) -> Array:
-        """OutlierModel of the steps in ``joins.rows``; 0 for those met before there was a model."""
+        """How surprising are the steps in ``joins.rows``; 0 for those met before there was a model."""
         scores = np.concatenate(self._join_scores) if self._join_scores else np.zeros(0)
         missing = max(0, len(self.joins.rows) - len(scores))
         return np.concatenate([np.zeros(missing), scores])[: len(self.joins.rows)]
@@ -194,13 +191,9 @@ class EndsCheck:
         if len(gaps):
             fixable = len(self.fresh_gaps()) == len(gaps) and self.gaps.complete
             count = self.gaps.count - (len(self.gaps.rows) - len(gaps))
-            severity: Severity = "error" if self._ours else "warning"
-            found.append(finding_of_rows("gap", _NEXT, gaps, count=count, severity=severity, fixable=fixable))
-        if self.roundings.count:
-            milder: Severity = "error" if self._ours else "note"
-            rows = self.roundings.rows
-            found.append(finding_of_rows("rounding", _NEXT, rows, count=self.roundings.count, severity=milder))
-        return found
+            milder: Severity = "error" if self._ours else "warning"
+            found.append(finding_of_rows("gap", _NEXT, gaps, count=count, severity=milder, fixable=fixable))
+        return found + self.roundings.finding("rounding", _NEXT, severity="error" if self._ours else "note")
 
     def open_gaps(self) -> Array:
         """Gaps that no misplaced flag explains."""
@@ -225,14 +218,13 @@ class EndsCheck:
         terminal = np.isin(rows, self.terminals.rows)
         return rows[~terminal], rows[terminal], none
 
-    def _join_findings(self) -> list[Finding]:
-        codes = ("leak", "leak-terminal", "continues")
-        pairs = zip(codes, self.leaks(), strict=True)
-        return [finding_of_rows(code, _NEXT, rows) for code, rows in pairs if len(rows)]
-
     def _one_step(self) -> list[Finding]:
         ends = self.ends.rows
         single = ends[np.diff(ends, prepend=-1) == 1]
         single = np.setdiff1d(single, np.concatenate([self.doubled, self.doubled + 1]))
         many = len(single) >= _FEW and len(single) > _OFTEN * len(ends)
-        return [finding_of_rows("one-step", "timeouts", single)] if many else []
+        return _findings("timeouts", {"one-step": single}) if many else []
+
+
+def _findings(where: str, kinds: Mapping[str, Array]) -> list[Finding]:
+    return [finding_of_rows(code, where, rows) for code, rows in kinds.items() if len(rows)]

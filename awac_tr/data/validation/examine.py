@@ -19,9 +19,14 @@ from awac_tr.data.validation.base import SUCCESS, Block, Check, Context
 from awac_tr.data.validation.checks import RowCheck, size_findings
 from awac_tr.data.validation.duplicates import DuplicatesCheck
 from awac_tr.data.validation.ends import EndsCheck
-from awac_tr.data.validation.integrity import count_findings, hash_findings
 from awac_tr.data.validation.layout import extra_row_findings
-from awac_tr.data.validation.metadata import env_findings, flag_findings, metadata_findings
+from awac_tr.data.validation.metadata import (
+    count_findings,
+    env_findings,
+    flag_findings,
+    hash_findings,
+    metadata_findings,
+)
 from awac_tr.data.validation.numbers import NumbersCheck
 from awac_tr.data.validation.rewards import RewardsCheck
 from awac_tr.data.validation.terminations import TerminationsCheck

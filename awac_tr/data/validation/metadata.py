@@ -1,14 +1,15 @@
-"""Does what a file says of itself fit its environment, and do its flags hold flags."""
+"""Does what a file says of itself fit its environment and its own arrays, and do its flags hold flags."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from awac_tr.data.format.findings import Finding, Severity, finding_of_rows
+from awac_tr.data.format.findings import Finding, Severity
 from awac_tr.data.format.meta import DatasetMeta
-from awac_tr.data.format.spec import FLAGS
+from awac_tr.data.format.spec import EPISODES, FLAGS
 from awac_tr.data.storage.reader import Dataset
 from awac_tr.data.validation.base import Array, Context, RowList
 from awac_tr.recipes.schema import differing_keys
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
     from awac_tr.envs.transition_rules import EnvRules
 
-__all__ = ["env_findings", "flag_findings", "metadata_findings"]
+__all__ = ["count_findings", "env_findings", "flag_findings", "hash_findings", "metadata_findings"]
 
 _TOLERANCE: Final = 1e-5
 _SIDES: Final = ("action_low", "action_high")
@@ -78,6 +79,39 @@ def flag_findings(dataset: Dataset) -> list[Finding]:
         for start, stop in dataset.spans(name):
             flags = dataset._raw_rows(name, start, stop)  # noqa: SLF001  (rows() makes bools of them)
             odd.add(np.asarray((flags != 0) & (flags != 1)), start)
-        if odd.count:
-            found.append(finding_of_rows("flag-values", name, odd.rows, count=odd.count))
+        found += odd.finding("flag-values", name)
     return found
+
+
+def hash_findings(dataset: Dataset, known: Mapping[str, str]) -> list[Finding]:
+    """Hashes in the file against those of its arrays.
+
+    Args:
+        dataset: a file of ours.
+        known: array name -> hash computed just now; of the others the noted hash is believed.
+    """
+    changed = [name for name, digest in known.items() if dataset.stored_hash(name) != digest]
+    message = "its bytes do not match the hash in the file"
+    findings = [Finding("error", "hash", name, message) for name in changed]
+    if dataset.noted_hash(known) != dataset.content_hash and not findings:
+        findings.append(Finding("error", "hash", "content_hash", "does not match the arrays of the file"))
+    return findings
+
+
+def count_findings(dataset: Dataset, episodes: int) -> list[Finding]:
+    """Numbers of rows and episodes as noted, and one row an episode where the format says so.
+
+    Args:
+        dataset: a file of ours.
+        episodes: how many there are by the flags.
+    """
+    noted = {name: dataset.attributes.get(name) for name in ("n_transitions", "n_episodes")}
+    counted = {"n_transitions": dataset.n_transitions, "n_episodes": episodes}
+    for name in dataset.array_names:
+        if name.startswith(EPISODES + "/"):
+            noted[name], counted[name] = (dataset.shape(name) or (None,))[0], episodes
+    return [
+        Finding("error", "count", name, f"says {noted[name]}, the file has {counted[name]}")
+        for name in counted
+        if noted[name] != counted[name]
+    ]

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from awac_tr.data.format.findings import Finding, Severity, finding_of_rows
-from awac_tr.data.validation.base import Array, Block, Context, RowList
+from awac_tr.data.format.findings import Finding, Severity
+from awac_tr.data.validation.base import Array, Block, Context, RowList, constant_entries
 
 __all__ = ["NumbersCheck"]
 
@@ -64,25 +64,16 @@ class NumbersCheck:
         """Everything found, once the last block was fed."""
         found = []
         for name, rows in self._denormal.items():
-            if rows.count:
-                severity: Severity = "warning" if rows.count > _MANY[name] * self._rows else "note"
-                found.append(finding_of_rows("denormal", name, rows.rows, count=rows.count, severity=severity))
+            severity = "warning" if rows.count > _MANY[name] * self._rows else "note"
+            found += rows.finding("denormal", name, severity=severity)
         for name, rows in self._huge.items():
-            if rows.count:
-                worse: Severity = "error" if self._largest[name] > _OVERFLOWS else "warning"
-                found.append(finding_of_rows("huge", name, rows.rows, count=rows.count, severity=worse))
-        if self._outside.count:
-            rows = self._outside
-            found.append(finding_of_rows("observation-space", "observations", rows.rows, count=rows.count))
-        return found + self._constant()
+            severity = "error" if self._largest[name] > _OVERFLOWS else "warning"
+            found += rows.finding("huge", name, severity=severity)
+        return found + self._outside.finding("observation-space", "observations") + self._constant()
 
     def _constant(self) -> list[Finding]:
         if self._rows < _ENOUGH or self._least is None or self._most is None:
             return []
-        fixed = np.flatnonzero(self._least == self._most)
-        if not len(fixed):
-            return []
-        names = ", ".join(str(entry) for entry in fixed[:8]) + (" ..." if len(fixed) > 8 else "")  # noqa: PLR2004
-        message = f"{len(fixed)} of {len(self._least)} entries never vary: {names}"
-        severity: Severity = "warning" if len(fixed) == len(self._least) else "note"
-        return [Finding(severity, "observation-constant", "observations", message)]
+        fixed, message = constant_entries(self._least, self._most)
+        severity: Severity = "warning" if fixed == len(self._least) else "note"
+        return [Finding(severity, "observation-constant", "observations", message)] if fixed else []

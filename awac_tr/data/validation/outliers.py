@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from awac_tr.data.validation.base import Array
+from awac_tr.data.validation.base import Array, Block
 
 __all__ = ["OutlierModel"]
 
@@ -36,13 +36,7 @@ class OutlierModel:
 
     @classmethod
     def fit(cls, states: Array, actions: Array, following: Array) -> Self | None:
-        """Fit to steps within episodes; None where there are too few of them (under 20) to say what is ordinary.
-
-        Args:
-            states: [n, o].
-            actions: [n, a].
-            following: [n, o].
-        """
+        """Fit to steps within episodes, [n, o], [n, a] and [n, o]; None where there are too few (under 20)."""
         if len(states) < _FEWEST:
             return None
         pick = np.linspace(0, len(states) - 1, min(len(states), _SAMPLE)).astype(np.int64)
@@ -68,15 +62,13 @@ class OutlierModel:
         return np.concatenate([np.ones((len(states), 1)), states, actions], axis=1)
 
     def of(self, states: Array, actions: Array, following: Array) -> Array:
-        """OutlierModel of steps, [n] float64; 0 for rows that are not finite.
-
-        Args:
-            states: [n, o].
-            actions: [n, a].
-            following: [n, o].
-        """
+        """How surprising are steps, [n] float64; 0 for rows that are not finite. The arrays are as in :meth:`fit`."""
         with np.errstate(invalid="ignore", over="ignore"):
             expected = self._inputs(states, actions) @ self._weights
             sizes = np.abs(following.astype(np.float64) - states - expected) / self._scale
             found: Array = np.sqrt((np.minimum(sizes, _CAP) ** 2).mean(axis=1))
         return np.nan_to_num(found)
+
+    def of_rows(self, block: Block, rows: Array) -> Array:
+        """How surprising are some steps of a block, [n] float64."""
+        return self.of(*(block.arrays[name][rows] for name in ("observations", "actions", "next_observations")))

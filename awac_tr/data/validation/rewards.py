@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from awac_tr.data.format.findings import Finding, Severity, finding_of_rows
+from awac_tr.data.format.findings import Finding, Severity
 from awac_tr.data.storage.goal_arrays import GOAL_ARRAYS
-from awac_tr.data.validation.alignment import Alignment
 from awac_tr.data.validation.base import SUCCESS, Array, Block, Context, RowList
-from awac_tr.data.validation.regression import RewardRegression
+from awac_tr.data.validation.reward_shift import Alignment, RewardRegression
 from awac_tr.errors import EnvError
 
 __all__ = ["RewardsCheck"]
@@ -117,13 +117,9 @@ class RewardsCheck:
         return found
 
     def _range_findings(self) -> list[Finding]:
-        if not self._outside.count:
-            return []
-        fixable = self._rule is not None
-        rows, count = self._outside.rows, self._outside.count
-        finding = finding_of_rows("reward-range", "rewards", rows, count=count, fixable=fixable)
-        known = [text for values, text in _KNOWN if self.values <= values]
-        return [_with_text(finding, known[0])] if known else [finding]
+        found = self._outside.finding("reward-range", "rewards", fixable=self._rule is not None)
+        known = next((f"; {text}" for values, text in _KNOWN if self.values <= values), "")
+        return [replace(finding, message=finding.message + known) for finding in found]
 
     def _rule_findings(self) -> list[Finding]:
         """By the rule on observations, which can mend them, or on goals."""
@@ -134,12 +130,11 @@ class RewardsCheck:
         if shift:
             message = f"{_WORDS[shift]}, by the environment's rule ({wrong.count:,} rows are wrong)"
             return [_shift("error", message, wrong, fixable=fixable)]
-        return [finding_of_rows("reward-rule", "rewards", wrong.rows, count=wrong.count, fixable=fixable)]
+        return wrong.finding("reward-rule", "rewards", fixable=fixable)
 
     def _success_findings(self) -> list[Finding]:
         if self._success_rule is not None:
-            wrong = self._success_rule.wrong
-            return [finding_of_rows("success", SUCCESS, wrong.rows, count=wrong.count)] if wrong.count else []
+            return self._success_rule.wrong.finding("success", SUCCESS)
         if self._success is None or len(self.values) != 2:  # noqa: PLR2004
             return []
         wrong, total = self._success.wrong, self._success.rows
@@ -151,7 +146,7 @@ class RewardsCheck:
         shift = self._success.shift()
         if shift:
             return [_shift("warning", f"{_WORDS[shift]}, by the recorded success", wrong, fixable=False)]
-        return [finding_of_rows("success", SUCCESS, wrong.rows, count=wrong.count, fixable=False)]
+        return wrong.finding("success", SUCCESS, fixable=False)
 
 
 def _is_binary(rewards: Array, bounds: tuple[float, float]) -> bool:
@@ -163,9 +158,3 @@ def _is_binary(rewards: Array, bounds: tuple[float, float]) -> bool:
 def _shift(severity: Severity, message: str, wrong: RowList, *, fixable: bool) -> Finding:
     few = tuple(int(row) for row in wrong.rows[:5])
     return Finding(severity, "reward-shift", "rewards", message, rows=few, count=wrong.count, fixable=fixable)
-
-
-def _with_text(finding: Finding, text: str) -> Finding:
-    from dataclasses import replace
-
-    return replace(finding, message=f"{finding.message}; {text}")

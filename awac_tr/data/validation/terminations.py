@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from awac_tr.data.format.findings import Finding, finding_of_rows
+from awac_tr.data.format.findings import Finding
 from awac_tr.data.validation.base import Array, Block, Context, RowList
 
 __all__ = ["TerminationsCheck"]
@@ -57,12 +57,8 @@ class TerminationsCheck:
         ended, going = ended & told, going & told
         flags = {name: block.arrays[name] for name in ("terminals", "timeouts")}
         self._add(block.base, {name: rows[:-1] for name, rows in flags.items()}, ended[:-1], going[:-1], block.joined())
-        self._last = (
-            block.base + len(ended) - 1,
-            {name: rows[-1:].copy() for name, rows in flags.items()},
-            ended[-1:],
-            going[-1:],
-        )
+        last = {name: rows[-1:].copy() for name, rows in flags.items()}
+        self._last = (block.base + len(ended) - 1, last, ended[-1:], going[-1:])
 
     def _add(self, base: int, flags: Mapping[str, Array], ended: Array, going: Array, joined: Array) -> None:
         known = ~(joined & (flags["terminals"] | flags["timeouts"]))
@@ -75,15 +71,9 @@ class TerminationsCheck:
         if self._last is not None:
             self._add(*self._last, joined=np.zeros(1, dtype=bool))
             self._last = None
-        found = []
-        if self.false.count:
-            rows, count = self.false.rows, self.false.count
-            found.append(finding_of_rows("false-terminal", "terminals", rows, count=count))
-        if self.missed.count:
-            rows, count = self.missed.rows, self.missed.count
-            fixable = self.missed_ends.count == count
-            found.append(finding_of_rows("missed-terminal", "terminals", rows, count=count, fixable=fixable))
-        return found or self._by_length()
+        found = self.false.finding("false-terminal", "terminals")
+        fixable = self.missed_ends.count == self.missed.count
+        return found + self.missed.finding("missed-terminal", "terminals", fixable=fixable) or self._by_length()
 
     def _by_length(self) -> list[Finding]:
         """Where no rule is known, lengths tell: ends that come only when time runs out are no ends of the task."""
@@ -92,9 +82,7 @@ class TerminationsCheck:
         terminal = np.isin(ends, self._terminals.rows)
         if len(lengths) < _FEW_EPISODES or self._knows_rule():
             return []
-        if terminal.any():
-            return self._at_horizon(lengths, terminal)
-        return self._never(lengths)
+        return self._at_horizon(lengths, terminal) if terminal.any() else self._never(lengths)
 
     def _knows_rule(self) -> bool:
         rules = self._context.rules
@@ -106,14 +94,13 @@ class TerminationsCheck:
         if not same or terminal.sum() < _FEW_EPISODES:
             return []
         if horizon is None and terminal.sum() >= _SAME_LENGTH and terminal.all():
-            text = (
-                f"all {len(lengths):,} episodes have {length} steps and end in a terminal row: that looks like a limit"
-            )
-            return [Finding("warning", "terminal-at-horizon", "terminals", text)]
-        if horizon == length:
+            all_of = f"all {len(lengths):,} episodes have {length} steps"
+            text = f"{all_of} and end in a terminal row: that looks like a limit"
+        elif horizon == length:
             text = f"set in {int(terminal.sum()):,} episodes, in each in step {length}, where the time limit lies"
-            return [Finding("warning", "terminal-at-horizon", "terminals", text)]
-        return []
+        else:
+            return []
+        return [Finding("warning", "terminal-at-horizon", "terminals", text)]
 
     def _never(self, lengths: Array) -> list[Finding]:
         horizon, rules = self._context.horizon, self._context.rules

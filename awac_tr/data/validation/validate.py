@@ -15,8 +15,7 @@ from awac_tr.data.format.spec import ARRAYS
 from awac_tr.data.storage.reader import Dataset
 from awac_tr.data.validation.checks import RowCheck, size_findings
 from awac_tr.data.validation.examine import Known, examine
-from awac_tr.data.validation.integrity import hash_findings
-from awac_tr.data.validation.metadata import env_findings
+from awac_tr.data.validation.metadata import env_findings, hash_findings
 
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo

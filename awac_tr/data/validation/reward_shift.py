@@ -1,10 +1,4 @@
-"""Dense rewards in the wrong row: which row's transition do they follow from, by least squares.
-
-The reward of a transition is a function of it; for most tasks (speed, distance, less the square of the action) nearly
-a linear one of (now, next, action, squared action). So the rewards of a row, of the row before and of the row after are
-each regressed on the row's transition. Where one of the neighbours fits almost perfectly and the row's own
-reward does not, rewards are shifted. Anything less clear is not said.
-"""
+"""Rewards in the wrong row: held against what a rule implies row by row, or, dense ones, by least squares."""
 
 from __future__ import annotations
 
@@ -13,10 +7,11 @@ from typing import Final
 import numpy as np
 
 from awac_tr.data.format.findings import Finding
-from awac_tr.data.validation.base import Array, Block
+from awac_tr.data.validation.base import Array, Block, RowList
 
-__all__ = ["RewardRegression"]
+__all__ = ["Alignment", "RewardRegression"]
 
+_TOLERANCE: Final = 1e-5
 _MOST_ROWS: Final = 20_000
 _ROWS_A_FEATURE: Final = 10
 _EXPLAINED: Final = 0.98
@@ -27,8 +22,62 @@ _WORDS: Final = {
 }
 
 
+class Alignment:
+    """Compares what is recorded with what is implied, in place and shifted by a row within episodes.
+
+    Attributes:
+        wrong: rows where they differ in place.
+        rows: rows compared.
+    """
+
+    def __init__(self) -> None:
+        self.wrong = RowList()
+        self.rows = 0
+        self._late = self._early = self._pairs = 0
+        self._last = (False, 0)
+
+    def feed(self, block: Block, recorded: Array, implied: Array) -> None:
+        """Compare a block.
+
+        Args:
+            block: where the arrays come from.
+            recorded: [n], with the block's leading row.
+            implied: [n], likewise.
+        """
+        wrong, inside = np.abs(recorded - implied) > _TOLERANCE, ~block.ends[:-1]
+        # Where the next observation is of another episode, nothing follows from it: that is a fault of its own. The
+        # last row is known to be none only when the row after has been seen.
+        self.wrong.add(wrong[:-1] & ~(block.joined() & block.ends[:-1]), block.base)
+        self._last = (bool(wrong[-1]), block.base + len(wrong) - 1)
+        self._late += int((np.abs(recorded[1:] - implied[:-1]) > _TOLERANCE)[inside].sum())
+        self._early += int((np.abs(recorded[:-1] - implied[1:]) > _TOLERANCE)[inside].sum())
+        self._pairs += int(inside.sum())
+        self.rows += len(recorded) - block.lead
+
+    def finish(self) -> None:
+        """Count the last row of the file, too."""
+        wrong, row = self._last
+        self.wrong.add(np.array([wrong]), row)
+        self._last = (False, row)
+
+    def shift(self) -> int:
+        """-1 where each row has what the row before implies, 1 what the row after implies, 0 where neither.
+
+        A shift is said where it explains every row inside episodes, and more than one differs in place.
+        """
+        if self.wrong.count < 2 or not self._pairs:  # noqa: PLR2004  (one row fits any story)
+            return 0
+        return -1 if not self._late else 1 if not self._early else 0
+
+
 class RewardRegression:
-    """Collects the first rows inside episodes, and fits at the end."""
+    """Which row's transition do dense rewards follow from, by least squares over the first rows inside episodes.
+
+    The reward of a transition is a function of it; for most tasks (speed, distance, less the square of the action)
+    nearly a linear one of (now, next, action, squared action). So the rewards of a row, of the row before and of the
+    row after are each regressed on the row's transition. Where one of the neighbours fits almost perfectly and the
+    row's own reward does not, rewards are shifted. Anything less clear is not said.
+    """
 
     def __init__(self) -> None:
         self._inputs: list[Array] = []
