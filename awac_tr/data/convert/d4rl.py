@@ -61,13 +61,7 @@ def open_recording(source: str, settings: ImportSettings) -> Iterator[D4RLRecord
 
 
 class D4RLRecording:
-    """An open flat file, cut into episodes.
-
-    Args:
-        path: for messages.
-        file: the open file.
-        settings: what the user says of its ends.
-    """
+    """An open flat file, cut into episodes by what it says and by the settings; ``path`` is for messages."""
 
     def __init__(self, path: Path, file: h5py.File, settings: ImportSettings) -> None:
         self.path = path

@@ -50,12 +50,9 @@ ENDS_FLAG: Final = "--ends NAME,NAME takes the arrays that it names and no other
 
 @dataclass(frozen=True)
 class Mark:
-    """What one array says.
+    """What one array says: ``rows`` [N] bool is set in the last row of the episodes that it names.
 
-    Args:
-        name: of the array.
-        role: ``terminals``, ``timeouts``, ``dones`` (of either kind, or of all), or ``borders`` (all ends).
-        rows: [N] bool, set in the last row of the episodes that it names.
+    Its role is ``terminals``, ``timeouts``, ``dones`` (of either kind, or of all) or ``borders`` (all ends).
     """
 
     name: str
@@ -65,13 +62,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Said:
-    """What the arrays say together.
+    """What the arrays ``names`` say together: [N] bool each, None where no array says so.
 
-    Args:
-        terminals: [N] bool, the task ended; None: no array says so.
-        timeouts: [N] bool, the episode was cut; None: no array says so.
-        blank: a flag for cuts that is set nowhere, by name; empty where there is none.
-        names: arrays that were taken.
+    ``blank`` is a flag for cuts that is set nowhere, by name; empty where there is none.
     """
 
     terminals: Array | None
@@ -94,12 +87,7 @@ def role_of(name: str) -> str | None:
 def make_mark(where: str, name: str, array: Array, rows: int, *, chosen: bool) -> Mark | None:
     """What an array says, as last rows of episodes; None: a counter of steps that runs on says nothing.
 
-    Args:
-        where: for messages.
-        name: of the array, of which :func:`role_of` knows something.
-        array: the whole array.
-        rows: transitions in the file.
-        chosen: the user named it; an unknown one is then read as flags of ends.
+    An array of which :func:`role_of` knows nothing is read as flags of ends where the user named it (``chosen``).
 
     Raises:
         DatasetError: it does not hold what its name says, or nobody can know what it says.
@@ -279,13 +267,10 @@ def _of_kind(where: str, borders: Mark, dones: Dones, never: Callable[[], bool])
 
 
 def ends_of(where: str, arrays: Mapping[str, Array], rows: int, dones: Dones) -> tuple[bool, dict[str, Array]]:
-    """Whether the task ended with the last row of one episode, and the flags of all rows.
+    """Whether the task ended with the last row of one episode, and the flags of all its rows.
 
-    Args:
-        where: for messages.
-        arrays: those of the episode whose names have a role among :data:`FLAGS`.
-        rows: of the episode.
-        dones: what an end of unknown kind is; None: of the task.
+    The arrays are those whose names have a role among :data:`FLAGS`; ``dones`` says what an end of unknown kind is,
+    None: of the task.
 
     Raises:
         UnusableEpisodeError: an array holds no flags, one a row.
@@ -301,15 +286,10 @@ def ends_of(where: str, arrays: Mapping[str, Array], rows: int, dones: Dones) ->
 
 
 def cut_by_horizon(ends: Array, horizon: int, spare: int = 0) -> Array:
-    """Where episodes were cut, from where they ended and how long they may be.
+    """Where episodes were cut, [N] bool, from where they ended, [N] bool, and how many steps they may have.
 
-    Args:
-        ends: [N] bool.
-        horizon: steps after which an episode without an end was cut.
-        spare: rows before the first step of every episode but the first, as an autoreset leaves one.
-
-    Returns:
-        [N] bool; rows that are an end are not among them.
+    ``spare`` rows stand before the first step of every episode but the first, as an autoreset leaves one. Rows that are
+    an end are not cuts.
 
     >>> cut_by_horizon(np.array([0, 0, 0, 1, 0, 0, 0], dtype=bool), 3).astype(int).tolist()
     [0, 0, 1, 0, 0, 0, 1]

@@ -27,12 +27,7 @@ _MAX_CHARACTERS: Final = 1 << 22
 
 @dataclass(frozen=True)
 class ExportCard:
-    """What a dataset said about itself when it was exported.
-
-    Attributes:
-        meta: as it was, with the versions it was recorded under in ``extra``.
-        content_hash: of the arrays, as they were.
-    """
+    """What a dataset said about itself when it was exported, with the versions it was recorded under in ``extra``."""
 
     meta: DatasetMeta
     content_hash: str
@@ -51,11 +46,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_export_card(where: str, text: str) -> ExportCard | None:
-    """Read back what :func:`export_card_text` wrote.
-
-    Args:
-        where: for the message.
-        text: the JSON; empty gives None.
+    """Read back the JSON that :func:`export_card_text` wrote; None where there is none.
 
     Raises:
         DatasetError: it is damaged, or of a newer version.
@@ -90,13 +81,7 @@ def write_text(file: h5py.File, name: str, text: str) -> None:
 
 
 def stored_text(path: Path, file: h5py.File, name: str) -> str:
-    """Text as :func:`write_text` stores it; empty where there is none of that name and kind.
-
-    Args:
-        path: for the message.
-        file: the open file.
-        name: of the string.
-    """
+    """Text as :func:`write_text` stores it; empty where there is none of that name and kind."""
     item = array_of(path, file, name)
     if item is None or item.dtype.kind != "S" or item.shape:
         return ""

@@ -19,16 +19,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class ExportReport:
-    """What an export did.
-
-    Attributes:
-        format: name of the format.
-        out: file made, or Minari id.
-        content_hash: of the dataset exported.
-        episodes: episodes written.
-        transitions: rows written.
-        notes: what is worth knowing, in sentences.
-    """
+    """What an export did: ``out`` is the file made, or the Minari id; ``notes`` what is worth knowing, in sentences."""
 
     format: str
     out: str

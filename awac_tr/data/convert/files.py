@@ -20,11 +20,7 @@ __all__ = ["in_order", "load_json", "refuse_existing", "whole_hdf5"]
 
 
 def load_json(path: Path, limit: int = 1 << 26) -> dict[str, Any]:
-    """A JSON object from a stranger's file.
-
-    Args:
-        path: the file.
-        limit: bytes it may have.
+    """A JSON object from a stranger's file of at most ``limit`` bytes.
 
     Raises:
         DatasetError: it is missing, too large, or no object.
@@ -69,10 +65,6 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 @contextmanager
 def whole_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
     """A new HDF5 file that gets its name when the block ends, and is gone where the block fails.
-
-    Args:
-        path: the final name.
-        overwrite: replace an existing file.
 
     Raises:
         DatasetError: it exists, is being written by another process, cannot be written, or the disk is full.

@@ -20,11 +20,7 @@ _HINT: Final = "Flags are bools, 0 and 1, or true and false as text: store them 
 def as_flags(where: str, name: str, array: Array, rows: int) -> Array:
     """One flag a row, [rows] bool.
 
-    Args:
-        where: for messages.
-        name: of the array.
-        array: [rows], [rows, 1] or [1, rows], of bools, of the numbers 0 and 1, or of text that says so.
-        rows: how many flags there must be.
+    The array is [rows], [rows, 1] or [1, rows], of bools, of the numbers 0 and 1, or of text that says so.
 
     Raises:
         DatasetError: it has another shape, or holds anything else, as NaN, -1 or a discount.

@@ -25,7 +25,7 @@ _MOST_LANES: Final = 1024
 
 
 class FlatEnds:
-    """Where the episodes of flat arrays end.
+    """Where the episodes of flat arrays end; ``notes`` say by what evidence, and what was assumed.
 
     Args:
         where: for messages.
@@ -34,9 +34,6 @@ class FlatEnds:
         marks: what arrays say about ends.
         settings: what the user says about them.
         shown: next observations were recorded, so that states tell of borders.
-
-    Attributes:
-        notes: by what evidence episodes end, and what was assumed.
     """
 
     def __init__(
@@ -49,8 +46,7 @@ class FlatEnds:
     def bounds(self, *, exact: bool) -> tuple[list[tuple[int, int, bool]], frozenset[int]]:
         """(first row, row after the last, the task ended) of every episode, and first rows that are no steps.
 
-        Args:
-            exact: the file is an export of ours: its flags are taken as they stand.
+        Of an export of ours (``exact``) the flags are taken as they stand.
 
         Raises:
             DatasetError: nobody can know where episodes end.

@@ -58,12 +58,7 @@ def open_recording(source: str, settings: ImportSettings) -> Iterator[HandDapgRe
 
 
 class HandDapgRecording:
-    """A pickle's demonstrations.
-
-    Args:
-        source: the pickle, for messages.
-        loaded: what is in it.
-    """
+    """A pickle's demonstrations, as they were loaded."""
 
     def __init__(self, source: str, loaded: Any) -> None:
         description = "Demonstrations in hand_dapg's format; rewards by the environment's rule on next observations."

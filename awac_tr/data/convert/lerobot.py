@@ -73,13 +73,7 @@ class _Feature:
 
 
 class LeRobotRecording:
-    """An open LeRobot dataset.
-
-    Args:
-        folder: of the dataset.
-        info: of ``meta/info.json``.
-        settings: features of the observation, what ``next.done`` means.
-    """
+    """An open LeRobot dataset; ``info`` is that of ``meta/info.json``."""
 
     def __init__(self, folder: Path, info: dict[str, Any], settings: ImportSettings) -> None:
         self.folder = folder

@@ -70,14 +70,7 @@ def _data_folder(source: str) -> Path:
 
 
 class MinariRecording:
-    """An open Minari dataset.
-
-    Args:
-        source: as the user named it.
-        path: the HDF5 file.
-        file: the same, open.
-        metadata: of ``metadata.json``.
-    """
+    """An open Minari dataset: ``source`` as the user named it, its HDF5 file and its ``metadata.json``."""
 
     def __init__(self, source: str, path: Path, file: h5py.File, metadata: Mapping[str, Any]) -> None:
         self.path = path

@@ -35,15 +35,7 @@ BEFORE: Final = {"qpos", "qvel"}
 
 
 def export(dataset: Dataset, out: str, *, overwrite: bool) -> list[str]:
-    """Write a dataset into Minari's folder of local datasets.
-
-    Args:
-        dataset: to write.
-        out: id it gets.
-        overwrite: replace a dataset of that id.
-
-    Returns:
-        What is worth knowing, in sentences.
+    """Write a dataset into Minari's folder of local datasets, under the id ``out``; gives what is worth knowing.
 
     Raises:
         DatasetError: not an id, or there is a dataset of that id.

@@ -122,14 +122,7 @@ class Origin:
 
 
 def origin_of(format_name: str, name: str, export_card: ExportCard | None, **otherwise: Any) -> Origin:
-    """The origin of a recording: from its export_card where it is an export of ours, else from what its reader found.
-
-    Args:
-        format_name: name of the format.
-        name: file or id.
-        export_card: of an export of ours.
-        **otherwise: arguments of :class:`Origin`.
-    """
+    """The origin of a recording: from its card where it is an export of ours, else from what its reader found."""
     if export_card is None:
         return Origin(format_name, name, **otherwise)
     return Origin(format_name, name, export_card.meta.env_id, export_card.meta.env_kwargs, export_card=export_card)

@@ -54,13 +54,7 @@ def open_recording(source: str, settings: ImportSettings) -> Iterator[RobomimicR
 
 
 class RobomimicRecording:
-    """An open robomimic file.
-
-    Args:
-        path: for messages.
-        file: the open file.
-        settings: filter, parts of the observation, what ``dones`` means.
-    """
+    """An open robomimic file; the settings say its filter, parts of the observation and what ``dones`` means."""
 
     def __init__(self, path: Path, file: h5py.File, settings: ImportSettings) -> None:
         self.path = path

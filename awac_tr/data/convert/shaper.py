@@ -55,12 +55,7 @@ class ImportReport:
 
 
 class EpisodeShaper:
-    """Turns recorded episodes into those of the format.
-
-    Args:
-        target: what they are held against.
-        settings: what the user says about them.
-        report: its counts grow.
+    """Turns recorded episodes into those of the format, as target and settings say; the counts of the report grow.
 
     Attributes:
         clip: what moves actions into the bounds; None: they are taken as they are.

@@ -67,11 +67,7 @@ def _bytes_of(value: object) -> int:
 
 
 class PickledArray:
-    """A numpy array or scalar as it stands in a pickle, made from its bytes by us.
-
-    Attributes:
-        array: the values; of shape () for a scalar.
-    """
+    """A numpy array or scalar (shape ()) as it stands in a pickle, made from its bytes by us."""
 
     __slots__ = ("_encode", "array")
 
@@ -103,14 +99,7 @@ class _Type:
 
 
 def _from_bytes(raw: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
-    """An array over bytes, after everything about it has been checked.
-
-    Args:
-        raw: bytes.
-        dtype: a :class:`_Type`.
-        shape: tuple of sizes.
-        order: ``C`` or ``F``.
-    """
+    """An array over bytes, after everything about it has been checked."""
     sizes_fit = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
     if (
         not sizes_fit

@@ -95,12 +95,7 @@ def finding_of_rows(
 
 
 def place(findings: Iterable[Finding], ends: Array) -> list[Finding]:
-    """The same findings, with episode and step of the rows they name.
-
-    Args:
-        findings: all findings.
-        ends: last row of every episode of the file, ascending, [E] int64.
-    """
+    """The same findings, with episode and step of the rows they name; ``ends`` [E]: last row of every episode."""
     placed = []
     for finding in findings:
         episodes = [int(episode) for episode in np.searchsorted(ends, finding.rows)]
@@ -124,10 +119,6 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 def report(path: Path, findings: Sequence[Finding]) -> None:
     """Raise one error that names every finding of severity ``error``; where there is none, log the others.
-
-    Args:
-        path: file they are about.
-        findings: all findings.
 
     Raises:
         DatasetError: at least one is an error.

@@ -19,11 +19,7 @@ __all__ = ["ArrayHash", "canonical", "content_hash"]
 
 
 def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same values, C-contiguous and little-endian, copied only where they are not.
-
-    Args:
-        array: any numeric or bool array.
-    """
+    """The same values, C-contiguous and little-endian, copied only where they are not."""
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
@@ -73,13 +69,6 @@ def describe(name: str, dtype: str, shape: tuple[int, ...], digest: str) -> str:
 
 
 def content_hash(lines: Mapping[str, str]) -> str:
-    """The content hash of a dataset.
-
-    Args:
-        lines: array name -> its line (see :func:`describe`).
-
-    Returns:
-        ``sha256:`` and 64 hexadecimal digits.
-    """
+    """The content hash of a dataset, ``sha256:...``, from array name -> its line (see :func:`describe`)."""
     text = "\n".join([FORMAT, *(lines[name] for name in sorted(lines))])
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

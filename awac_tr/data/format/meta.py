@@ -30,13 +30,7 @@ _PACKAGES: Final = {
 
 @dataclass(frozen=True)
 class Parent:
-    """A dataset this one was made from.
-
-    Args:
-        name: file or card name when it was used.
-        hash: its content hash, ``sha256:...``.
-        source: how that one came about.
-    """
+    """A dataset this one was made from: its name when it was used, content hash, and how that one came about."""
 
     name: str
     hash: str
@@ -140,9 +134,6 @@ def meta_to_attributes(meta: DatasetMeta) -> dict[str, Any]:
 
 def meta_from_attributes(attributes: Mapping[str, Any]) -> DatasetMeta:
     """Read back what :func:`meta_to_attributes` wrote.
-
-    Args:
-        attributes: root attributes of a file of ours.
 
     Raises:
         DatasetError: an attribute is missing or of another kind.

@@ -25,17 +25,10 @@ _UNSTATED: Final = "NOASSERTION"
 
 
 def refuse_disagreement(datasets: Sequence[Dataset], *, allow_version_mismatch: bool) -> list[str]:
-    """Hold every file against the first.
-
-    Args:
-        datasets: open files.
-        allow_version_mismatch: differing versions of the simulator are said and no error.
-
-    Returns:
-        Notes on what differs and was allowed.
+    """Hold every file against the first; gives notes on what differs and was allowed.
 
     Raises:
-        DatasetError: they differ; all differences in one message.
+        DatasetError: they differ, all differences in one message; versions of the simulator unless that is allowed.
     """
     first, *others = datasets
     faults, mismatches = [], []
@@ -104,11 +97,7 @@ def common_meta(datasets: Sequence[Dataset], *, description: str, extra: Mapping
     """What files that agree have in common, as arguments of :class:`DatasetMeta`, parents left out.
 
     Licences are joined by AND, one that is not stated as NOASSERTION: the whole may be used where every part may.
-
-    Args:
-        datasets: open files.
-        description: of the new file; empty: theirs, where it is the same.
-        extra: of the new file; what all of them note alike is kept beside it.
+    Without a description theirs is taken, where it is the same; what all of them note alike is kept beside ``extra``.
     """
     metas = [dataset.meta for dataset in datasets]
     first = metas[0]

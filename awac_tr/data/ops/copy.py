@@ -27,9 +27,6 @@ _MADE_ANEW: Final = (SEEDS, ORIGIN, ORIGIN_EPISODE)
 def common_arrays(datasets: Sequence[Dataset]) -> tuple[list[str], dict[str, str]]:
     """The optional arrays that all files have with one type and row shape; they can be stored together.
 
-    Args:
-        datasets: open files.
-
     Returns:
         (their names, name -> why not of each array that only some have or that differs).
     """

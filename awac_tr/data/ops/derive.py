@@ -30,10 +30,7 @@ Array = np.ndarray[Any, Any]
 class Target:
     """A file to be made.
 
-    Attributes:
-        path: where.
-        made_by: what is done, plain JSON, for ``extra["made_by"]``.
-        description: of the file; empty: its parent's.
+    ``made_by`` says what is done, plain JSON, for ``extra["made_by"]``; an empty description is the parent's.
     """
 
     path: Path
@@ -43,14 +40,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Derived:
-    """A file that was made.
-
-    Attributes:
-        path: where.
-        content_hash: over its arrays.
-        episodes: how many.
-        transitions: how many.
-    """
+    """A file that was made."""
 
     path: Path
     content_hash: str

@@ -45,13 +45,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class FilterReport:
-    """What was chosen.
+    """What was chosen: (chosen, of all) episodes and transitions, (mean of the chosen, mean of all) of each measure.
 
-    Attributes:
-        made: the new file; None where none was asked for.
-        episodes: (chosen, of all).
-        transitions: (chosen, of all).
-        measures: name -> (mean of the chosen, mean of all), of return, length and the success measures.
+    ``made`` is the new file, None where none was asked for.
     """
 
     made: Derived | None

@@ -61,10 +61,7 @@ class Ancestor:
 
 
 def lineage(path: str | Path) -> Ancestor:
-    """The tree of a dataset file; only attributes are read.
-
-    Args:
-        path: the file; parents are looked for in its folder.
+    """The tree of a dataset file, whose parents are looked for in its folder; only attributes are read.
 
     Raises:
         DatasetError: the file itself cannot be read.

@@ -29,16 +29,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What was merged.
-
-    Attributes:
-        path: the new file.
-        content_hash: over its arrays.
-        episodes: how many.
-        transitions: how many.
-        inputs: of each file its path, hash, episodes, and how many of them had been met before.
-        notes: what else was said.
-    """
+    """What was merged: of each input its path, hash, episodes, and how many of them had been met before."""
 
     path: Path
     content_hash: str

@@ -28,12 +28,9 @@ SOURCES: Final = "sources"
 
 @dataclass(frozen=True)
 class Provenance:
-    """The first files of some episodes.
+    """The first files of some episodes: ``index`` [E] says which of the sources, ``episode`` [E] the number there.
 
-    Attributes:
-        sources: of each file what :func:`provenance_of` notes.
-        index: [E] int64, which of them.
-        episode: [E] int64, number there.
+    Of each source stands what :func:`provenance_of` notes.
     """
 
     sources: tuple[Mapping[str, Any], ...]

@@ -115,9 +115,6 @@ def assign_parts(episodes: int, shares: list[float], seed: int) -> Array:
 def parse_parts(text: str) -> dict[str, float]:
     """Parts as typed.
 
-    Args:
-        text: ``train=0.9,valid=0.1``.
-
     Raises:
         DatasetError: it is something else.
 

@@ -106,12 +106,7 @@ class RowList:
         self._parts: list[Array] = []
 
     def add(self, bad: Array | np.bool, base: int) -> None:
-        """Note the rows of a block.
-
-        Args:
-            bad: [n] bool.
-            base: row of the file the block begins with.
-        """
+        """Note the rows of a block, [n] bool; ``base`` is the row of the file that it begins with."""
         rows = np.flatnonzero(bad) + base
         kept = max(0, _LIMIT - self.count)
         self.count += len(rows)

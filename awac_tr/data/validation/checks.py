@@ -53,11 +53,7 @@ class RowCheck:
         self._rows = 0
 
     def feed(self, block: Rows) -> None:
-        """Look at the next rows.
-
-        Args:
-            block: the six arrays, [n, ...] each.
-        """
+        """Look at the next rows: the six arrays, [n, ...] each."""
         for name in ("observations", "actions", "next_observations", "rewards"):
             self._finite(name, block[name])
         self._add("both-ends", "timeouts", block["terminals"] & block["timeouts"])
@@ -151,12 +147,7 @@ class RowCheck:
 
 
 def size_findings(sizes: Mapping[str, int], env: EnvInfo) -> list[Finding]:
-    """Do the widths of a file fit an environment.
-
-    Args:
-        sizes: numbers a row of ``observations`` and ``actions``.
-        env: the environment.
-    """
+    """Do the widths of a file, numbers a row of ``observations`` and ``actions``, fit an environment."""
     wanted_sizes = {"observations": env.observation_size, "actions": env.action_size}
     remedy = "The file was made in another environment."
     return [
@@ -167,12 +158,7 @@ def size_findings(sizes: Mapping[str, int], env: EnvInfo) -> list[Finding]:
 
 
 def episode_findings(episode: Episode, meta: DatasetMeta) -> list[Finding]:
-    """Everything wrong with one episode that is to be stored.
-
-    Args:
-        episode: the episode.
-        meta: the file's bounds and horizon.
-    """
+    """Everything wrong with one episode that is to be stored in a file of these bounds and this horizon."""
     rows, axes = len(episode.rewards), {name: 2 if name in MATRICES else 1 for name in ARRAYS}
     arrays = {name: np.asarray(getattr(episode, name)) for name in ARRAYS}
     lengths = {**arrays, **{f"{INFOS}/{name}": np.asarray(info) for name, info in episode.infos.items()}}

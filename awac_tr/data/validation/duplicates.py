@@ -17,14 +17,11 @@ _DIGEST: Final = 16
 
 
 class DuplicatesCheck:
-    """Hashes observations and actions of every episode; 16 bytes an episode are kept.
+    """Hashes observations and actions of every episode; 16 bytes an episode are kept, ``copies`` are those seen before.
 
     Args:
-        known: episode hash -> where it was first seen (file or empty for this one, episode); shared by several files.
+        known: episode hash -> (file, episode) where it was first seen; shared by several files.
         name: of this file, for the message.
-
-    Attributes:
-        copies: episodes that were seen before.
     """
 
     def __init__(self, known: dict[bytes, tuple[str, int]] | None = None, name: str = "") -> None:

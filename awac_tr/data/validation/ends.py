@@ -25,17 +25,13 @@ _NEXT: Final = "next_observations"
 
 
 class EndsCheck:
-    """Continuity inside episodes, and what lies at their borders.
-
-    Args:
-        ours: the file is in our format, so that a gap is an error.
+    """Continuity inside episodes, and what lies at their borders; ``ours``: a gap is an error.
 
     Attributes:
         gaps: rows whose next observation is not the row after, without an end.
         roundings: those of them that differ by rounding only.
         joins: rows with an end whose next observation is the row after.
-        ends: rows with an end flag.
-        terminals: those of them that are terminal.
+        ends, terminals: rows with an end flag, and those of them that are terminal.
         late: flags that belong one row earlier; ``early``: one row later; ``doubled``: beside the true border.
         copies: rows whose next observation is their own observation.
         flagged: for each flag, how many rows have it.

@@ -53,14 +53,9 @@ _AFTER_BORDERS: Final = ("false-terminal", "missed-terminal", "terminal-at-horiz
 
 @dataclass
 class Examination:
-    """What a close look found, and what mending needs of it.
+    """What a close look found, worst first, and what mending needs of it.
 
-    Attributes:
-        path: the file.
-        context: what its rows were held against.
-        findings: everything, worst first.
-        ends, terminations, actions, duplicates: the families whose lists of rows mending uses; None where the rows
-            could not be looked at.
+    The families whose lists of rows mending uses are None where the rows could not be looked at.
     """
 
     path: Path

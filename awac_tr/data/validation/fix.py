@@ -35,14 +35,10 @@ Array = np.ndarray[Any, Any]
 
 @dataclass
 class FixReport:
-    """What mending did.
+    """What mending did: ``path`` is the mended copy, None where there was nothing to mend.
 
-    Attributes:
-        path: the mended copy; None where there was nothing to mend.
-        content_hash: its content hash.
-        parent: content hash of the file it was made from.
-        changes: everything that was changed, in sentences.
-        left: findings above a note that the copy still has.
+    ``changes`` are in sentences, ``parent`` is the content hash of the file it was made from, ``left`` the findings
+    above a note that the copy still has.
     """
 
     path: Path | None = None

@@ -46,16 +46,13 @@ def counted(count: int, noun: str, text: str) -> str:
 
 
 def finite_rows(arrays: Arrays, *, terminal: bool) -> tuple[int, bool]:
-    """Rows of an episode before those at its end that hold NaN or infinite numbers.
+    """Rows of an episode before those at its end that hold NaN or infinite numbers, and whether a state stood in.
 
-    Nothing is asked of the state after a terminal row: where that alone is not finite, its own observation stands in.
+    Nothing is asked of the state after a ``terminal`` last row: where that alone is not finite, its own observation
+    stands in. The rows are 0 where one before the last such ones is not finite either.
 
-    Args:
-        arrays: observations [T, o], actions [T, a], rewards [T], next_observations [T, o]; the last may be changed.
-        terminal: the task ended with the last row.
-
-    Returns:
-        The rows to keep, 0 where a row before the last such ones is not finite either; and whether one stood in.
+    The arrays are observations [T, o], actions [T, a], rewards [T] and next_observations [T, o], whose last row may be
+    changed.
     """
     bad = {
         name: np.asarray(~np.isfinite(arrays[name]).all(axis=tuple(range(1, arrays[name].ndim)))) for name in _FLOATS
@@ -71,14 +68,11 @@ def finite_rows(arrays: Arrays, *, terminal: bool) -> tuple[int, bool]:
 
 
 class EpisodeFix:
-    """Changes the arrays of episodes.
+    """Changes the arrays of episodes; ``counts`` says how often each of :data:`CHANGES` was made.
 
     Args:
         codes: what is to be mended.
         context: bounds and rule of the environment.
-
-    Attributes:
-        counts: how often each of :data:`CHANGES` was made.
     """
 
     def __init__(self, codes: frozenset[str], context: Context) -> None:

@@ -60,12 +60,8 @@ def sort_out(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]
 def make_plan(found: Examination, path: Path | None = None) -> Plan | None:
     """What one pass of mending does; None: there is nothing to mend.
 
-    Args:
-        found: a close look at the file.
-        path: name for the message, where it is not the file's own.
-
     Raises:
-        RefusalError: something would stay that our format does not hold.
+        RefusalError: something would stay that our format does not hold; it names ``path``, else the file looked at.
     """
     mended, others = sort_out(found.findings)
     blocking = [finding for finding in others if finding.severity == "error" or finding.code in _MUST]

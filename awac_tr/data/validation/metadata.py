@@ -84,12 +84,7 @@ def flag_findings(dataset: Dataset) -> list[Finding]:
 
 
 def hash_findings(dataset: Dataset, known: Mapping[str, str]) -> list[Finding]:
-    """Hashes in the file against those of its arrays.
-
-    Args:
-        dataset: a file of ours.
-        known: array name -> hash computed just now; of the others the noted hash is believed.
-    """
+    """Hashes noted in a file of ours against those computed just now; of other arrays the noted one is believed."""
     changed = [name for name, digest in known.items() if dataset.stored_hash(name) != digest]
     message = "its bytes do not match the hash in the file"
     findings = [Finding("error", "hash", name, message) for name in changed]
@@ -99,12 +94,7 @@ def hash_findings(dataset: Dataset, known: Mapping[str, str]) -> list[Finding]:
 
 
 def count_findings(dataset: Dataset, episodes: int) -> list[Finding]:
-    """Numbers of rows and episodes as noted, and one row an episode where the format says so.
-
-    Args:
-        dataset: a file of ours.
-        episodes: how many there are by the flags.
-    """
+    """Numbers of rows and episodes as noted, and one row an episode where the format says so."""
     noted = {name: dataset.attributes.get(name) for name in ("n_transitions", "n_episodes")}
     counted = {"n_transitions": dataset.n_transitions, "n_episodes": episodes}
     for name in dataset.array_names:

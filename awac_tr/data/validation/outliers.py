@@ -23,12 +23,9 @@ _QUANTILE: Final = 0.99
 
 
 class OutlierModel:
-    """A fitted model.
+    """A fitted model: ``weights`` [features, o] of the step, ``scale`` [o], the 99th percentile of the residuals.
 
-    Args:
-        weights: [features, o] of the step; one feature: its mean.
-        scale: 99th percentile of the residuals, [o].
-        usual: surprise that 99 % of steps within episodes stay below.
+    ``usual`` is the surprise that 99 % of steps within episodes stay below.
     """
 
     def __init__(self, weights: Array, scale: Array, usual: float = np.inf) -> None:

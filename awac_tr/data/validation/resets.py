@@ -63,13 +63,7 @@ class Starts:
         return found
 
     def look(self, block: Block, homeward: Array, surprise: OutlierModel) -> None:
-        """Note those of some rows that are surprising.
-
-        Args:
-            block: the block.
-            homeward: [n - 1] bool, rows that go to a first state.
-            surprise: the model of ordinary steps.
-        """
+        """Note those of the rows that go to a first state, [n - 1] bool, that are surprising."""
         rows = np.flatnonzero(homeward)
         odd = surprise.of_rows(block, rows) > _JUMP * surprise.usual
         self.unmarked = np.concatenate([self.unmarked, rows[odd] + block.base])
@@ -124,8 +118,7 @@ class Autoreset:
     def rows(self, gaps: Array) -> Array:
         """Rows that are a reset and no step, [n] int64, ascending; none where that could be chance.
 
-        Args:
-            gaps: rows from which states do not run on: no reset is among them.
+        From the rows ``gaps`` states do not run on: no reset is among them.
         """
         rows = self._rows.rows
         none, run_on = rows[:0], ~np.isin(rows, gaps)

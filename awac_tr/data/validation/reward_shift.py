@@ -23,12 +23,7 @@ _WORDS: Final = {
 
 
 class Alignment:
-    """Compares what is recorded with what is implied, in place and shifted by a row within episodes.
-
-    Attributes:
-        wrong: rows where they differ in place.
-        rows: rows compared.
-    """
+    """Compares the recorded with the implied, in place (``wrong`` rows of ``rows``) and shifted within episodes."""
 
     def __init__(self) -> None:
         self.wrong = RowList()
@@ -37,13 +32,7 @@ class Alignment:
         self._last = (False, 0)
 
     def feed(self, block: Block, recorded: Array, implied: Array) -> None:
-        """Compare a block.
-
-        Args:
-            block: where the arrays come from.
-            recorded: [n], with the block's leading row.
-            implied: [n], likewise.
-        """
+        """Compare a block: both arrays are [n], with its leading row."""
         wrong, inside = np.abs(recorded - implied) > _TOLERANCE, ~block.ends[:-1]
         # Where the next observation is of another episode, nothing follows from it: that is a fault of its own. The
         # last row is known to be none only when the row after has been seen.

@@ -29,11 +29,7 @@ _WORDS: Final = {-1: "the reward of the row before stands in each row", 1: "the 
 
 
 class RewardsCheck:
-    """Range, rule, row and success of rewards.
-
-    Attributes:
-        values: distinct rewards, the first few.
-    """
+    """Range, rule, row and success of rewards; ``values`` are the first few distinct ones."""
 
     def __init__(self, context: Context) -> None:
         self._env = context.env

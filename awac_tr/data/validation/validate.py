@@ -47,13 +47,8 @@ def validate_files(
 ) -> Iterator[tuple[Path, list[Finding]]]:
     """The same for files that are to be used together: episodes that lie in several of them are found.
 
-    Args:
-        paths: the files, in the order in which they are looked at.
-        env: as in :func:`validate`.
-        trust: as in :func:`validate`.
-
     Yields:
-        (path, findings) of each.
+        (path, findings) of each, in the order given; the arguments are those of :func:`validate`.
     """
     known: Known = {}
     for path in paths:
