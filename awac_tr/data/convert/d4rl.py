@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 
 from awac_tr.data.convert.episode_ends import Mark, choose, make_mark, role_of
-from awac_tr.data.convert.export_card import export_card_text, read_export_card, stored_text, write_text
+from awac_tr.data.convert.export_card import stored_card, write_card
 from awac_tr.data.convert.files import whole_hdf5
 from awac_tr.data.convert.flat_ends import FlatEnds
 from awac_tr.data.convert.recording import ImportSettings, Recorded, origin_of
@@ -42,7 +42,7 @@ Array = np.ndarray[Any, Any]
 
 _METADATA: Final = "metadata"
 """Group that D4RL's tools leave alone; our export_card and what is true of whole episodes lie in it."""
-_PASSPORT: Final = f"{_METADATA}/awac_tr"
+_CARD: Final = f"{_METADATA}/awac_tr"
 _META: Final = "meta"
 _ROWS: Final = ("observations", "actions", "rewards", "next_observations")
 _NOTHING: Final[Array] = np.empty(0)
@@ -68,7 +68,7 @@ class D4RLRecording:
         self.notes: list[str] = []
         self._file = file
         self._blocks: dict[str, tuple[int, Array]] = {}
-        export_card = read_export_card(str(path), stored_text(path, file, _PASSPORT))
+        export_card = stored_card(path, file, _CARD)
         self.origin = origin_of("d4rl", path.name, export_card)
         self._arrays = {name: self._array(name) for name in ("observations", "actions")}
         if "rewards" in file:
@@ -81,9 +81,8 @@ class D4RLRecording:
         marks = self._marks(settings)
         ends = FlatEnds(str(path), self._rows, self._read_rows, marks, settings, shown=self._next is not None)
         self._bounds, self._resets = ends.bounds(exact=export_card is not None)
-        self._per_episode = {
-            name: array for name, array in self._per_episode.items() if len(array) == len(self._bounds)
-        }
+        episodes = len(self._bounds)
+        self._per_episode = {name: array for name, array in self._per_episode.items() if len(array) == episodes}
         self.notes += ends.notes
         self._say_what_is_left({mark.name for mark in marks})
         self._about_file = list(self.notes)
@@ -144,12 +143,9 @@ class D4RLRecording:
         self._infos = {name: array for name, array in self._infos.items() if f"{INFOS}/{name}" not in odd}
         group = self._file.get(INFOS)
         odd += [f"{INFOS}/{name}" for name in group if name not in self._infos] if isinstance(group, h5py.Group) else []
-        left = sorted(
-            {*odd, *(name for name in self._file if name not in known)}
-            | (({*ARRAYS} & {*self._file}) - {*_ROWS, *used})
-        )
-        if left:
-            self.notes.append("left out: " + ", ".join(left))
+        left = {*odd, *(name for name in self._file if name not in known)}
+        left |= ({*ARRAYS} & {*self._file}) - {*_ROWS, *used}
+        self.notes += ["left out: " + ", ".join(sorted(left))] if left else []
 
     def episodes(self) -> Iterator[Recorded]:
         """The episodes in the order of the file."""
@@ -234,8 +230,5 @@ def export(dataset: Dataset, out: str, *, overwrite: bool) -> list[str]:
             array = file.create_dataset(place, shape=dataset.shape(name), dtype=kind, track_times=False)
             for start, stop in dataset.spans(name):
                 array[start:stop] = dataset.rows(name, start, stop)
-        text = export_card_text(dataset)
-        if text:
-            write_text(file, _PASSPORT, text)
-    kept = f"what the dataset says about itself is in {_PASSPORT}, and {SEEDS} in {_METADATA}"
-    return [kept] if text else []
+        kept = write_card(file, _CARD, dataset)
+    return [f"what the dataset says about itself is in {_CARD}, and {SEEDS} in {_METADATA}"] if kept else []

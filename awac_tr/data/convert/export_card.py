@@ -17,7 +17,15 @@ from awac_tr.data.storage.hdf5 import array_of, clear_errors
 from awac_tr.data.storage.reader import Dataset
 from awac_tr.errors import DatasetError
 
-__all__ = ["RECORDED_WITH", "ExportCard", "export_card_text", "read_export_card", "stored_text", "write_text"]
+__all__ = [
+    "RECORDED_WITH",
+    "ExportCard",
+    "export_card_text",
+    "read_export_card",
+    "stored_card",
+    "write_card",
+    "write_text",
+]
 
 RECORDED_WITH: Final = "recorded_with"
 """Entry of ``extra``: versions under which the rows came about; ``versions`` has those of the import."""
@@ -80,10 +88,22 @@ def write_text(file: h5py.File, name: str, text: str) -> None:
     file.create_dataset(name, data=np.array(raw, dtype=kind), dtype=kind)
 
 
-def stored_text(path: Path, file: h5py.File, name: str) -> str:
-    """Text as :func:`write_text` stores it; empty where there is none of that name and kind."""
+def write_card(file: h5py.File, name: str, dataset: Dataset) -> bool:
+    """Store a dataset's card under a name; False for a file of others, which has none."""
+    text = export_card_text(dataset)
+    if text:
+        write_text(file, name, text)
+    return bool(text)
+
+
+def stored_card(path: Path, file: h5py.File, name: str) -> ExportCard | None:
+    """The card as :func:`write_card` stores it; None where there is no text of that name.
+
+    Raises:
+        DatasetError: as :func:`read_export_card` does.
+    """
     item = array_of(path, file, name)
     if item is None or item.dtype.kind != "S" or item.shape:
-        return ""
+        return None
     with clear_errors(path):
-        return bytes(item[()]).decode("utf-8", "replace")
+        return read_export_card(str(path), bytes(item[()]).decode("utf-8", "replace"))

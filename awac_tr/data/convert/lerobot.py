@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -62,14 +61,6 @@ def open_recording(source: str, settings: ImportSettings) -> Iterator[LeRobotRec
     except ImportError as error:
         raise DatasetError("LeRobot's datasets are Parquet files", 'pip install "awac-tr[lerobot]"') from error
     yield LeRobotRecording(folder, load_json(folder / "meta" / "info.json"), settings)
-
-
-@dataclass(frozen=True)
-class _Feature:
-    """A column of numbers: its name and the numbers a row has."""
-
-    name: str
-    width: int
 
 
 class LeRobotRecording:
@@ -146,24 +137,24 @@ class LeRobotRecording:
     def _grouped(self) -> Iterator[tuple[int, Columns]]:
         """Episode number and its columns, whole, however the rows are spread over batches and files."""
         budget = Budget(self.folder, PACKED, DatasetError, size=sum(path.stat().st_size for path in self._files))
-        waiting, seen = _Waiting(), set[int]()
+        open_one, parts, seen = -1, list[Columns](), set[int]()
         for batch in self._batches():
             budget.charge(sum(column.nbytes for column in batch.values()), "its columns")
             numbers = batch[_EPISODE].reshape(-1)
             edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
             for start, stop in pairwise(edges):
                 number = int(numbers[start])
-                if waiting.parts and number != waiting.number:
-                    yield waiting.number, waiting.columns()
-                    seen.add(waiting.number)
-                    waiting = _Waiting()
+                if parts and number != open_one:
+                    yield open_one, _joined(parts)
+                    seen.add(open_one)
+                    parts = []
                     budget.charge(OBJECT_PRICE, "its episodes")
                 if number in seen:
                     raise DatasetError(f"{self.folder}: rows of episode {number} do not lie together")
-                waiting.number = number
-                waiting.parts.append({name: column[start:stop] for name, column in batch.items()})
-        if waiting.parts:
-            yield waiting.number, waiting.columns()
+                open_one = number
+                parts.append({name: column[start:stop] for name, column in batch.items()})
+        if parts:
+            yield open_one, _joined(parts)
 
     def _batches(self) -> Iterator[Columns]:
         import pyarrow as pa
@@ -187,7 +178,7 @@ class LeRobotRecording:
         """A column of a batch as [rows] or [rows, width]."""
         import pyarrow as pa
 
-        width, kind = self._features[name].width, column.type
+        width, kind = self._features[name], column.type
         nested = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
         flat = column.flatten() if nested else column
         if column.null_count or flat.null_count or len(flat) != len(column) * width:
@@ -198,15 +189,8 @@ class LeRobotRecording:
         return numbers.reshape(len(column), width) if nested else numbers
 
 
-@dataclass
-class _Waiting:
-    """The episode that is being put together."""
-
-    number: int = -1
-    parts: list[Columns] = field(default_factory=list)
-
-    def columns(self) -> Columns:
-        return {name: np.concatenate([part[name] for part in self.parts]) for name in self.parts[0]}
+def _joined(parts: list[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _refuse_version(folder: Path, info: dict[str, Any]) -> None:
@@ -218,17 +202,17 @@ def _refuse_version(folder: Path, info: dict[str, Any]) -> None:
         raise DatasetError(f"{folder} is stored as {info['storage_format']}; Parquet is read")
 
 
-def _features(folder: Path, info: dict[str, Any]) -> tuple[dict[str, _Feature], list[str]]:
-    """Features of numbers by name, and the names of all others."""
+def _features(folder: Path, info: dict[str, Any]) -> tuple[dict[str, int], list[str]]:
+    """The numbers a row has of each feature of numbers, and the names of all others."""
     declared = info.get("features")
     if not isinstance(declared, dict):
         raise DatasetError(f"{folder}/meta/info.json names no features")
-    found: dict[str, _Feature] = {}
+    found: dict[str, int] = {}
     for name, feature in declared.items():
         shape = feature.get("shape") if isinstance(feature, dict) else None
         width = shape[0] if isinstance(shape, list) and len(shape) == 1 and type(shape[0]) is int else 0
         if str(feature.get("dtype") if isinstance(feature, dict) else "").startswith(_NUMBERS) and 0 < width < _LONGEST:
-            found[name] = _Feature(name, width)
+            found[name] = width
     return found, sorted(name for name in declared if name not in found)
 
 
@@ -244,7 +228,7 @@ def _parquet_files(folder: Path) -> list[Path]:
     return files
 
 
-def _wanted(path: Path, file: Any, features: dict[str, _Feature], keys: list[str]) -> list[str]:
+def _wanted(path: Path, file: Any, features: dict[str, int], keys: list[str]) -> list[str]:
     """Columns to read, after a look at how large the file says they are."""
     there = set(file.schema_arrow.names)
     for number in range(file.metadata.num_row_groups):

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -43,13 +43,13 @@ def export(dataset: Dataset, out: str, *, overwrite: bool) -> list[str]:
     from minari.dataset.minari_storage import MinariStorage
     from minari.serialization import deserialize_space
 
-    place, before = dataset_place(out), _before(dataset)
+    place, before, size = dataset_place(out), _before(dataset), dataset.shape("observations")[1]
     spec, notes = _env_spec(dataset)
     with _whole_folder(place, overwrite=overwrite) as part:
         storage = MinariStorage.new(
             part / "data",
-            observation_space=deserialize_space(_box(dataset.shape("observations")[1], -np.inf, np.inf)),
-            action_space=deserialize_space(_action_box(dataset)),
+            observation_space=deserialize_space(_space([-np.inf] * size, [np.inf] * size)),
+            action_space=deserialize_space(_space(dataset.meta.action_low, dataset.meta.action_high)),
             env_spec=spec,
         )
         storage.update_metadata(_metadata(dataset, out, before))
@@ -91,19 +91,9 @@ def _env_spec(dataset: Dataset) -> tuple[Any, list[str]]:
     return spec, lost
 
 
-def _box(size: int, low: float, high: float) -> str:
-    return _space(np.full(size, low), np.full(size, high))
-
-
-def _action_box(dataset: Dataset) -> str:
-    return _space(np.asarray(dataset.meta.action_low), np.asarray(dataset.meta.action_high))
-
-
-def _space(low: Array, high: Array) -> str:
+def _space(low: Sequence[float] | Array, high: Sequence[float] | Array) -> str:
     """A Box of float32 as Minari writes it down."""
-    return json.dumps(
-        {"type": "Box", "dtype": "float32", "shape": [len(low)], "low": low.tolist(), "high": high.tolist()}
-    )
+    return json.dumps({"type": "Box", "dtype": "float32", "shape": [len(low)], "low": [*low], "high": [*high]})
 
 
 def _metadata(dataset: Dataset, out: str, before: list[str]) -> dict[str, Any]:

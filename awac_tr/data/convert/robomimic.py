@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from awac_tr.data.convert.episode_ends import FLAGS, ends_of, role_of
-from awac_tr.data.convert.export_card import export_card_text, read_export_card, stored_text, write_text
+from awac_tr.data.convert.export_card import stored_card, write_card
 from awac_tr.data.convert.files import in_order, whole_hdf5
 from awac_tr.data.convert.recording import ImportSettings, Recorded, miscounts, no_effect, origin_of
 from awac_tr.data.storage.episode_check import UnusableEpisodeError
@@ -33,7 +33,7 @@ __all__ = ["RobomimicRecording", "export", "open_recording"]
 
 Array = np.ndarray[Any, Any]
 
-_PASSPORT: Final = "awac_tr"
+_CARD: Final = "awac_tr"
 _GYM: Final = 2
 """robomimic's number for Gym environments (``EnvType.GYM_TYPE``)."""
 _FLAT: Final = "flat"
@@ -63,7 +63,7 @@ class RobomimicRecording:
         with clear_errors(path):
             self._demos = self._listed()
             self._keys, left = self._observation_parts()
-            export_card = read_export_card(str(path), stored_text(path, file, _PASSPORT))
+            export_card = stored_card(path, file, _CARD)
             env = self._environment()
         self._ours = export_card is not None
         if settings.dones and (self._ours or not any("dones" in file["data"][name] for name in self._demos)):
@@ -85,11 +85,9 @@ class RobomimicRecording:
         names = [name for name in self._group("data") if isinstance(self._file["data"].get(name), h5py.Group)]
         if self._settings.filter_key:
             wanted = self._mask(self._settings.filter_key)
-            absent = sorted(wanted - set(names))
+            absent = ", ".join(name[:60] for name in sorted(wanted - set(names))[:5])
             if absent:
-                raise DatasetError(
-                    f"{self.path}: mask names {', '.join(name[:60] for name in absent[:5])}, which are not in the file"
-                )
+                raise DatasetError(f"{self.path}: mask names {absent}, which are not in the file")
             names = [name for name in names if name in wanted]
         if not names:
             raise DatasetError(f"{self.path} holds no demonstration", "Expected groups data/demo_0, data/demo_1 ...")
@@ -100,9 +98,8 @@ class RobomimicRecording:
         known = list(masks) if isinstance(masks, h5py.Group) else []
         array = read_array(self.path, self._file, f"mask/{key}") if key in known else None
         if array is None or array.ndim != 1 or array.dtype.kind not in "SO":
-            hint = (
-                f"Did you mean {closest(key, known)}?" if closest(key, known) else f"It has {', '.join(known) or 'no'}."
-            )
+            near = closest(key, known)
+            hint = f"Did you mean {near}?" if near else f"It has {', '.join(known) or 'no'}."
             raise DatasetError(f"{self.path} has no filter key {key!r}", hint)
         return {bytes(name).decode("utf-8", "replace") for name in array}
 
@@ -244,9 +241,7 @@ def export(dataset: Dataset, out: str, *, overwrite: bool) -> list[str]:
         data.attrs["env_args"] = json.dumps(env_args)
         for number in range(dataset.n_episodes):
             _write_demo(data.create_group(f"demo_{number}"), dataset, number)
-        text = export_card_text(dataset)
-        if text:
-            write_text(file, _PASSPORT, text)
+        write_card(file, _CARD, dataset)
     return ["dones is set where the task ended, not where an episode was cut: timeouts, beside it, has the cuts"]
 
 

@@ -128,9 +128,8 @@ def _told(origin: Origin, units: ActionUnits, facts: EnvInfo | None) -> str:
     if same_bounds((low, high), units.raw) or not np.isfinite([low, high]).all():
         return "raw"
     message = f"{origin.name} notes bounds of {bounds_text(low, high)} for its actions, those of --env are {units}"
-    raise DatasetError(
-        message, "Say what they are: --actions raw, or --actions scaled where -1 and 1 stand for the bounds."
-    )
+    hint = "Say what they are: --actions raw, or --actions scaled where -1 and 1 stand for the bounds."
+    raise DatasetError(message, hint)
 
 
 def _facts(origin: Origin, settings: ImportSettings) -> tuple[EnvInfo | None, tuple[str, ...]]:
@@ -138,7 +137,7 @@ def _facts(origin: Origin, settings: ImportSettings) -> tuple[EnvInfo | None, tu
 
     if settings.env_id:
         facts = env_info(settings.env_id)
-        other = origin.env_id and origin.env_id != facts.id
+        other = origin.env_id not in ("", facts.id)
         return facts, ((f"recorded in {origin.env_id}, imported for {facts.id}",) if other else ())
     if not origin.env_id:
         return None, ("no environment named: sizes and rewards are not checked (--env names one)",)
@@ -197,8 +196,7 @@ def _recorded_range(recording: Recording) -> tuple[Array, Array]:
             ranges.append((finite.min(axis=0), finite.max(axis=0)))
     if not ranges:
         raise unusable or DatasetError(f"{recording.origin.name} holds no action without NaN or infinite numbers")
-    widths = {low.shape for low, _ in ranges}
-    if len(widths) > 1:
+    if len({low.shape for low, _ in ranges}) > 1:
         raise DatasetError(f"{recording.origin.name}: episodes differ in the width of their actions")
     return np.min([low for low, _ in ranges], axis=0), np.max([high for _, high in ranges], axis=0)
 

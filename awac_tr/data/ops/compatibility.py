@@ -11,7 +11,7 @@ from awac_tr.data.format.meta import DatasetMeta, versions
 from awac_tr.data.storage.reader import Dataset
 from awac_tr.errors import DatasetError
 
-__all__ = ["MIXED", "SIMULATOR", "common_meta", "common_versions", "refuse_disagreement"]
+__all__ = ["MIXED", "SIMULATOR", "common_meta", "common_versions", "refuse_disagreement", "versions_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def refuse_disagreement(datasets: Sequence[Dataset], *, allow_version_mismatch: 
             expected = _facts(first)[name]
             if value != expected:
                 faults.append(f"{name}: {other.path} has {_said(value)}, {first.path} {_said(expected)}")
-        theirs, ours = _versions_of(other), _versions_of(first)
+        theirs, ours = versions_of(other), versions_of(first)
         mismatches += [
             f"{name}: {other.path} was made with {theirs[name]}, {first.path} with {ours[name]}"
             for name in SIMULATOR
@@ -73,17 +73,18 @@ def _said(value: Any) -> str:
     return text if len(text) < 80 else f"{text[:77]}..."  # noqa: PLR2004  (a line of a screen)
 
 
-def _versions_of(dataset: Dataset) -> dict[str, str]:
+def versions_of(dataset: Dataset) -> dict[str, str]:
+    """Package -> version as noted; none where the attribute is absent or is not of that kind."""
     try:
-        found = json.loads(str(dataset.attributes.get("versions", "{}")))
-    except ValueError:
+        found = json.loads(dataset.attributes.get("versions") or "{}")
+    except (TypeError, ValueError, RecursionError):
         return {}
     return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
 
 
 def common_versions(datasets: Sequence[Dataset]) -> dict[str, str]:
     """Versions for a file made of others: the simulator's where they agree, of the other packages those in use."""
-    noted = [_versions_of(dataset) for dataset in datasets]
+    noted = [versions_of(dataset) for dataset in datasets]
     found = {name: version for name, version in versions().items() if name not in SIMULATOR}
     for name in SIMULATOR:
         known = {each.get(name) for each in noted}

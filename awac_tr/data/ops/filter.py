@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from awac_tr.data.ops.copy import NOWHERE
-from awac_tr.data.ops.derive import Derived, Target, derive
+from awac_tr.data.ops.derive import NOWHERE, Derived, Target, derive
 from awac_tr.data.ops.where import evaluate_where
 from awac_tr.data.storage.episode_table import EpisodeTable, episode_numbers, episode_table
 from awac_tr.data.storage.reader import open_dataset

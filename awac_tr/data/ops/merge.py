@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.ops.compatibility import common_meta, common_versions, refuse_disagreement
-from awac_tr.data.ops.copy import NOWHERE, common_arrays, copy_episodes
+from awac_tr.data.ops.derive import NOWHERE, common_arrays, copy_episodes
 from awac_tr.data.ops.provenance import ORIGIN, ORIGIN_EPISODE, SOURCES, as_parent, joined, provenance_of
 from awac_tr.data.storage.episode_table import episode_table
 from awac_tr.data.storage.reader import Dataset, open_dataset
@@ -71,21 +71,24 @@ def merge(
         datasets = [stack.enter_context(open_dataset(path)) for path in paths]
         notes = refuse_disagreement(datasets, allow_version_mismatch=allow_version_mismatch)
         optional, left_out = common_arrays(datasets)
-        notes += [f"{name} is left out: {reason}" for name, reason in left_out.items()]
+        absent = [f"{name} is left out: {reason}" for name, reason in left_out.items()]
         duplicates = _duplicates(datasets)
-        notes += _said(datasets, duplicates, dropped=drop_duplicates)
-        writer = DatasetWriter(
-            out, _meta(datasets, description), overwrite=overwrite, versions=common_versions(datasets)
-        )
-        with writer:
-            _copy(datasets, writer, optional, duplicates if drop_duplicates else None)
+        notes += absent + _said(datasets, duplicates, dropped=drop_duplicates)
+        origins = [provenance_of(dataset) for dataset in datasets]
+        sources, places = joined(origins)
+        meta, versions = _meta(datasets, description, sources), common_versions(datasets)
+        with DatasetWriter(out, meta, overwrite=overwrite, versions=versions) as writer:
+            for dataset, origin, place, met in zip(datasets, origins, places, duplicates, strict=True):
+                arrays = {ORIGIN: place, ORIGIN_EPISODE: origin.episode}
+                destinations = np.where(met & drop_duplicates, NOWHERE, 0)
+                copy_episodes(dataset, destinations, [writer], optional, arrays)
             digest = writer.finish()
         inputs = [
             {"path": d.path, "hash": d.content_hash, "episodes": d.n_episodes, "duplicates": int(met.sum())}
             for d, met in zip(datasets, duplicates, strict=True)
         ]
-    for note in left_out:
-        _LOG.info("%s is left out: %s", note, left_out[note])
+    for note in absent:
+        _LOG.info("%s", note)
     return MergeReport(Path(out), digest, writer.episodes, writer.transitions, inputs, notes)
 
 
@@ -117,20 +120,8 @@ def _said(datasets: Sequence[Dataset], duplicates: Sequence[Array], *, dropped: 
     return notes
 
 
-def _meta(datasets: Sequence[Dataset], description: str) -> DatasetMeta:
-    sources, _ = joined([provenance_of(dataset) for dataset in datasets])
+def _meta(datasets: Sequence[Dataset], description: str, sources: list[Mapping[str, Any]]) -> DatasetMeta:
     names = ", ".join(dataset.path.stem for dataset in datasets)
     extra = {SOURCES: sources, "made_by": {"verb": "merge"}}
     common = common_meta(datasets, description=description or f"Merge of {names}.", extra=extra)
     return DatasetMeta(**common, parents=tuple(as_parent(dataset) for dataset in datasets))
-
-
-def _copy(
-    datasets: Sequence[Dataset], writer: DatasetWriter, optional: Sequence[str], left_out: Sequence[Array] | None
-) -> None:
-    origins = [provenance_of(dataset) for dataset in datasets]
-    _, places = joined(origins)
-    for number, dataset in enumerate(datasets):
-        skipped = np.zeros(dataset.n_episodes, dtype=np.bool_) if left_out is None else left_out[number]
-        arrays = {ORIGIN: places[number], ORIGIN_EPISODE: origins[number].episode}
-        copy_episodes(dataset, np.where(skipped, NOWHERE, 0), [writer], optional, arrays)

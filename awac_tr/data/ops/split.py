@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from awac_tr.data.ops.copy import NOWHERE
-from awac_tr.data.ops.derive import Derived, Target, derive
+from awac_tr.data.ops.derive import NOWHERE, Derived, Target, derive
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.errors import DatasetError
 

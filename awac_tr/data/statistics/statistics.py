@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.data.format.spec import ARRAYS, EPISODES, FLAGS
+from awac_tr.data.ops.compatibility import versions_of
 from awac_tr.data.ops.lineage import lineage
 from awac_tr.data.statistics.running import Bounded, RunningStatistics, Values
 from awac_tr.data.storage.hdf5 import clear_errors, open_hdf5
@@ -73,7 +73,7 @@ def dataset_info(path: str | Path) -> dict[str, Any]:
             "path": str(path),
             "bytes": path.stat().st_size,
             **noted,
-            "versions": _versions(dataset),
+            "versions": versions_of(dataset),
             "meta": asdict(dataset.meta),
             "lineage": asdict(lineage(path)),
             "transitions": dataset.n_transitions,
@@ -166,15 +166,6 @@ def _columns(moments: RunningStatistics) -> dict[str, Any]:
         "not_finite": moments.not_finite.tolist(),
         "constant": np.flatnonzero(moments.constant).tolist(),
     }
-
-
-def _versions(dataset: Dataset) -> dict[str, str]:
-    """Package -> version as noted; none where the attribute is absent or is not of that kind."""
-    try:
-        found = json.loads(dataset.attributes.get("versions") or "{}")
-    except (TypeError, ValueError, RecursionError):
-        return {}
-    return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
 
 
 def _arrays(dataset: Dataset, seen: _Seen) -> list[dict[str, Any]]:
