@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from awac_tr.cli.options import json_option
+from awac_tr.cli.options import json_option, method_option
 from awac_tr.cli.support import console, echo_json, examples, progress_bar
 from awac_tr.utils.terminal import echo
 
@@ -24,12 +24,14 @@ __all__ = ["command"]
     epilog=examples(
         "awac-tr bench recipes/door.yaml",
         "awac-tr bench recipes/door.yaml offline.batch_size=256 threads=1 --json",
+        "awac-tr bench recipes/door.yaml --method iql",
         "awac-tr bench recipes/quickstart.yaml --quick",
         "awac-tr bench recipes/door.yaml --against d3rlpy",
     ),
 )
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@method_option
 @click.option("--updates", type=click.IntRange(min=1), help="Updates in a block  [default: 20, with --quick 3].")
 @click.option("--steps", type=click.IntRange(min=1), help="Environment steps in a block  [default: 400, --quick 60].")
 @click.option("--blocks", type=click.IntRange(min=1), help="Blocks of everything  [default: 7, with --quick 5].")
@@ -37,8 +39,8 @@ __all__ = ["command"]
 @click.option("--against", type=click.Choice(["d3rlpy"]), help="Also time this package's AWAC, in turns with ours.")
 @json_option
 def command(
-    *, recipe: str, overrides: tuple[str, ...], updates: int | None, steps: int | None, blocks: int | None,
-    quick: bool, against: str | None, as_json: bool,
+    *, recipe: str, overrides: tuple[str, ...], method: str | None, updates: int | None, steps: int | None,
+    blocks: int | None, quick: bool, against: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure what this machine makes of RECIPE, and say which settings to choose.
 
@@ -50,7 +52,7 @@ def command(
     from awac_tr.bench import Options, bench
     from awac_tr.recipes.loader import load_recipe
 
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, overrides, method=method)
     base = Options.quick(against) if quick else Options(against=against)
     options = dataclasses.replace(
         base, updates=updates or base.updates, steps=steps or base.steps, blocks=blocks or base.blocks

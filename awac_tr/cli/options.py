@@ -26,6 +26,7 @@ __all__ = [
     "force_option",
     "given",
     "json_option",
+    "method_option",
     "named_env",
     "out_option",
     "pairs",
@@ -46,6 +47,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 file_argument = click.argument("file", metavar="FILE")
 force_option = click.option("--force", is_flag=True, help="Replace --out if it exists.")
 out_option = click.option("--out", required=True, help="Dataset to make: a path, or a name in the folder of datasets.")
+method_option = click.option(
+    "--method", metavar="NAME", help="Train by this method in place of the recipe's algorithm: see recipes list."
+)
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 workers_option = click.option(
     "--workers",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from awac_tr.cli.options import quiet_option
+from awac_tr.cli.options import method_option, quiet_option
 from awac_tr.cli.support import examples
 from awac_tr.utils.terminal import echo
 
@@ -23,12 +23,14 @@ __all__ = ["command"]
     epilog=examples(
         "awac-tr train recipes/quickstart.yaml",
         "awac-tr train recipes/door.yaml seed=1 online.steps=300000 --run runs/door-1",
+        "awac-tr train door --method iql seed=1",
         "awac-tr train door buffer.storage=memmap --scratch /tmp",
         "awac-tr train --resume runs/door-1",
     ),
 )
 @click.argument("recipe", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@method_option
 @click.option(
     "--run", "run_dir", type=click.Path(path_type=Path), help="Run folder to make  [default: runs/RECIPE-TIME-SEED]."
 )
@@ -44,8 +46,8 @@ __all__ = ["command"]
 )
 @quiet_option
 def command(
-    *, recipe: str | None, overrides: tuple[str, ...], run_dir: Path | None, resume: Path | None, scratch: Path | None,
-    deterministic: bool, quiet: bool,
+    *, recipe: str | None, overrides: tuple[str, ...], method: str | None, run_dir: Path | None, resume: Path | None,
+    scratch: Path | None, deterministic: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train a policy as RECIPE says: offline on its datasets, then online.
 
@@ -57,12 +59,14 @@ def command(
 
     overrides = (*overrides, "deterministic=true") if deterministic else overrides
     if resume is not None:
+        if method is not None:
+            raise click.UsageError("--resume takes its recipe from the run: --method is for a new one.")
         changes = [text for text in (recipe, *overrides) if text is not None]
         _train(_recipe_of(resume, changes, run_dir), run_dir=None, resume=resume, scratch=scratch, quiet=quiet)
         return
     if recipe is None:
         raise click.UsageError("give a RECIPE, for example recipes/quickstart.yaml, or --resume RUN.")
-    _train(load_recipe(recipe, overrides), run_dir=run_dir, resume=None, scratch=scratch, quiet=quiet)
+    _train(load_recipe(recipe, overrides, method=method), run_dir=run_dir, resume=None, scratch=scratch, quiet=quiet)
 
 
 def _recipe_of(run: Path, changes: list[str], run_dir: Path | None) -> LoadedRecipe:

@@ -1,4 +1,4 @@
-"""The recipes and dataset cards that come with awac-tr: found, listed, copied."""
+"""The recipes, methods and dataset cards that come with awac-tr: found, listed, copied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ __all__ = [
     "dataset_folder",
     "find_any",
     "find_card",
+    "find_method",
     "find_recipe",
+    "methods",
     "purpose",
     "read_text",
     "recipes",
@@ -34,6 +36,11 @@ _MAX_BYTES = 1 << 16
 def recipes() -> dict[str, Path]:
     """Shipped recipes by name, sorted."""
     return _yaml_files(_shipped("recipes"))
+
+
+def methods() -> dict[str, Path]:
+    """Shipped methods by name, sorted: what a recipe says of its algorithm, for any task."""
+    return _yaml_files(_shipped("recipes") / "methods")
 
 
 def cards() -> dict[str, Path]:
@@ -70,6 +77,20 @@ def find_recipe(ref: str | Path) -> Path:
     raise RecipeError(f"no recipe {str(ref)!r}", f"{hint}See all of them with: awac-tr recipes list")
 
 
+def find_method(ref: str | Path) -> Path:
+    """The file a method's name or path means.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    path, known = Path(ref), methods()
+    if path.is_file():
+        return path
+    if str(ref) in known:
+        return known[str(ref)]
+    raise RecipeError(f"no method {str(ref)!r}{did_you_mean(str(ref), known)}", f"Known methods: {', '.join(known)}.")
+
+
 def find_card(name: str) -> Path:
     """The card of a dataset: ``NAME.yaml`` in the dataset folder, else the shipped one.
 
@@ -88,12 +109,14 @@ def find_card(name: str) -> Path:
 
 
 def find_any(ref: str | Path) -> Path:
-    """The file of a recipe or a card: a path, else the name of a recipe, else that of a card.
+    """The file of a recipe, a method or a card: a path, else a name, in this order.
 
     Raises:
         RecipeError: there is none.
     """
     name, path = str(ref), Path(ref)
+    if not path.is_file() and name not in recipes() and name in methods():
+        return methods()[name]
     if path.is_file() or name in recipes() or path.parent != Path():
         return find_recipe(ref)
     own = (dataset_folder() / f"{name}.yaml").is_file()

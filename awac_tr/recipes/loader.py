@@ -14,18 +14,16 @@ from awac_tr.errors import RecipeError
 from awac_tr.recipes.algorithm import algorithm_name, misplaced_key, moved, preset_keys, refuse_algorithm
 from awac_tr.recipes.build import build, fields_of, get_path, section_of, unknown_key, without
 from awac_tr.recipes.checks import conflicts, is_unused
-from awac_tr.recipes.library import find_recipe
+from awac_tr.recipes.compose import Composition, compose, merged
 from awac_tr.recipes.resolved import LoadedRecipe, Source, resolved_yaml
 from awac_tr.recipes.schema import Recipe, recipe_model
 from awac_tr.recipes.yaml_text import (
     KeyPath,
-    ParsedYaml,
     Problem,
     dotted,
     dump_value,
     parse_setting,
     problems_error,
-    read_mapping,
 )
 
 __all__ = [
@@ -50,7 +48,7 @@ class _Draft:
     """
 
     data: dict[str, Any]
-    parsed: ParsedYaml = field(default_factory=ParsedYaml)
+    parts: Composition = field(default_factory=Composition)
     overridden: set[KeyPath] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     model: type[Recipe] = Recipe
@@ -58,17 +56,18 @@ class _Draft:
 
     def where(self, path: KeyPath) -> str:
         """Where the key, or else the section around it, was written."""
-        while path and path not in self.overridden and path not in self.parsed.lines:
+        while path and path not in self.overridden and path not in self.parts.places:
             path = path[:-1]
-        return "(override)" if path in self.overridden else self.parsed.where(path)
+        return "(override)" if path in self.overridden else self.parts.places.get(path, "")
 
 
-def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_recipe(ref: str | Path, overrides: Sequence[str] = (), *, method: str | Path | None = None) -> LoadedRecipe:
     """Read a recipe file strictly.
 
     Args:
         ref: path of a YAML file, or the name of a shipped recipe (see `library.find_recipe`).
         overrides: ``key=value`` each, split at the first ``=``; the key dotted and known, the value YAML.
+        method: name or file of a method, in place of the recipe's algorithm, see :func:`.compose.compose`.
 
     Returns:
         The recipe and where its values came from.
@@ -79,10 +78,11 @@ def load_recipe(ref: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     >>> loaded = load_recipe("door", ["algorithm.temperature=1", "seed=3"])
     >>> loaded.recipe.algorithm.temperature, loaded.recipe.seed, loaded.sources["seed"]
     (1.0, 3, 'override')
+    >>> load_recipe("door", method="iql").recipe.algorithm.name
+    'iql'
     """
-    path = find_recipe(ref)
-    parsed = read_mapping(path, f"recipe {ref}")
-    draft = _Draft(parsed.data, parsed, problems=list(parsed.problems))
+    parts, path = compose(ref, method)
+    draft = _Draft(merged({}, *(keys for _, keys in parts.above)), parts, problems=list(parts.problems))
     recipe = _finish(draft, overrides, f"recipe {ref}")
     return LoadedRecipe(recipe, _sources(draft), path)
 
@@ -164,7 +164,7 @@ def _with(data: Mapping[str, Any], path: KeyPath, value: Any) -> dict[str, Any]:
 def _finish(draft: _Draft, overrides: Sequence[str], title: str) -> Recipe:
     _apply(draft, overrides)
     draft.preset = preset_keys(draft.data)
-    data = _under(draft.preset, draft.data)
+    data = merged(draft.data, draft.preset, *(keys for _, keys in draft.parts.below))
     recipe, problems, wrong = build(draft.model, data, draft.where)
     whole = recipe or _sound_part(draft.model, data, wrong)
     if whole is not None:
@@ -183,18 +183,6 @@ def _finish(draft: _Draft, overrides: Sequence[str], title: str) -> Recipe:
     return recipe
 
 
-def _under(preset: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts, completed by those of a preset."""
-    filled = dict(data)
-    for key, value in preset.items():
-        written = filled.get(key)
-        if isinstance(value, Mapping) and (written is None or isinstance(written, Mapping)):
-            filled[key] = _under(value, written or {})
-        else:
-            filled.setdefault(key, value)
-    return filled
-
-
 def _sound_part(model: type[Recipe], data: Mapping[str, Any], wrong: set[KeyPath]) -> Recipe | None:
     """The recipe without its wrong keys, to find the contradictions among the others."""
     pruned: Mapping[str, Any] = without(data, wrong)
@@ -205,13 +193,14 @@ def _sound_part(model: type[Recipe], data: Mapping[str, Any], wrong: set[KeyPath
 
 
 def _sources(draft: _Draft) -> dict[str, Source]:
+    """Of each key where its value came from; an override is in the data, and in none of its parts."""
     absent = object()
+    layers: list[tuple[Source, Mapping[str, Any]]] = [*draft.parts.above, ("preset", draft.preset), *draft.parts.below]
     sources: dict[str, Source] = {}
     for path, _ in fields_of(draft.model):
         if any(changed[: len(path)] == path for changed in draft.overridden):
             sources[dotted(path)] = "override"
-        elif get_path(draft.data, path, absent) is not absent:
-            sources[dotted(path)] = "recipe"
         else:
-            sources[dotted(path)] = "default" if get_path(draft.preset, path, absent) is absent else "preset"
+            found = (source for source, keys in layers if get_path(keys, path, absent) is not absent)
+            sources[dotted(path)] = next(found, "default")
     return sources

@@ -15,9 +15,9 @@ from awac_tr.recipes.yaml_text import dump_value, parse_yaml
 
 __all__ = ["LoadedRecipe", "Source", "resolved_yaml"]
 
-Source = Literal["default", "preset", "recipe", "override"]
+Source = Literal["default", "base", "preset", "method", "recipe", "override"]
 
-_SOURCE: Final = re.compile(r" # (default|preset|recipe|override)$")
+_SOURCE: Final = re.compile(r" # (default|base|preset|method|recipe|override)$")
 _ORIGIN: Final = re.compile(r"# Recipe .*?, resolved from (.*); behind each value where it came from\.$", re.MULTILINE)
 
 
@@ -27,7 +27,7 @@ class LoadedRecipe:
 
     Attributes:
         recipe: the experiment.
-        sources: dotted key -> ``default``, ``preset``, ``recipe`` or ``override``, for every key that holds a value.
+        sources: dotted key -> its :data:`Source`, for every key that holds a value.
         path: the file it was read from; None when it was built from a dict.
     """
 

@@ -14,21 +14,26 @@ from awac_tr.recipes.yaml_text import Problem, parse_yaml, problems_error
 __all__ = ["kind_of", "verify"]
 
 
-def kind_of(path: Path) -> Literal["recipe", "card"]:
-    """A file whose top holds ``source`` and no ``data`` is a card; anything else is taken for a recipe.
+def kind_of(path: Path) -> Literal["recipe", "card", "method"]:
+    """A file whose top holds ``source`` and no ``data`` is a card, one with an algorithm and no task a method.
+
+    Anything else is taken for a recipe.
 
     Raises:
         RecipeError: the file cannot be read.
     """
     data = parse_yaml(read_text(path)).data
-    return "card" if isinstance(data, dict) and "source" in data and "data" not in data else "recipe"
+    keys = set(data) if isinstance(data, dict) else set()
+    if "source" in keys and "data" not in keys:
+        return "card"
+    return "method" if "algorithm" in keys and not keys & {"name", "env", "data", "base"} else "recipe"
 
 
 def verify(ref: str | Path) -> Path:
-    """Check a recipe or a card and all cards it stands on.
+    """Check a recipe or a card and all cards it stands on, or a method with the task of ``door``.
 
     Args:
-        ref: a path, or the name of a shipped recipe or of a card.
+        ref: a path, or the name of a shipped recipe, method or card.
 
     Returns:
         The file that was checked.
@@ -37,8 +42,11 @@ def verify(ref: str | Path) -> Path:
         RecipeError: there is no such file, or it, or a card it needs, has mistakes.
     """
     path = find_any(ref)
-    if kind_of(path) == "card":
+    kind = kind_of(path)
+    if kind == "card":
         _verify_parents(read_card(path))
+    elif kind == "method":
+        load_recipe("door", method=path)
     else:
         _verify_datasets(path)
     return path

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
-from awac_tr.recipes.library import cards, recipes
+from awac_tr.recipes.library import cards, methods, recipes
 from awac_tr.recipes.loader import load_recipe
 
 
@@ -17,14 +17,16 @@ def run(*args: str) -> Result:
     return CliRunner().invoke(main, ["recipes", *args])
 
 
-def test_list_is_a_table_of_all_shipped_recipes() -> None:
+def test_list_is_a_table_of_all_tasks_and_one_of_all_methods() -> None:
     result = run("list")
     assert result.exit_code == 0
-    header, *rows = result.stdout.splitlines()
-    assert header.split() == ["name", "env", "algorithm", "data", "purpose"]
-    assert [row.split()[0] for row in rows] == list(recipes())
-    door = next(row for row in rows if row.startswith("door "))
+    tasks, of_methods = (part.splitlines() for part in result.stdout.split("\n\n"))
+    assert tasks[0].split() == ["task", "env", "algorithm", "data", "purpose"]
+    assert [row.split()[0] for row in tasks[1:]] == list(recipes())
+    door = next(row for row in tasks if row.startswith("door "))
     assert door.split("  ")[-1] == load_text("door").splitlines()[0].removeprefix("# ")
+    assert of_methods[0].split() == ["method", "algorithm", "preset", "purpose"]
+    assert [row.split()[0] for row in of_methods[1:]] == list(methods())
 
 
 def load_text(name: str) -> str:
@@ -32,15 +34,18 @@ def load_text(name: str) -> str:
 
 
 def test_list_as_json() -> None:
-    rows = json.loads(run("list", "--json").stdout)
-    assert [row["name"] for row in rows] == list(recipes())
-    door = next(row for row in rows if row["name"] == "door")
+    found = json.loads(run("list", "--json").stdout)
+    assert [row["task"] for row in found["tasks"]] == list(recipes())
+    door = next(row for row in found["tasks"] if row["task"] == "door")
     assert {"env": "door-binary-v0", "algorithm": "awac", "data": ["door-demos", "door-bc"]}.items() <= door.items()
+    authors = next(row for row in found["methods"] if row["method"] == "awac-authors")
+    assert (authors["algorithm"], authors["preset"]) == ("awac", "authors")
 
 
 def test_show_prints_recipes_and_cards_as_they_are() -> None:
     assert run("show", "door").stdout == load_text("door")
     assert run("show", "door-bc").stdout == cards()["door-bc"].read_text()
+    assert run("show", "iql").stdout == methods()["iql"].read_text()
 
 
 def test_show_resolved_can_be_trained_from(tmp_path: Path) -> None:
@@ -97,7 +102,8 @@ def test_copy_does_not_overwrite_unless_forced() -> None:
 def test_check_without_paths_checks_all_that_is_shipped() -> None:
     result = run("check")
     assert result.exit_code == 0
-    assert result.stdout.splitlines() == [f"{path}: ok" for path in (*recipes().values(), *cards().values())]
+    shipped = [path for each in (recipes(), methods(), cards()) for path in each.values()]
+    assert result.stdout.splitlines() == [f"{path}: ok" for path in shipped]
 
 
 def test_check_tells_every_file_and_ends_with_2_if_one_is_wrong() -> None:
