@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evaluating import evaluate_policy
 
 from awac_tr.errors import CheckpointError, EnvError
 from awac_tr.evaluate import DEFAULT_SEED, RESAMPLES, _Task, bootstrap, estimate, evaluate, wilson
 from awac_tr.policies.controllers import load_controller
-from awac_tr.training.evaluation import evaluate_policy
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from awac_tr.bench.report import Limit, Memory, Peer, Report, Variant, peak_byte
 from awac_tr.bench.subject import WARM_UP, Bench, Setting, Subject, own_setting, rows_of
 from awac_tr.doctor import usable_cores
 from awac_tr.training.experiment_setup import device_of, task_of
+from awac_tr.training.reproducibility import intra_op_threads
 from awac_tr.training.run_folder import surroundings
-from awac_tr.training.threads import intra_op_threads
 
 if TYPE_CHECKING:
     from awac_tr.recipes.schema import Recipe

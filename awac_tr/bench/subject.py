@@ -21,8 +21,8 @@ from awac_tr.errors import RecipeError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 from awac_tr.recipes.cards import load_card
 from awac_tr.training.experiment_setup import action_margin
-from awac_tr.training.running_means import RunningMeans
-from awac_tr.training.seeding import Seeds, seed_everything
+from awac_tr.training.progress import RunningMeans
+from awac_tr.training.reproducibility import Seeds, seed_everything
 
 if TYPE_CHECKING:
     from torch import Tensor

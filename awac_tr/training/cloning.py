@@ -26,11 +26,9 @@ from awac_tr.data.storage.reader import open_dataset
 from awac_tr.keys import ACTION, DONE, OBSERVATION
 from awac_tr.policies.build import build_policy, inner_margin, set_observation_statistics
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
-from awac_tr.training.threads import intra_op_threads
+from awac_tr.training.reproducibility import intra_op_threads
 
 if TYPE_CHECKING:
-    from tensordict.nn import ProbabilisticTensorDictSequential
-
     from awac_tr.algorithms.gradient_learner import GradientLearner
     from awac_tr.envs.env_info import EnvInfo
     from awac_tr.recipes.options import CloneFit
@@ -137,29 +135,11 @@ def clone(
         fitting = _Fitting(cloning_learner(module, section), section, split, batch_size, observation_noise * deviation)
         fitting.run(max_updates, on_check)
     report = fitting.report(Path(out), time.perf_counter() - start)
-    save_checkpoint(
-        out,
-        {
-            "kind": "policy",
-            "policy": _entry(module, spec, env, low, high),
-            "env": env.env.to_plain(),
-            "info": _info(report, dataset_paths, section, seed, batch_size),
-        },
-    )
+    sizes = {"observation_size": env.observation_size, "action_size": env.action_size}
+    entry = policy_entry(module, spec, **sizes, action_low=low, action_high=high)
+    info = _info(report, dataset_paths, section, seed, batch_size)
+    save_checkpoint(out, {"kind": "policy", "policy": entry, "env": env.env.to_plain(), "info": info})
     return report
-
-
-def _entry(
-    module: ProbabilisticTensorDictSequential, spec: PolicySection, env: EnvInfo, low: np.ndarray, high: np.ndarray
-) -> dict[str, Any]:
-    return policy_entry(
-        module,
-        spec,
-        observation_size=env.observation_size,
-        action_size=env.action_size,
-        action_low=low,
-        action_high=high,
-    )
 
 
 def _info(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from rich.console import Group
 from rich.live import Live
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from awac_tr.recipes.schema import Recipe
     from awac_tr.training.progress import Progress as RunProgress
 
-__all__ = ["Display", "LineDisplay", "LiveDisplay", "QuietDisplay", "make_display"]
+__all__ = ["Display", "LineDisplay", "LiveDisplay", "make_display"]
 
 _LINE_SECONDS: Final = 5.0
 _SHOWN: Final = ("loss_actor", "loss_qvalue", "qvalue", "advantage", "effective_sample_size", "log_prob")
 
 
-class Display(Protocol):
-    """Told of everything that happens; decides what of it is shown."""
+class Display:
+    """Told of everything that happens, and shows nothing of it."""
 
     def start(self) -> None:
         """The run begins."""
@@ -44,28 +44,12 @@ class Display(Protocol):
 def make_display(recipe: Recipe, progress: RunProgress, measure: str, *, quiet: bool, stream: IO[str]) -> Display:
     """A live panel where the stream is a terminal, else plain lines; nothing when quiet."""
     if quiet:
-        return QuietDisplay()
+        return Display()
     console = PlainConsole(file=stream)
     pace = _Pace(recipe, progress)
     if console.is_terminal:
         return LiveDisplay(console, recipe, pace, measure)
     return LineDisplay(stream, pace, measure)
-
-
-class QuietDisplay:
-    """Shows nothing."""
-
-    def start(self) -> None:
-        """Nothing."""
-
-    def activity(self, what: str) -> None:
-        """Nothing."""
-
-    def row(self, row: Mapping[str, Any]) -> None:
-        """Nothing."""
-
-    def stop(self) -> None:
-        """Nothing."""
 
 
 class _Pace:
@@ -134,18 +118,12 @@ def describe_evaluation(row: Mapping[str, Any], measure: str) -> str:
     return ", ".join([*parts, f"return {row['return']:.1f}"])
 
 
-class LineDisplay:
+class LineDisplay(Display):
     """One line for each evaluation, and for the latest losses at most every few seconds."""
 
     def __init__(self, stream: IO[str], pace: _Pace, measure: str) -> None:
         self._stream, self._pace, self._measure = stream, pace, measure
         self._last = 0.0
-
-    def start(self) -> None:
-        """Nothing: the first evaluation speaks."""
-
-    def activity(self, what: str) -> None:
-        """Nothing: a line for each would be too many."""
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Show an evaluation always, losses when the last line is some seconds old, rounds never."""
@@ -158,16 +136,13 @@ class LineDisplay:
             self._say(row, f"{speed} updates/s, {clock(self._pace.seconds_left())} left  {describe(row, _SHOWN[:4])}")
             self._last = now
 
-    def stop(self) -> None:
-        """Nothing."""
-
     def _say(self, row: Mapping[str, Any], text: str) -> None:
         with suppress(OSError):  # nobody reads any more, or the disk is full: that is no reason to end a run
             self._stream.write(f"[{row['phase']}] update {row['update']}, step {row['env_step']}: {text}\n")
             self._stream.flush()
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """A panel redrawn twice a second by a thread of its own, from the run's counters: the loop pays nothing for it."""
 
     def __init__(self, console: PlainConsole, recipe: Recipe, pace: _Pace, measure: str) -> None:

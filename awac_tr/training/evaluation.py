@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -19,50 +18,18 @@ from awac_tr.envs.episode import Controller
 from awac_tr.envs.measures import measure_episode
 from awac_tr.errors import EnvError
 from awac_tr.policies.controllers import NetworkController
-from awac_tr.training.threads import intra_op_threads
+from awac_tr.training.reproducibility import intra_op_threads
 
 if TYPE_CHECKING:
     from awac_tr.recipes.schema import EnvSection, EvalSection
 
-__all__ = ["Evaluator", "evaluate_policy"]
+__all__ = ["Evaluator"]
 
 _log = logging.getLogger(__name__)
 
 Policy = torch.nn.Module | Controller
 Check = Callable[[], None]
 Measured = dict[str, float]
-
-
-def evaluate_policy(
-    policy: Policy,
-    env: str | EnvSection,
-    *,
-    episodes: int,
-    seed: int,
-    action: Literal["mean", "sample"] = "mean",
-    workers: int = 1,
-    check: Check | None = None,
-) -> Measured:
-    """Mean of every measure over episodes with the seeds ``seed, seed + 1, ...``.
-
-    Torch's global generator is neither read nor changed.
-
-    Args:
-        policy: a policy module, or a controller.
-        env: registered id, or the whole description.
-        episodes: how many.
-        seed: seed of the first.
-        action: the distribution's deterministic action, or a sample (policy modules only).
-        workers: processes; the result does not depend on it.
-        check: called after each episode; an exception from it ends the evaluation.
-
-    Returns:
-        Of the measures in :mod:`awac_tr.envs.measures` that the environment allows, the means.
-    """
-    pool = EpisodePool(env, workers=min(workers, episodes))
-    digest = partial(measure_episode, goal_steps=env_info(env).goal_steps)
-    with closing(pool):  # closed early, workers end as well
-        return _means(pool.play(_cast(policy, action), range(seed, seed + episodes), digest), check)
 
 
 class Evaluator:
@@ -82,14 +49,17 @@ class Evaluator:
         self._begun: Batch | None = None
 
     def measure(self, policy: Policy, check: Check | None = None) -> Measured:
-        """As :func:`evaluate_policy`, waiting for the result.
+        """Mean of every measure over the episodes, waiting for the result.
+
+        Torch's global generator is neither read nor changed.
 
         Args:
             policy: a policy module, or a controller.
             check: called after each episode; an exception from it ends the evaluation.
 
         Returns:
-            As :func:`evaluate_policy`; ``episodes_dropped`` counts those in which the environment failed, if any.
+            Of the measures in :mod:`awac_tr.envs.measures` that the environment allows, the means, which do not depend
+            on the number of processes; ``episodes_dropped`` counts those in which the environment failed, if any.
 
         Raises:
             EnvError: episodes fail again and again, or processes die so.

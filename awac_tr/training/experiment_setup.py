@@ -32,7 +32,7 @@ from awac_tr.recipes.environment import differing_keys
 from awac_tr.training.cloning import clone_path
 from awac_tr.training.divergence import DivergenceMonitor, RewardSize, say_scale
 from awac_tr.training.evaluation import Evaluator
-from awac_tr.training.seeding import Seeds, seed_everything
+from awac_tr.training.reproducibility import Seeds, seed_everything
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,17 +90,11 @@ class Experiment:
         say_scale(size, config, horizon)
         return DivergenceMonitor(size.largest, config.gamma, horizon, reward_scale=config.reward_scale)
 
-    def collect(self, steps: int, env_step: int, *, then: int = 0) -> TensorDict:
-        """Take the steps of a round, see :meth:`OnlineCollector.collect`; the collector is made at the first call."""
-        return self.collector_after(env_step).collect(steps, then=then)
-
     def collector_after(self, env_step: int) -> OnlineCollector:
         """The collector, made if there is none yet, after so many steps."""
         if self.collector is None:
-            recipe, seed = self.recipe, Seeds.of(self.recipe.seed).env
-            self.collector = OnlineCollector(
-                recipe.env, self.learner.act, seed=seed, how=recipe.collect, env_step=env_step
-            )
+            recipe, act, seed = self.recipe, self.learner.act, Seeds.of(self.recipe.seed).env
+            self.collector = OnlineCollector(recipe.env, act, seed=seed, how=recipe.collect, env_step=env_step)
         return self.collector
 
     def close(self) -> None:

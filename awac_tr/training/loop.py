@@ -14,8 +14,8 @@ from awac_tr.policies.checkpoint import save_checkpoint
 from awac_tr.policies.controllers import load_controller
 from awac_tr.training import state
 from awac_tr.training.checkpoint import save_last
-from awac_tr.training.running_means import RunningMeans
-from awac_tr.training.threads import say_where_a_core_is_missing
+from awac_tr.training.progress import RunningMeans
+from awac_tr.training.reproducibility import say_where_a_core_is_missing
 
 if TYPE_CHECKING:
     from tensordict import TensorDictBase
@@ -179,7 +179,7 @@ class Loop:
         with progress.timed("collect"):
             steps = self._round_after(progress.env_step)
             then = self._round_after(progress.env_step + steps)
-            transitions = self.rig.collect(steps, progress.env_step, then=then)
+            transitions = self.rig.collector_after(progress.env_step).collect(steps, then=then)
             self.rig.buffer.extend(transitions)
             self.parts.add(transitions)
             self.rig.newest_round = transitions

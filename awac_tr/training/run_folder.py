@@ -9,7 +9,6 @@ import platform
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
@@ -205,11 +204,6 @@ def surroundings(command: Sequence[str] | None = None) -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }
-
-
-def new_id() -> str:
-    """A name for a run that no other has: eight hexadecimal digits."""
-    return uuid.uuid4().hex[:8]
 
 
 def _version(name: str) -> str | None:

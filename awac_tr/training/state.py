@@ -13,7 +13,7 @@ from awac_tr.errors import CheckpointError, RecipeError
 from awac_tr.policies.checkpoint import policy_entry
 from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.training.progress import Progress
-from awac_tr.training.seeding import restore_rng, rng_state
+from awac_tr.training.reproducibility import restore_rng, rng_state
 
 if TYPE_CHECKING:
     from tensordict import TensorDict
@@ -38,6 +38,7 @@ def payload(
     """What a checkpoint of kind ``train`` holds, as things stand; the learner's tensors are not copied."""
     low, high = rig.action_bounds
     facts, recipe = rig.facts, rig.recipe
+    where = {"update": progress.update, "env_step": progress.env_step}
     return {
         "kind": "train",
         "policy": policy_entry(
@@ -49,7 +50,7 @@ def payload(
             action_high=high.numpy(),
         ),
         "env": facts.env.to_plain(),
-        "info": {"algorithm": recipe.algorithm.name, "recipe": recipe.name, "seed": recipe.seed, **_where(progress)},
+        "info": {"algorithm": recipe.algorithm.name, "recipe": recipe.name, "seed": recipe.seed, **where},
         "recipe": recipe.model_dump(mode="json"),
         "learner": rig.learner.state_dict(),
         "progress": progress.to_plain(),
@@ -71,10 +72,6 @@ def kept(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(kept(item) for item in value)
     return value
-
-
-def _where(progress: Progress) -> dict[str, Any]:
-    return {"update": progress.update, "env_step": progress.env_step}
 
 
 def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Experiment) -> Progress:

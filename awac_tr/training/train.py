@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +16,15 @@ from awac_tr.recipes.checks import say_unused_keys
 from awac_tr.recipes.resolved import resolved_yaml, with_sources_of
 from awac_tr.training import state
 from awac_tr.training.checkpoint import OnlineParts, Saved, read_newest
-from awac_tr.training.determinism import deterministic_algorithms
 from awac_tr.training.display import Display, make_display
 from awac_tr.training.experiment_setup import Experiment, prepare
 from awac_tr.training.interrupt import Interruption, StopRequested, TrainingInterrupted
 from awac_tr.training.loop import Loop
 from awac_tr.training.metrics import Metrics, read_rows
 from awac_tr.training.progress import Progress
-from awac_tr.training.run_folder import (
-    NoticeKeeper,
-    RunFolder,
-    new_id,
-    scratch_folder,
-    surroundings,
-)
+from awac_tr.training.reproducibility import deterministic_algorithms, intra_op_threads
+from awac_tr.training.run_folder import NoticeKeeper, RunFolder, scratch_folder, surroundings
 from awac_tr.training.summary import summarize
-from awac_tr.training.threads import intra_op_threads
 from awac_tr.utils.atomic import reason_of, remedy_for, write_text
 
 if TYPE_CHECKING:
@@ -82,7 +76,7 @@ def train(
         if resume is not None:
             run = _Run.resumed(loaded, rig, Path(resume))
         else:
-            run = _Run.begun(loaded, rig, run_dir)
+            run = _Run(loaded, rig, RunFolder.create(loaded.recipe, run_dir), _new_record(rig))
             stack.enter_context(run.folder.lock())
             run.folder.require_empty(run.folder.path)
         try:
@@ -105,7 +99,7 @@ def _stopped(folder: RunFolder, error: OSError | AwacError) -> AwacError:
 
 
 def _new_record(rig: Experiment) -> dict[str, Any]:
-    return {"id": new_id(), **surroundings(), "datasets": rig.hashes, "notices": [], "resumed": []}
+    return {"id": uuid.uuid4().hex[:8], **surroundings(), "datasets": rig.hashes, "notices": [], "resumed": []}
 
 
 class _Run:
@@ -117,11 +111,6 @@ class _Run:
         self.progress = Progress()
         self.rows: list[dict[str, Any]] = []
         self.means: dict[str, Any] = {}
-
-    @classmethod
-    def begun(cls, loaded: LoadedRecipe, rig: Experiment, run_dir: str | Path | None) -> _Run:
-        """Make the folder and write what is known before training."""
-        return cls(loaded, rig, RunFolder.create(loaded.recipe, run_dir), _new_record(rig))
 
     @classmethod
     def resumed(cls, loaded: LoadedRecipe, rig: Experiment, path: Path) -> _Run:

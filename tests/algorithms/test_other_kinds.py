@@ -146,7 +146,7 @@ def test_half_of_a_batch_is_offline(small: Any, tmp_path: Any) -> None:
     rig = prepare(small("awac", "buffer.mix=0.5").recipe)
     offline = rig.buffer[:]["observation"].clone()
     assert rig.buffer.sample(10).batch_size == torch.Size([10])
-    rig.buffer.extend(rig.collect(20, 0))
+    rig.buffer.extend(rig.collector_after(0).collect(20))
     batch = rig.buffer.sample(10)["observation"]
     known = [(offline == each).all(-1).any().item() for each in batch]
     assert known == [True] * 5 + [False] * 5

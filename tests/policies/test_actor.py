@@ -8,6 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from evaluating import evaluate_policy
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 from torchrl.modules import NormalParamExtractor, ProbabilisticActor, TanhNormal
@@ -17,7 +18,6 @@ from awac_tr.policies.acting import RowPolicy
 from awac_tr.policies.actor import TensorDictActor, actor_of
 from awac_tr.policies.build import build_policy
 from awac_tr.recipes.schema import EnvSection, PolicySection
-from awac_tr.training.evaluation import evaluate_policy
 
 ENV = EnvSection(id="Pendulum-v1", horizon=9)
 OBSERVATIONS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)

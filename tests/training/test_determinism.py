@@ -15,8 +15,8 @@ from awac_tr.policies.checkpoint import read_checkpoint
 from awac_tr.recipes.library import recipes
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import EnvSection
-from awac_tr.training.determinism import deterministic_algorithms
 from awac_tr.training.metrics import read_rows
+from awac_tr.training.reproducibility import deterministic_algorithms
 from awac_tr.training.train import train
 
 SHORT = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from awac_tr.recipes.loader import recipe_from_dict
-from awac_tr.training.display import LineDisplay, LiveDisplay, QuietDisplay, make_display
+from awac_tr.training.display import Display, LineDisplay, LiveDisplay, make_display
 from awac_tr.training.progress import Progress
 
 RECIPE = recipe_from_dict(
@@ -76,4 +76,4 @@ def test_panel_shows_phase_rate_losses_and_success(monkeypatch: pytest.MonkeyPat
 
 
 def test_quiet() -> None:
-    assert isinstance(make_display(RECIPE, Progress(), "success_any", quiet=True, stream=Terminal()), QuietDisplay)
+    assert type(make_display(RECIPE, Progress(), "success_any", quiet=True, stream=Terminal())) is Display

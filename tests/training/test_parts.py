@@ -20,11 +20,9 @@ from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.recipes.schema import Recipe
 from awac_tr.training.checkpoint import OnlineParts
 from awac_tr.training.interrupt import Interruption, StopRequested
-from awac_tr.training.progress import Progress
+from awac_tr.training.progress import Progress, RunningMeans
+from awac_tr.training.reproducibility import Seeds, intra_op_threads, restore_rng, rng_state, seed_everything
 from awac_tr.training.run_folder import NoticeKeeper, RunFolder, surroundings
-from awac_tr.training.running_means import RunningMeans
-from awac_tr.training.seeding import Seeds, restore_rng, rng_state, seed_everything
-from awac_tr.training.threads import intra_op_threads
 
 
 def recipe(**sections: object) -> Recipe:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from evaluating import evaluate_policy
 
 from awac_tr.envs.env_info import env_info
 from awac_tr.errors import CheckpointError
@@ -18,7 +19,6 @@ from awac_tr.recipes.loader import LoadedRecipe
 from awac_tr.recipes.options import CloneFit
 from awac_tr.recipes.schema import EnvSection, PolicySection
 from awac_tr.training.cloning import clone, clone_path
-from awac_tr.training.evaluation import evaluate_policy
 from awac_tr.training.experiment_setup import prepare
 from awac_tr.training.metrics import read_rows
 from awac_tr.training.train import train
@@ -126,7 +126,7 @@ def test_another_kind_of_policy_is_no_beginning(tiny: Tiny, cloned: Path) -> Non
 
 def test_a_buffer_that_overflows_forgets_the_oldest(tiny: Tiny) -> None:
     rig = prepare(tiny("buffer.capacity=110").recipe)
-    collected = rig.collect(30, 0)
+    collected = rig.collector_after(0).collect(30)
     rig.buffer.extend(collected)
     rig.close()
     assert len(rig.buffer) == 110
