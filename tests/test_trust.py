@@ -21,7 +21,6 @@ from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.data.validation.validate import validate
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env, make_torchrl_env
-from awac_tr.envs.transition_rules import env_rules
 from awac_tr.errors import UntrustedCodeError
 from awac_tr.policies.build import build_policy
 from awac_tr.policies.checkpoint import load_policy, policy_entry, save_checkpoint
@@ -252,7 +251,7 @@ def test_from_python_too(
     assert isinstance(found, FoundEnv)
     loaded = load_policy(checkpoint(how)).env
     assert loaded == found == canary.env(how)
-    makers: tuple[Callable[[EnvSection], Any], ...] = (make_env, make_torchrl_env, env_info, env_rules)
+    makers: tuple[Callable[[EnvSection], Any], ...] = (make_env, make_torchrl_env, env_info)
     for env in (found, loaded, found.model_copy(update={"horizon": 3})):
         for make in makers:
             with pytest.raises(UntrustedCodeError):

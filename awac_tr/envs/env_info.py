@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,13 +24,28 @@ from awac_tr.envs.goals import (
     relocate_reward,
 )
 from awac_tr.envs.make import find_spec, horizon_of, make_env
-from awac_tr.envs.sawyer.task import GOAL_SIZE, REWARD_RANGE, draw_goals, goal_reward, push_reward
+from awac_tr.envs.sawyer.task import (
+    GOAL_SIZE,
+    HIGH,
+    LOW,
+    REWARD_RANGE,
+    SEEN_HIGH,
+    SEEN_LOW,
+    draw_goals,
+    goal_reward,
+    push_reward,
+)
+from awac_tr.envs.state import has_pose
+from awac_tr.envs.termination_rules import TerminationRule, termination_of
 from awac_tr.errors import AwacError, EnvError
 from awac_tr.recipes.environment import EnvSection, FoundEnv, differing_keys
 
 __all__ = ["EnvInfo", "RewardRule", "env_info"]
 
 RewardRule = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Limits = tuple[tuple[float, ...], tuple[float, ...]]
+
+_made: dict[str, tuple[EnvSpec, EnvInfo]] = {}
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,10 @@ class EnvInfo:
         raw_bounds: of the environment's own actions, where ``rescale_actions`` stretches to them; None: there is no
             difference.
         bare_bounds: those without any wrapper; None: not looked at, or no bounds.
+        observation_bounds: lowest and highest observation, as float32 has them; None: not looked at.
+        terminates: False: only time ends an episode; True: it can end by itself; None: unknown.
+        termination: tells from next observations where episodes end; None: no such rule is known.
+        has_state: there is a MuJoCo state to record.
     """
 
     id: str
@@ -59,11 +79,15 @@ class EnvInfo:
     reward_rule: RewardRule | None
     observation_size: int
     action_size: int
-    action_bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    action_bounds: Limits | None = None
     described: EnvSection | None = None
     goal: GoalRule | None = None
-    raw_bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    bare_bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    raw_bounds: Limits | None = None
+    bare_bounds: Limits | None = None
+    observation_bounds: Limits | None = None
+    terminates: bool | None = None
+    termination: TerminationRule | None = None
+    has_state: bool = False
 
     @property
     def units(self) -> ActionUnits | None:
@@ -83,26 +107,32 @@ class EnvInfo:
 class _Ours:
     """Facts of one of our environments, and the thresholds of its reward that keyword arguments may change."""
 
+    # known without making one, which takes longer than looking at a file
+
     sizes: tuple[int, int]
     goal_steps: int | None
     rule: Callable[..., NDArray[np.float32]]
     thresholds: Mapping[str, float]
     reward_range: tuple[float, float] = (-1.0, 0.0)
     goal: GoalRule | None = None
+    seen: tuple[ArrayLike, ArrayLike] | None = None
 
 
+_SEEN: Final = (np.r_[SEEN_LOW, SEEN_LOW, LOW, LOW], np.r_[SEEN_HIGH, SEEN_HIGH, HIGH, HIGH])
 _OURS: Final[dict[str, _Ours]] = {
     "pen-binary-v0": _Ours((45, 24), 20, pen_reward, {"distance": PEN_DISTANCE, "similarity": PEN_SIMILARITY}),
     "door-binary-v0": _Ours((39, 28), 25, door_reward, {"hinge": DOOR_HINGE}),
     "relocate-binary-v0": _Ours((39, 30), 25, relocate_reward, {"distance": RELOCATE_DISTANCE}),
     "SawyerPush-v0": _Ours(
-        (8, 2), None, push_reward, {}, REWARD_RANGE, GoalRule(GOAL_SIZE, reward=goal_reward, sample=draw_goals)
+        (8, 2), None, push_reward, {}, REWARD_RANGE, GoalRule(GOAL_SIZE, reward=goal_reward, sample=draw_goals), _SEEN
     ),
 }
 
 
 def env_info(env: str | EnvSection) -> EnvInfo:
     """Facts of any registered environment with vector observations and continuous actions.
+
+    One of others is made for them, once in the life of the process; of ours they are known.
 
     Args:
         env: a Gymnasium id, for example ``door-binary-v0``, or the whole description; thresholds among its keyword
@@ -119,11 +149,14 @@ def env_info(env: str | EnvSection) -> EnvInfo:
     spec = find_spec(section.id)
     ours = _OURS.get(spec.id)
     if ours is None or section.options.keys() - {"reward_range"}:
-        return _dressed_facts(_facts_by_making(spec.id, section), ours)
+        made = _made_once(spec, section)
+        # success of ours is counted as ever, whatever is put around them
+        return made if ours is None else replace(made, goal_steps=ours.goal_steps)
     try:
         thresholds = {name: float(section.kwargs.get(name, value)) for name, value in ours.thresholds.items()}
     except (TypeError, ValueError) as error:
         raise EnvError(f"{spec.id} cannot be made with {section.kwargs}: {error}") from error
+    low, high = ours.seen or (np.full(ours.sizes[0], -np.inf), np.full(ours.sizes[0], np.inf))
     return EnvInfo(
         id=spec.id,
         horizon=section.horizon or spec.max_episode_steps or 0,
@@ -135,47 +168,58 @@ def env_info(env: str | EnvSection) -> EnvInfo:
         action_bounds=((-1.0,) * ours.sizes[1], (1.0,) * ours.sizes[1]),
         described=section,
         goal=ours.goal,
+        observation_bounds=_limits(low, high, np.float32),
+        terminates=False,
+        has_state=True,
     )
 
 
-def _dressed_facts(made: EnvInfo, ours: _Ours | None) -> EnvInfo:
-    """Success of ours is counted as ever, whatever is put around them."""
-    return made if ours is None else replace(made, goal_steps=ours.goal_steps)
+def _made_once(spec: EnvSpec, section: EnvSection) -> EnvInfo:
+    """The same object for the same description, as long as nothing else is registered under its id."""
+    key = repr(section.model_dump())
+    known = _made.get(key)
+    if known is None or known[0] is not spec:
+        _made[key] = known = (spec, _by_making(spec.id, section))
+    return known[1]
 
 
-def _facts_by_making(env_id: str, section: EnvSection) -> EnvInfo:
-    """Facts of an environment of others: make it once, read its spaces, close it."""
+def _by_making(env_id: str, section: EnvSection) -> EnvInfo:
     env = make_env(section)
     try:
-        observation_shape, action_shape = env.observation_space.shape, env.action_space.shape
-        bounds = _limits(env)
+        states, actions, bare = env.observation_space, env.action_space, env.unwrapped.action_space
         stretched: Any = env.env
-        raw = _limits(stretched.env) if section.rescale_actions else None
-        bare = _limits(env.unwrapped) if isinstance(env.unwrapped.action_space, Box) else None
-        horizon = horizon_of(env)
-        # a reward of the user's own knows nothing of goals
-        goal = goal_rule(env, env.goal_size, env_id) if env.goal_size and section.reward is None else None
+        raw = _limits_of(stretched.env.action_space) if section.rescale_actions else None
+        # wrappers may end episodes, and show other observations than the rules know
+        terminates, rule = (None, None) if section.wrappers else termination_of(env_id, env.unwrapped)
+        return EnvInfo(
+            id=env_id,
+            horizon=horizon_of(env),
+            reward_range=section.reward_range or (-np.inf, np.inf),
+            goal_steps=None,
+            reward_rule=None,
+            observation_size=(states.shape or (0,))[0],
+            action_size=(actions.shape or (0,))[0],
+            action_bounds=_limits_of(actions),
+            described=section,
+            # a reward of the user's own knows nothing of goals
+            goal=goal_rule(env, env.goal_size, env_id) if env.goal_size and section.reward is None else None,
+            raw_bounds=raw,
+            bare_bounds=_limits_of(bare) if isinstance(bare, Box) else None,
+            observation_bounds=_limits_of(states),
+            terminates=terminates,
+            termination=rule,
+            has_state=has_pose(env),
+        )
     finally:
         env.close()
-    return EnvInfo(
-        id=env_id,
-        horizon=horizon,
-        reward_range=section.reward_range or (-np.inf, np.inf),
-        goal_steps=None,
-        reward_rule=None,
-        observation_size=observation_shape[0] if observation_shape else 0,
-        action_size=action_shape[0] if action_shape else 0,
-        action_bounds=bounds,
-        described=section,
-        goal=goal,
-        raw_bounds=raw,
-        bare_bounds=bare,
-    )
 
 
-def _limits(env: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Lowest and highest action."""
-    return tuple(env.action_space.low.tolist()), tuple(env.action_space.high.tolist())
+def _limits_of(space: Any) -> Limits:
+    return _limits(space.low, space.high, space.dtype)
+
+
+def _limits(low: ArrayLike, high: ArrayLike, kind: Any) -> Limits:
+    return tuple(np.asarray(low, kind).tolist()), tuple(np.asarray(high, kind).tolist())
 
 
 def units_of_file(found: EnvSection | None, low: ArrayLike, high: ArrayLike, env: EnvInfo) -> ActionUnits:

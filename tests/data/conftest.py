@@ -7,26 +7,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_datasets import make_episode, make_meta, three, three_bytes, write_dataset  # noqa: F401  (fixtures)
 
 from awac_tr.collectors.episodes import rollouts
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.storage.writer import DatasetWriter
-from awac_tr.envs.env_info import env_info
+from awac_tr.envs.env_info import EnvInfo, env_info
 from awac_tr.envs.episode import episode_seeds
-from awac_tr.envs.transition_rules import env_rules
 from awac_tr.recipes.schema import EnvSection
+
+
+def bounds_of(facts: EnvInfo) -> Any:
+    return np.asarray(facts.action_bounds, np.float32)
 
 
 def collect(path: Path, env_id: str, make: Callable[[], Any], *, horizon: int, n: int, **about: Any) -> Path:
     """Episodes of a real environment, the last step of each at the horizon unless it ends before."""
-    facts, rules, kwargs = env_info(env_id), env_rules(env_id), about.pop("kwargs", {})
+    facts, kwargs = env_info(env_id), about.pop("kwargs", {})
+    low, high = bounds_of(facts)
     meta = DatasetMeta(
         env_id=facts.id,
         source="random",
-        action_low=rules.action_low,
-        action_high=rules.action_high,
+        action_low=low,
+        action_high=high,
         env_kwargs=kwargs,
         horizon=horizon,
         **about,
@@ -41,8 +46,7 @@ def collect(path: Path, env_id: str, make: Callable[[], Any], *, horizon: int, n
 def random_actions(env_id: str) -> Any:
     from awac_tr.policies.controllers import RandomController
 
-    rules = env_rules(env_id)
-    return RandomController(rules.action_low, rules.action_high)
+    return RandomController(*bounds_of(env_info(env_id)))
 
 
 def demonstrator() -> Any:

@@ -24,7 +24,6 @@ from awac_tr.data.validation.validate import validate, validate_files
 from awac_tr.envs import ENV_IDS
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.episode import Episode, episode_seeds
-from awac_tr.envs.transition_rules import env_rules
 from awac_tr.errors import EnvError
 from awac_tr.policies.controllers import OUController, RandomController
 from awac_tr.recipes.schema import EnvSection
@@ -157,14 +156,15 @@ def test_terminals_where_time_runs_out_in_an_unknown_environment(sound: Mapping[
 
 def test_falls_stored_as_cuts_where_only_the_lengths_tell(sound: Mapping[str, Path], tmp_path: Path) -> None:
     kwargs = {"exclude_current_positions_from_observation": False}
-    rules = env_rules(EnvSection(id="Hopper-v5", kwargs=kwargs))
+    rules = env_info(EnvSection(id="Hopper-v5", kwargs=kwargs))
     assert (rules.terminates, rules.termination) == (True, None)
-    make = partial(RandomController, rules.action_low, rules.action_high)
+    low, high = np.asarray(rules.action_bounds, np.float32)
+    make = partial(RandomController, low, high)
     meta = DatasetMeta(
         env_id="Hopper-v5",
         source="random",
-        action_low=rules.action_low,
-        action_high=rules.action_high,
+        action_low=low,
+        action_high=high,
         env_kwargs=kwargs,
         horizon=1000,
     )

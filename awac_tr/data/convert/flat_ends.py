@@ -135,9 +135,9 @@ class FlatEnds:
         return (env_info(self._settings.env_id).horizon if self._settings.env_id else None), False
 
     def _never(self) -> bool:
-        from awac_tr.envs.transition_rules import env_rules
+        from awac_tr.envs.env_info import env_info
 
-        return bool(self._settings.env_id) and env_rules(self._settings.env_id).terminates is False
+        return bool(self._settings.env_id) and env_info(self._settings.env_id).terminates is False
 
     def _look(self, terminals: Array, timeouts: Array | None) -> EndsCheck:
         """Hold flags against the states, block by block."""

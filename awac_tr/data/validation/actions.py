@@ -32,7 +32,7 @@ class ActionsCheck:
     """
 
     def __init__(self, context: Context) -> None:
-        self._ours, self._known = context.ours, context.ours or context.rules is not None
+        self._ours, self._known = context.ours, context.ours or context.env is not None
         self._low, self._high = context.low, context.high
         self._span = np.maximum(self._high - self._low, 1e-12)
         self._margin = np.float32(_TOLERANCE)

@@ -13,7 +13,6 @@ from awac_tr.data.format.meta import DatasetMeta
 
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
-    from awac_tr.envs.transition_rules import EnvRules
 
 __all__ = ["SUCCESS", "Array", "Block", "Check", "Context", "RowList", "constant_entries"]
 
@@ -31,7 +30,6 @@ class Context:
         meta: what the file says about itself.
         ours: it is in our format.
         env: the environment it names, or that was named for it; None: unknown.
-        rules: bounds and ends of that environment; None: unknown.
         low: lower bound of each action entry, [a] float32.
         high: upper bound of each action entry, [a] float32.
     """
@@ -39,7 +37,6 @@ class Context:
     meta: DatasetMeta
     ours: bool
     env: EnvInfo | None
-    rules: EnvRules | None
     low: Array
     high: Array
 

@@ -36,7 +36,6 @@ from awac_tr.recipes.schema import EnvSection
 
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
-    from awac_tr.envs.transition_rules import EnvRules
 
 __all__ = ["Examination", "Known", "examine"]
 
@@ -112,44 +111,43 @@ def _readable(dataset: Dataset) -> bool:
 def _context(dataset: Dataset, env: str | EnvSection | None, *, trust: bool) -> tuple[Context, list[Finding]]:
     """What the file can be held against, and what is to be said about that."""
     meta, found = dataset.meta, []
-    facts, rules, unknown = _environment(dataset, env, trust=trust)
+    facts, unknown = _environment(dataset, env, trust=trust)
     found += unknown
     if env and facts is not None:
         found += env_findings(meta, facts)
     low, high = (np.asarray(bound, dtype=np.float32) for bound in (meta.action_low, meta.action_high))
-    if not dataset.ours and rules is not None:
-        raw = facts.raw_bounds if facts is not None else None  # others record what the environment executes
-        low, high = (np.asarray(bound, np.float32) for bound in raw or (rules.action_low, rules.action_high))
+    if not dataset.ours and facts is not None:
+        executed = facts.raw_bounds or facts.action_bounds or (low, high)  # which is what others record
+        low, high = (np.asarray(bound, np.float32) for bound in executed)
         bounds: dict[str, Any] = {"action_low": low, "action_high": high} if len(low) == len(meta.action_low) else {}
-        meta = replace(meta, horizon=facts.horizon if facts else None, **bounds)
-    return Context(meta, dataset.ours, facts, rules, low, high), found
+        meta = replace(meta, horizon=facts.horizon, **bounds)
+    return Context(meta, dataset.ours, facts, low, high), found
 
 
 def _environment(
     dataset: Dataset, said: str | EnvSection | None, *, trust: bool
-) -> tuple[EnvInfo | None, EnvRules | None, list[Finding]]:
+) -> tuple[EnvInfo | None, list[Finding]]:
     from awac_tr.envs.env_info import env_info
     from awac_tr.envs.make import find_spec
-    from awac_tr.envs.transition_rules import env_rules
 
     found = dataset.meta.env if dataset.meta.env_id else None
     if not said and found is None:
-        return None, None, []
+        return None, []
     try:
         env = chosen_env(dataset.path, found, said or None, trust=trust)
         if not (isinstance(said, EnvSection) and said.horizon) and find_spec(env.id).max_episode_steps:
             env = env.model_copy(update={"horizon": None})  # as registered: the file's own is what is looked at
-        return env_info(env), env_rules(env), []
+        return env_info(env), []
     except UntrustedCodeError as error:
         if said:
             raise
         text = f"{error.message}: sizes, rewards and ends were not checked against it"
-        return None, None, [Finding("note", "unknown-env", "env_id", text, error.hint)]
+        return None, [Finding("note", "unknown-env", "env_id", text, error.hint)]
     except AwacError as error:
         if said:
             raise
         message = f"{error.message}: sizes, rewards and ends were not checked against it"
-        return None, None, [Finding("note", "unknown-env", "env_id", message)]
+        return None, [Finding("note", "unknown-env", "env_id", message)]
 
 
 def _look(dataset: Dataset, found: Examination, known: Known | None) -> None:

@@ -16,7 +16,6 @@ from awac_tr.recipes.schema import differing_keys
 
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
-    from awac_tr.envs.transition_rules import EnvRules
 
 __all__ = ["count_findings", "env_findings", "flag_findings", "hash_findings", "metadata_findings"]
 
@@ -45,10 +44,10 @@ def env_findings(meta: DatasetMeta, env: EnvInfo) -> list[Finding]:
 
 def metadata_findings(context: Context) -> list[Finding]:
     """Bounds and horizon as noted, against those of the environment."""
-    if not context.ours or context.rules is None or context.env is None:
+    if not context.ours or context.env is None:
         return []
     found, meta = [], context.meta
-    for name, expected in zip(_SIDES, _expected_bounds(context.rules, context.env, meta), strict=True):
+    for name, expected in zip(_SIDES, _expected_bounds(context.env, meta), strict=True):
         noted = np.asarray(getattr(meta, name), dtype=np.float32)
         if noted.shape == expected.shape and np.abs(noted - expected).max(initial=0) > _TOLERANCE:
             entry = int(np.argmax(np.abs(noted - expected)))
@@ -60,12 +59,12 @@ def metadata_findings(context: Context) -> list[Finding]:
     return found
 
 
-def _expected_bounds(rules: EnvRules, env: EnvInfo, meta: DatasetMeta) -> tuple[Array, Array]:
+def _expected_bounds(env: EnvInfo, meta: DatasetMeta) -> tuple[Array, Array]:
     """Bounds [a] float32 that a file should note: -1 and 1 where its actions are scaled, else the environment's own."""
     if meta.env_id and meta.env.rescale_actions:
-        one = np.ones_like(rules.action_low)
+        one = np.ones(env.action_size, np.float32)
         return -one, one
-    low, high = env.raw_bounds or (rules.action_low, rules.action_high)
+    low, high = env.raw_bounds or env.action_bounds or (meta.action_low, meta.action_high)
     return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 

@@ -27,7 +27,7 @@ class NumbersCheck:
     """Denormals, huge numbers, constant entries, and the environment's observation space."""
 
     def __init__(self, context: Context) -> None:
-        self._rules = context.rules
+        self._bounds = context.env.observation_bounds if context.env is not None else None
         self._denormal = {name: RowList() for name in _FLOATS}
         self._huge = {name: RowList() for name in _FLOATS}
         self._largest = dict.fromkeys(_FLOATS, 0.0)
@@ -50,8 +50,8 @@ class NumbersCheck:
         self._least = least if self._least is None else np.fmin(self._least, least)
         self._most = most if self._most is None else np.fmax(self._most, most)
         self._rows += len(states)
-        if self._rules is not None and len(self._rules.observation_low) == states.shape[1]:
-            self._space(block, self._rules.observation_low, self._rules.observation_high)
+        if self._bounds is not None and len(self._bounds[0]) == states.shape[1]:
+            self._space(block, *(np.array(bound, np.float32) for bound in self._bounds))
 
     def _space(self, block: Block, low: Array, high: Array) -> None:
         if not (np.isfinite(low).any() or np.isfinite(high).any()):

@@ -40,13 +40,13 @@ class TerminationsCheck:
         self._ends.add(block.ends[block.lead :], block.start)
         self._terminals.add(terminals, block.start)
         self._rows += len(terminals)
-        rules = self._context.rules
-        if rules is None or states.shape[1] != len(rules.observation_low):
+        env = self._context.env
+        if env is None or states.shape[1] != env.observation_size:
             return
-        if rules.terminates is False:
+        if env.terminates is False:
             self.false.add(terminals, block.start)
-        elif rules.termination is not None:
-            self._by_rule(block, *rules.termination(block.arrays["next_observations"]))
+        elif env.termination is not None:
+            self._by_rule(block, *env.termination(block.arrays["next_observations"]))
 
     def _by_rule(self, block: Block, ended: Array, going: Array) -> None:
         """Flags against the rule, but where the next observation is the start of the next episode, or missing.
@@ -85,8 +85,8 @@ class TerminationsCheck:
         return self._at_horizon(lengths, terminal) if terminal.any() else self._never(lengths)
 
     def _knows_rule(self) -> bool:
-        rules = self._context.rules
-        return rules is not None and (rules.terminates is False or rules.termination is not None)
+        env = self._context.env
+        return env is not None and (env.terminates is False or env.termination is not None)
 
     def _at_horizon(self, lengths: Array, terminal: Array) -> list[Finding]:
         horizon, length = self._context.horizon, int(lengths[terminal][0])
@@ -103,8 +103,8 @@ class TerminationsCheck:
         return [Finding("warning", "terminal-at-horizon", "terminals", text)]
 
     def _never(self, lengths: Array) -> list[Finding]:
-        horizon, rules = self._context.horizon, self._context.rules
-        if horizon is None or rules is None or not rules.terminates:
+        horizon, env = self._context.horizon, self._context.env
+        if horizon is None or env is None or not env.terminates:
             return []
         short = lengths[lengths < horizon]
         if len(short) < _FEW_EPISODES or len(np.unique(short)) < _DIFFERENT * len(short):

@@ -15,7 +15,6 @@ from awac_tr.envs.describe.text import NEVER, documented, own_words, settings_of
 from awac_tr.envs.describe.uses import Uses, uses_of
 from awac_tr.envs.env_info import EnvInfo, env_info
 from awac_tr.envs.make import find_spec, made_ready, make_bare
-from awac_tr.envs.transition_rules import env_rules
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
@@ -121,10 +120,9 @@ def _described(
 ) -> EnvDescription:
     """Of an environment that is made; ``ready`` is None where no vectors can be made of it."""
     env_id, seen = find_spec(section.id).id, ready or bare
-    facts = env_info(section) if ready is not None and env_id in ENV_IDS else None
+    facts = env_info(section) if ready is not None else None
     words = own_words(env_id, section.kwargs) or documented(type(bare.unwrapped).__doc__)
     info, trouble = _tried(ready) if ready is not None else ((), "")
-    terminates = env_rules(section).terminates if ready is not None else None
     return EnvDescription(
         env=section,
         id=env_id,
@@ -138,8 +136,8 @@ def _described(
         settings=settings_of(bare.unwrapped),
         success=words.success or next((f'info["{key}"]' for key in _SUCCESS if key in info), ""),
         goal_steps=facts.goal_steps if facts else None,
-        terminates=terminates,
-        end=NEVER if terminates is False else words.end,
+        terminates=facts.terminates if facts else None,
+        end=NEVER if facts and facts.terminates is False else words.end,
         goal=_goal(ready),
         info=info,
         versions=versions_of(bare.unwrapped),

@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 
 from awac_tr.envs import ENV_IDS
+from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env
-from awac_tr.envs.transition_rules import env_rules
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
 
 @pytest.mark.parametrize("env_id", [*ENV_IDS, "Pendulum-v1", "Ant-v5"])
 def test_spaces_are_those_of_the_environment(env_id: str) -> None:
-    rules, env = env_rules(env_id), make_env(env_id)
+    rules, env = env_info(env_id), make_env(env_id)
     states: Any = env.observation_space
     actions: Any = env.action_space
-    np.testing.assert_array_equal(rules.observation_low, states.low.astype(np.float32))
-    np.testing.assert_array_equal(rules.observation_high, states.high.astype(np.float32))
-    np.testing.assert_array_equal(rules.action_low, actions.low)
-    np.testing.assert_array_equal(rules.action_high, actions.high)
+    assert rules.observation_bounds is not None
+    assert rules.action_bounds is not None
+    for bounds, space in ((rules.observation_bounds, states), (rules.action_bounds, actions)):
+        np.testing.assert_array_equal(np.asarray(bounds[0], np.float32), space.low.astype(np.float32))
+        np.testing.assert_array_equal(np.asarray(bounds[1], np.float32), space.high.astype(np.float32))
     env.close()
 
 
@@ -38,11 +39,11 @@ def test_spaces_are_those_of_the_environment(env_id: str) -> None:
     ],
 )
 def test_the_rule_says_what_the_environment_does(env_id: str, kwargs: dict[str, Any]) -> None:
-    rule = env_rules(EnvSection(id=env_id, kwargs=kwargs)).termination
+    rule = env_info(EnvSection(id=env_id, kwargs=kwargs)).termination
     assert rule is not None
     env = make_env(EnvSection(id=env_id, kwargs=kwargs))
     states, terminated, rng = [], [], np.random.default_rng(0)
-    low, high = env_rules(env_id).action_low, env_rules(env_id).action_high
+    low, high = np.asarray(env_info(env_id).action_bounds)
     for seed in range(15):
         env.reset(seed=seed)
         for _ in range(80):
@@ -72,10 +73,10 @@ def test_the_rule_says_what_the_environment_does(env_id: str, kwargs: dict[str, 
     ],
 )
 def test_environments_without_a_rule(env_id: str, kwargs: dict[str, Any], terminates: bool | None) -> None:
-    rules = env_rules(EnvSection(id=env_id, kwargs=kwargs))
+    rules = env_info(EnvSection(id=env_id, kwargs=kwargs))
     assert (rules.terminates, rules.termination) == (terminates, None)
 
 
 def test_an_unknown_environment() -> None:
     with pytest.raises(EnvError, match="Hoper"):
-        env_rules("Hoper-v5")
+        env_info("Hoper-v5")
