@@ -16,14 +16,16 @@ from awac_tr.collect.complete import report_complete
 from awac_tr.collect.identity import differences, plan_facts
 from awac_tr.collect.plan import Plan
 from awac_tr.collect.report import CollectProgress, CollectReport, Tally
-from awac_tr.collect.source_setup import Stage, meta_of, source_of
+from awac_tr.collect.source_setup import meta_of, records_state, source_of
 from awac_tr.collect.sources import Source
 from awac_tr.collect.unfinished import CollectInterrupted, open_partial, to_be_replaced, whatever_ends_it
 from awac_tr.collectors.episodes import rollouts
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.storage.partial import Partial, read_episodes
 from awac_tr.data.storage.writer import DatasetWriter
+from awac_tr.envs.env_info import EnvInfo, env_info
 from awac_tr.envs.episode import Episode, episode_seeds
+from awac_tr.envs.make import require_env
 from awac_tr.errors import DatasetError
 from awac_tr.training.cloning import CloneProgress
 from awac_tr.training.interrupt import Interruption
@@ -44,18 +46,19 @@ def carry_out(
 ) -> CollectReport:
     """As :func:`awac_tr.collect.collect`, where the dataset to be cloned is there, and the dataset's lock is held."""
     start = time.perf_counter()
-    stage = Stage.of(plan)
+    require_env(plan.env)
+    env = env_info(plan.env)
     if resume and plan.out.exists() and not to_be_replaced(plan):
-        return report_complete(plan, stage)
-    facts = plan_facts(plan, stage.facts)
+        return report_complete(plan, env)
+    facts = plan_facts(plan, env)
     with Interruption() as stop:
         partial, replaces = open_partial(plan, facts, resume=resume, overwrite=overwrite)
         with whatever_ends_it(plan, partial, stop):
-            source = _source(plan, stage, partial, _checked(on_check, stop))
+            source = _source(plan, env, partial, _checked(on_check, stop))
             stop.check()
-            tally = Tally(plan.n, stage.facts.goal_steps, on_episode)
-            _fill(partial, plan, stage, source, tally, workers, stop)
-            content_hash = _publish(partial, plan, meta_of(plan, stage, source), lock, overwrite=replaces)
+            tally = Tally(plan.n, env.goal_steps, on_episode)
+            _fill(partial, plan, env, source, tally, workers, stop)
+            content_hash = _publish(partial, plan, meta_of(plan, env, source), lock, overwrite=replaces)
     if stop.signum is not None:
         raise CollectInterrupted(plan.out, stop.signum, tally.episodes, complete=True)
     return tally.report(plan, source.policy, content_hash, time.perf_counter() - start)
@@ -72,9 +75,9 @@ def _checked(on_check: Callable[[CloneProgress], None] | None, stop: Interruptio
     return tell
 
 
-def _source(plan: Plan, stage: Stage, partial: Partial, on_check: Callable[[CloneProgress], None]) -> Source:
+def _source(plan: Plan, env: EnvInfo, partial: Partial, on_check: Callable[[CloneProgress], None]) -> Source:
     """What acts, written down, and on resuming the same as before."""
-    source = source_of(plan, stage, partial.actor, on_check)
+    source = source_of(plan, env, partial.actor, on_check)
     if partial.actor is None:
         partial.note_actor(source.facts)
     elif changed := list(differences(partial.actor, source.facts)):
@@ -86,18 +89,19 @@ def _source(plan: Plan, stage: Stage, partial: Partial, on_check: Callable[[Clon
 
 
 def _fill(
-    partial: Partial, plan: Plan, stage: Stage, source: Source, tally: Tally, workers: int, stop: Interruption
+    partial: Partial, plan: Plan, env: EnvInfo, source: Source, tally: Tally, workers: int, stop: Interruption
 ) -> None:
     """Collect the episodes that are not there yet."""
-    partial.begin(meta_of(plan, stage, source))
+    partial.begin(meta_of(plan, env, source))
     for episode in read_episodes(partial.path, plan.n):
         tally.keep(episode)
     tally.start()
     seeds = episode_seeds(plan.seed, plan.n)[tally.episodes :]
     if not seeds:
         return
-    relabel = _Relabel(source, stage) if source.extra.get("label") == "clean" else None
-    episodes = rollouts(plan.env, source.make_controller, seeds, workers=workers, record_state=stage.has_state)
+    relabel = _Relabel(source, env) if source.extra.get("label") == "clean" else None
+    stated = records_state(plan, env)
+    episodes = rollouts(plan.env, source.make_controller, seeds, workers=workers, record_state=stated)
     with closing(episodes):
         for episode in episodes:
             partial.append(relabel(episode) if relabel else episode)
@@ -119,9 +123,9 @@ def _publish(partial: Partial, plan: Plan, meta: DatasetMeta, lock: Lock, *, ove
 class _Relabel:
     """Writes down what the source would have done without the noise, at the states where the noise led."""
 
-    def __init__(self, source: Source, stage: Stage) -> None:
+    def __init__(self, source: Source, env: EnvInfo) -> None:
         self._controller = source.make_clean()
-        self._low, self._high = stage.low, stage.high
+        self._low, self._high = env.inner_bounds
 
     def __call__(self, episode: Episode) -> Episode:
         self._controller.reset(episode.seed)

@@ -7,7 +7,7 @@ sparse reward is 10 / -0.1, and its ``info["success"]`` for the door uses 1.35 r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from awac_tr.envs.describe.registered import without_notice
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.goals import DOOR_HINGE, PEN_DISTANCE, PEN_SIMILARITY, RELOCATE_DISTANCE
-from awac_tr.envs.pose import Copyable, State, check_state
+from awac_tr.envs.pose import SimulatedEnv, State, check_state
 from awac_tr.errors import EnvError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["AdroitBinaryEnv", "DoorBinaryEnv", "PenBinaryEnv", "RelocateBinaryEn
 Observation = NDArray[np.float32]
 
 
-class AdroitBinaryEnv(Copyable, gymnasium.Env[Observation, NDArray[np.float32]]):
+class AdroitBinaryEnv(SimulatedEnv, gymnasium.Env[Observation, NDArray[np.float32]]):
     """What the three tasks share: a hand of gymnasium-robotics held inside, stepped and observed by us.
 
     Observations are float32 [o], actions float32 [a] in [-1, 1] and clipped to it; one step is 5 simulator steps of
@@ -46,6 +46,8 @@ class AdroitBinaryEnv(Copyable, gymnasium.Env[Observation, NDArray[np.float32]])
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 100}  # noqa: RUF012  (as in the base class)
 
     _simulator = ("_hand", "model", "data")
+    _hand_class: ClassVar[str]
+    """The environment of gymnasium-robotics inside."""
 
     def __init__(self, render_mode: str | None = None, **render_options: Any) -> None:
         self.render_mode, self._render_options = render_mode, render_options
@@ -56,13 +58,12 @@ class AdroitBinaryEnv(Copyable, gymnasium.Env[Observation, NDArray[np.float32]])
 
     def _build(self) -> None:
         import_mujoco()
-        self._hand = self._make_hand(render_mode=self.render_mode, reward_type="sparse", **self._render_options)
+        with without_notice():
+            from gymnasium_robotics.envs import adroit_hand
+        make: Any = getattr(adroit_hand, self._hand_class)
+        self._hand = make(render_mode=self.render_mode, reward_type="sparse", **self._render_options)
         self.model: mujoco.MjModel = self._hand.model
         self.data: mujoco.MjData = self._hand.data
-
-    def _make_hand(self, **options: Any) -> Any:
-        """The gymnasium-robotics environment inside."""
-        raise NotImplementedError
 
     def _goal(self) -> bool:
         """Whether the simulator's present state is a goal."""
@@ -174,6 +175,8 @@ class PenBinaryEnv(AdroitBinaryEnv):
         options: see :class:`AdroitBinaryEnv`.
     """
 
+    _hand_class = "AdroitHandPenEnv"
+
     def __init__(self, *, distance: float = PEN_DISTANCE, similarity: float = PEN_SIMILARITY, **options: Any) -> None:
         super().__init__(**options)
         self._distance, self._similarity = float(distance), float(similarity)
@@ -186,12 +189,6 @@ class PenBinaryEnv(AdroitBinaryEnv):
         mujoco.mj_forward(self.model, self.data)
         hand, sites = self._hand, self.data.site_xpos
         hand.pen_length = np.linalg.norm(sites[hand.obj_t_site_id] - sites[hand.obj_b_site_id])
-
-    def _make_hand(self, **options: Any) -> Any:
-        with without_notice():
-            from gymnasium_robotics.envs.adroit_hand import AdroitHandPenEnv
-
-        return AdroitHandPenEnv(**options)
 
     def _layout(self) -> dict[str, NDArray[np.float64]]:
         return {"target_quat": self.model.body_quat[self._hand.target_obj_body_id]}
@@ -216,15 +213,11 @@ class DoorBinaryEnv(AdroitBinaryEnv):
         options: see :class:`AdroitBinaryEnv`.
     """
 
+    _hand_class = "AdroitHandDoorEnv"
+
     def __init__(self, *, hinge: float = DOOR_HINGE, **options: Any) -> None:
         super().__init__(**options)
         self._hinge = float(hinge)
-
-    def _make_hand(self, **options: Any) -> Any:
-        with without_notice():
-            from gymnasium_robotics.envs.adroit_hand import AdroitHandDoorEnv
-
-        return AdroitHandDoorEnv(**options)
 
     def _layout(self) -> dict[str, NDArray[np.float64]]:
         return {"door_pos": self.model.body_pos[self._hand.door_body_id]}
@@ -241,15 +234,11 @@ class RelocateBinaryEnv(AdroitBinaryEnv):
         options: see :class:`AdroitBinaryEnv`.
     """
 
+    _hand_class = "AdroitHandRelocateEnv"
+
     def __init__(self, *, distance: float = RELOCATE_DISTANCE, **options: Any) -> None:
         super().__init__(**options)
         self._distance = float(distance)
-
-    def _make_hand(self, **options: Any) -> Any:
-        with without_notice():
-            from gymnasium_robotics.envs.adroit_hand import AdroitHandRelocateEnv
-
-        return AdroitHandRelocateEnv(**options)
 
     def _layout(self) -> dict[str, NDArray[np.float64]]:
         hand = self._hand

@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 
 from awac_tr.errors import AwacError, EnvError
 
-__all__ = ["CheckedEnv"]
+__all__ = ["CheckedEnv", "name_of"]
 
 _ROUNDING: Final = 1e-5
 """By how much a reward may pass its range: a few roundings of float32; validation of files allows the same."""
+
+
+def name_of(env: gymnasium.Env[Any, Any]) -> str:
+    """For messages: the registered id, or the name of the class."""
+    return env.spec.id if env.spec else type(env.unwrapped).__name__
 
 
 class CheckedEnv(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any, Any], RecordConstructorArgs):
@@ -38,7 +43,7 @@ class CheckedEnv(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any
         self._range = reward_range
         space = env.observation_space
         if not isinstance(space, spaces.Box):
-            raise EnvError(f"the observations of {self.name} are {space}", "Vectors of numbers are needed.")
+            raise EnvError(f"the observations of {name_of(env)} are {space}", "Vectors of numbers are needed.")
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
         self.observation_space = spaces.Box(low, high, space.shape, np.float32)
         self.observation_shape = space.shape
@@ -48,15 +53,10 @@ class CheckedEnv(gymnasium.Wrapper[NDArray[np.float32], NDArray[np.float32], Any
         self.steps = 0
 
     @property
-    def name(self) -> str:
-        """The registered id, or how the environment prints itself."""
-        return self.env.spec.id if self.env.spec else str(self.env)
-
-    @property
     def place(self) -> str:
         """Environment, seed and step as they stand now, for messages."""
         since = f" and {self._episodes} more resets" if self._episodes else ""
-        return f"{self.name}, episode seed {self._seed}{since}, step {self.steps}"
+        return f"{name_of(self.env)}, episode seed {self._seed}{since}, step {self.steps}"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

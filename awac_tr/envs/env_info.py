@@ -13,6 +13,7 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
 from awac_tr.envs.action_units import ActionUnits, Bounds
+from awac_tr.envs.episode import inner_bounds
 from awac_tr.envs.goal_rule import GoalRule, goal_rule
 from awac_tr.envs.goals import (
     DOOR_HINGE,
@@ -94,6 +95,11 @@ class EnvInfo:
         """What the numbers of its actions mean; None where nobody looked."""
         raw: Bounds | None = self.raw_bounds or self.action_bounds
         return None if raw is None else ActionUnits(raw, scaled=self.env.rescale_actions)
+
+    @property
+    def inner_bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lowest and highest action, [a] float32 each, none outside ``action_bounds``."""
+        return inner_bounds(*(self.action_bounds or ((), ())))
 
     @property
     def env(self) -> EnvSection:

@@ -10,10 +10,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from awac_tr.envs.checked_env import CheckedEnv
+from awac_tr.envs.checked_env import CheckedEnv, name_of
 from awac_tr.errors import EnvError
 
-__all__ = ["EnvRecord", "env_record", "name_of"]
+__all__ = ["EnvRecord", "env_record"]
 
 _PLAIN: Final = ("OrderEnforcing", "PassiveEnvChecker", "TimeLimit", CheckedEnv.__name__)
 """Wrappers that every made environment has, and that change nothing the id and the horizon do not say."""
@@ -65,11 +65,6 @@ def env_record(env: Any) -> EnvRecord:
         action_high=space.high.astype(np.float64),
         wrappers=_wrappers(env),
     )
-
-
-def name_of(env: Any) -> str:
-    """For messages: the registered id, or the name of the class."""
-    return str(env.spec.id) if env.spec else type(env.unwrapped).__name__
 
 
 def _check_spaces(env: Any) -> None:

@@ -11,11 +11,20 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from awac_tr.errors import EnvError
 
-__all__ = ["Controller", "Episode", "OnFrame", "action_bounds", "episode_seeds", "one_torch_thread"]
+__all__ = [
+    "Controller",
+    "Episode",
+    "OnFrame",
+    "action_bounds",
+    "box_spaces",
+    "episode_seeds",
+    "inner_bounds",
+    "one_torch_thread",
+]
 
 OnFrame = Callable[[NDArray[np.uint8], int, float, "bool | None"], None]
 """Called with image [height, width, 3], steps done, reward of the last step (nan before the first), success or None."""
@@ -97,7 +106,23 @@ def action_bounds(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float32], ND
     space = env.action_space
     if not isinstance(space, spaces.Box):
         raise EnvError(f"the actions of {env} are {space}", "Vectors of numbers are needed.")
-    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-    return np.where(low < space.low, np.nextafter(low, high), low), np.where(
-        high > space.high, np.nextafter(high, low), high
-    )
+    return inner_bounds(space.low, space.high)
+
+
+def inner_bounds(low: ArrayLike, high: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Bounds [a] as float32, none of them outside those given."""
+    wide_low, wide_high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    low, high = wide_low.astype(np.float32), wide_high.astype(np.float32)
+    inner_low: NDArray[np.float32] = np.where(low < wide_low, np.nextafter(low, np.float32(np.inf)), low)
+    inner_high: NDArray[np.float32] = np.where(high > wide_high, np.nextafter(high, np.float32(-np.inf)), high)
+    return inner_low, inner_high
+
+
+def box_spaces(observation_size: int, low: ArrayLike, high: ArrayLike) -> tuple[spaces.Box, spaces.Box]:
+    """Spaces of the observations, unbounded, and of the actions between bounds [a], both float32.
+
+    >>> box_spaces(3, [-1.0, -1.0], [1.0, 1.0])[1]
+    Box(-1.0, 1.0, (2,), float32)
+    """
+    actions = spaces.Box(np.asarray(low, np.float32), np.asarray(high, np.float32), dtype=np.float32)
+    return spaces.Box(-np.inf, np.inf, (observation_size,), np.float32), actions

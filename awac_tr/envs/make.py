@@ -9,7 +9,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from awac_tr.envs import ENV_IDS
-from awac_tr.envs.checked_env import CheckedEnv
+from awac_tr.envs.checked_env import CheckedEnv, name_of
 from awac_tr.envs.describe.registered import registered
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.imports import imported_module
@@ -20,7 +20,16 @@ from awac_tr.recipes.schema import EnvSection
 if TYPE_CHECKING:
     from torchrl.envs import EnvBase
 
-__all__ = ["find_spec", "horizon_of", "made_ready", "make_bare", "make_env", "make_torchrl_env", "tells_success"]
+__all__ = [
+    "find_spec",
+    "horizon_of",
+    "made_ready",
+    "make_bare",
+    "make_env",
+    "make_torchrl_env",
+    "require_env",
+    "tells_success",
+]
 
 
 def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> CheckedEnv:
@@ -85,6 +94,16 @@ def made_ready(bare: gymnasium.Env[Any, Any], section: EnvSection) -> CheckedEnv
     return guarded
 
 
+def require_env(section: EnvSection) -> None:
+    """Make an environment of ours once: what it needs may be missing, which its facts do not tell; those of others do.
+
+    Raises:
+        EnvError: as :func:`make_env`.
+    """
+    if find_spec(section.id).id in ENV_IDS:
+        make_env(section).close()
+
+
 def find_spec(env_id: str) -> EnvSpec:
     """The registered specification of an id; ``module:id`` imports the module first.
 
@@ -124,8 +143,9 @@ def horizon_of(env: gymnasium.Env[Any, Any]) -> int:
     """
     steps = env.spec.max_episode_steps if env.spec else None
     if not steps:
-        name = env.spec.id if env.spec else str(env)
-        raise EnvError(f"{name} has no horizon: an episode might never end", "Give one (recipe key env.horizon).")
+        raise EnvError(
+            f"{name_of(env)} has no horizon: an episode might never end", "Give one (recipe key env.horizon)."
+        )
     return steps
 
 

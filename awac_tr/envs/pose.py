@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.errors import EnvError
 
-__all__ = ["Copyable", "Posed", "State", "check_state"]
+__all__ = ["SimulatedEnv", "State", "check_state"]
 
 State = dict[str, NDArray[np.float64]]
 
 
-@runtime_checkable
-class Posed(Protocol):
-    """An environment whose state can be read and set."""
+class SimulatedEnv:
+    """An environment whose state can be read and set, and which can be copied and pickled at any step.
 
-    def get_pose(self) -> State:
-        """The part of the state that a picture needs."""
-
-    def get_state(self) -> State:
-        """Everything needed to go on exactly as from here."""
-
-    def set_state(self, state: Mapping[str, NDArray[np.float64]]) -> Any:
-        """Put the simulator into a state; the observation there."""
-
-
-class Copyable:
-    """An environment that can be copied and pickled, at any step: the copy goes on exactly from there, on its own.
-
+    A copy goes on exactly from there, on its own.
     Gymnasium's MuJoCo environments come back as they were made. Here simulator and renderer are made anew as well, and
     the simulator is put into the state of the original; all other attributes (random numbers, spaces, spec) are kept.
     Changes made by hand to the MuJoCo model, and to its camera, are not.
@@ -44,12 +31,16 @@ class Copyable:
         """Make the simulator, as the environment's arguments say."""
         raise NotImplementedError
 
+    def get_pose(self) -> State:
+        """The part of the state that a picture needs."""
+        raise NotImplementedError
+
     def get_state(self) -> State:
-        """See :class:`Posed`."""
+        """Everything needed to go on exactly as from here."""
         raise NotImplementedError
 
     def set_state(self, state: Mapping[str, NDArray[np.float64]]) -> Any:
-        """See :class:`Posed`."""
+        """Put the simulator into a state; the observation there."""
         raise NotImplementedError
 
     def __getstate__(self) -> tuple[dict[str, Any], State]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from awac_tr.envs.env_spec import env_record, name_of
-from awac_tr.envs.episode import Episode
-from awac_tr.envs.episode_builder import GoalTrack, Track
+from awac_tr.envs.checked_env import name_of
+from awac_tr.envs.env_spec import env_record
+from awac_tr.envs.episode import Episode, action_bounds
 from awac_tr.envs.state import has_pose, pose_of
 from awac_tr.errors import EnvError
 
@@ -80,17 +79,16 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         env_record(env)  # refuses what cannot be recorded
         self._name = name_of(env)
         super().__init__(env)
-        space: Any = env.action_space
-        self.action_low, self.action_high = _inner_bounds(space)
+        self.action_low, self.action_high = action_bounds(env)
         self.counts = RecordCounts()
-        self._kind = space.dtype
+        self._kind: Any = env.action_space.dtype
         self._on_episode, self._on_close = on_episode, on_close
         self._info_names = tuple(infos)
         self._record_state = has_pose(env) if record_state is None else record_state
         if self._record_state:
             pose_of(env)  # says now, not at the first step, where there is none
-        self._track: Track | None = None
-        self._goals = GoalTrack(env)
+        self._track: _Track | None = None
+        self._has_goals = env.has_wrapper_attr("goal_size") and bool(env.get_wrapper_attr("goal_size"))
         self._playing = self._closed = False
         self._has_success: bool | None = None
         self._said: set[str] = set()
@@ -102,8 +100,7 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         # With options, the seed alone does not lead back to this start.
         known = seed if seed is not None and not options else -1
         start = np.array(observation, np.float32)
-        self._track = Track(start, known)
-        self._goals.begin(start, info)
+        self._track = _Track(start, known, self._achieved(info))
         self._playing = True
         if not np.isfinite(start).all():
             self._spoil()
@@ -124,8 +121,7 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         observation, reward, terminated, truncated, info = self.env.step(executed.astype(self._kind))
         self._playing = not (terminated or truncated)
         if self._track is not None:
-            goals = self._goals.step(observation, info)
-            self._track.add(executed, reward, observation, pose | self._kept(info) | goals)
+            self._track.add(executed, reward, observation, pose | self._kept(info), self._achieved(info))
             if not self._track.finite:
                 self._spoil()
             elif not self._playing:
@@ -184,6 +180,10 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             kept[name] = value if value.dtype == bool else value.astype(np.float64)
         return kept
 
+    def _achieved(self, info: dict[str, Any]) -> NDArray[np.float32] | None:
+        """The goal achieved, [g]; None: this is no goal environment."""
+        return np.array(info["achieved_goal"], np.float32) if self._has_goals else None
+
     def _spoil(self) -> None:
         """Something is NaN or infinite: keep what was before."""
         track = self._track
@@ -233,9 +233,69 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             _LOG.info(message, *values)
 
 
-def _inner_bounds(space: spaces.Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Bounds in float32 that do not pass those in float64."""
-    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-    low = np.where(low < space.low, np.nextafter(low, np.float32(np.inf)), low)
-    high = np.where(high > space.high, np.nextafter(high, np.float32(-np.inf)), high)
-    return low.astype(np.float32), high.astype(np.float32)
+class _Track:
+    """The steps of one episode, whose length nobody knows yet."""
+
+    def __init__(self, observation: NDArray[np.float32], seed: int, achieved: NDArray[np.float32] | None) -> None:
+        self._observations, self._achieved = [observation], [achieved]
+        self._actions: list[NDArray[np.float32]] = []
+        self._rewards: list[float] = []
+        self._infos: list[Mapping[str, Any]] = []
+        self._seed = seed
+
+    @property
+    def steps(self) -> int:
+        return len(self._rewards)
+
+    @property
+    def finite(self) -> bool:
+        """No NaN and no infinity in the last step."""
+        numbers = (self._actions[-1], self._observations[-1], self._rewards[-1])
+        return all(bool(np.isfinite(values).all()) for values in numbers)
+
+    def add(
+        self,
+        action: NDArray[np.float32],
+        reward: Any,
+        observation: Any,
+        infos: Mapping[str, Any],
+        achieved: NDArray[np.float32] | None,
+    ) -> None:
+        """A step: the action [a] as executed, and what came of it."""
+        # Copies: some environments hand out one array again and again.
+        self._actions.append(np.array(action, np.float32))
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is asked for next
+            self._observations.append(np.array(observation, np.float32))
+            self._rewards.append(float(np.asarray(reward, np.float32).reshape(())))
+        self._infos.append(infos)
+        self._achieved.append(achieved)
+
+    def drop_last(self) -> None:
+        """Forget the last step, if there is one."""
+        if self.steps:
+            for values in (self._actions, self._rewards, self._infos, self._observations, self._achieved):
+                values.pop()
+
+    def episode(self, *, terminated: bool) -> Episode:
+        """The whole, ended by the task or cut; infos that are missing at some step are left out."""
+        states, steps = np.stack(self._observations), self.steps
+        last = np.arange(steps) == steps - 1
+        names = set(self._infos[0]).intersection(*self._infos)
+        infos = {name: np.stack([np.asarray(info[name]) for info in self._infos]) for name in sorted(names)}
+        return Episode(
+            observations=states[:-1],
+            actions=np.stack(self._actions),
+            rewards=np.array(self._rewards, np.float32),
+            next_observations=states[1:],
+            terminals=last & terminated,
+            timeouts=last & (not terminated),
+            infos=infos | self._goals(states),
+            seed=self._seed,
+        )
+
+    def _goals(self, states: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        achieved = [goal for goal in self._achieved if goal is not None]
+        if not achieved:
+            return {}
+        goals, desired = np.stack(achieved), states[:-1, -len(achieved[0]) :]
+        return {"achieved_goals": goals[:-1], "next_achieved_goals": goals[1:], "desired_goals": desired}

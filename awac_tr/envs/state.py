@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.adroit import AdroitBinaryEnv, DoorBinaryEnv, PenBinaryEnv, RelocateBinaryEnv
-from awac_tr.envs.pose import Posed, State
+from awac_tr.envs.checked_env import name_of
+from awac_tr.envs.pose import SimulatedEnv, State
 from awac_tr.envs.wrappers import GoalObservation, NewReward
 from awac_tr.errors import EnvError
 
@@ -48,11 +49,10 @@ def pose_of(env: gymnasium.Env[Any, Any]) -> State:
         EnvError: there is no MuJoCo state.
     """
     base: Any = env.unwrapped
-    if isinstance(base, Posed):
+    if isinstance(base, SimulatedEnv):
         return base.get_pose()
     if not has_pose(env):
-        name = env.spec.id if env.spec else str(env)
-        raise EnvError(f"{name} has no MuJoCo state to record")
+        raise EnvError(f"{name_of(env)} has no MuJoCo state to record")
     return {"qpos": base.data.qpos.copy(), "qvel": base.data.qvel.copy()}
 
 
@@ -74,10 +74,10 @@ def set_pose(env: gymnasium.Env[Any, Any], pose: Mapping[str, NDArray[Any]]) -> 
         EnvError: an entry is missing or of another shape, or the state cannot be set.
     """
     base: Any = env.unwrapped
-    if isinstance(base, Posed):
+    if isinstance(base, SimulatedEnv):
         return _seen(env, base.set_state({name: pose[name] for name in base.get_state() if name in pose}))
     if not has_pose(env) or not hasattr(base, "set_state") or not hasattr(base, "_get_obs"):
-        raise EnvError(f"the state of {env.spec.id if env.spec else env} cannot be set")
+        raise EnvError(f"the state of {name_of(env)} cannot be set")
     import mujoco
 
     wanted = {name: np.asarray(pose.get(name, ()), np.float64) for name in ("qpos", "qvel")}
@@ -120,7 +120,7 @@ def rebuilt_pose(env: gymnasium.Env[Any, Any], observation: NDArray[Any], noted:
     """
     base: Any = env.unwrapped
     if not isinstance(base, AdroitBinaryEnv):
-        raise EnvError(f"no start of {env.spec.id if env.spec else env} can be made from an observation")
+        raise EnvError(f"no start of {name_of(env)} can be made from an observation")
     known = base.get_pose()
     pose = {_OTHER_NAMES.get(name, name): np.asarray(value, np.float64) for name, value in noted.items()}
     missing = sorted(known.keys() - pose.keys())

@@ -35,6 +35,7 @@ from gymnasium.wrappers import FlattenObservation
 from numpy.typing import NDArray
 
 from awac_tr.envs.action_units import stretched
+from awac_tr.envs.checked_env import name_of
 from awac_tr.envs.imports import imported
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
@@ -186,7 +187,7 @@ def _wrapped(env: Env, name: str, kwargs: Mapping[str, Any]) -> Env:
         return wrapper(env, **kwargs)
     # Wrappers of others raise what they like on arguments they do not like.
     except Exception as error:
-        raise EnvError(f"{name} cannot wrap {_name(env)} with {dict(kwargs)}: {error}") from error
+        raise EnvError(f"{name} cannot wrap {name_of(env)} with {dict(kwargs)}: {error}") from error
 
 
 def _rule(name: str) -> Rule:
@@ -268,7 +269,3 @@ def _copied(observation: Any) -> Any:
     if isinstance(observation, tuple):
         return tuple(_copied(value) for value in observation)
     return observation.copy() if isinstance(observation, np.ndarray) else observation
-
-
-def _name(env: Env) -> str:
-    return env.spec.id if env.spec else str(env)

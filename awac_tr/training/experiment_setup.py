@@ -21,8 +21,7 @@ from awac_tr.collectors.online import OnlineCollector
 from awac_tr.data.storage.paths import dataset_path
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.envs.env_info import EnvInfo, env_info
-from awac_tr.envs.episode import action_bounds
-from awac_tr.envs.make import make_env
+from awac_tr.envs.make import require_env
 from awac_tr.envs.measures import chosen_measure
 from awac_tr.errors import CheckpointError, RecipeError
 from awac_tr.policies.build import inner_margin
@@ -173,12 +172,10 @@ def task_of(section: EnvSection) -> tuple[EnvInfo, tuple[Tensor, Tensor]]:
     Raises:
         EnvError: there is no such environment.
     """
-    env = make_env(section)
-    try:
-        low, high = action_bounds(env)
-    finally:
-        env.close()
-    return env_info(section), (torch.from_numpy(low.copy()), torch.from_numpy(high.copy()))
+    require_env(section)
+    facts = env_info(section)
+    low, high = facts.inner_bounds
+    return facts, (torch.from_numpy(low), torch.from_numpy(high))
 
 
 def action_margin(recipe: Recipe) -> float:

@@ -17,9 +17,8 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 
-from awac_tr.envs.describe.catalogue import catalogue
+from awac_tr.envs.describe.catalogue import catalogue, envs_of_recipes
 from awac_tr.envs.describe.speed import measure_speed
-from awac_tr.envs.describe.uses import envs_of_recipes
 from awac_tr.envs.make import make_bare, make_env
 from awac_tr.recipes.env_files import read_env
 from awac_tr.recipes.environment import EnvSection

@@ -1,21 +1,24 @@
-"""The environments there are: ours, those of the recipes, and all that Gymnasium knows of."""
+"""The environments there are: ours, those of the recipes, and all that Gymnasium knows of; what comes for each."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 from awac_tr.envs import ENV_IDS
 from awac_tr.envs.describe.registered import may_be_continuous, registered
 from awac_tr.envs.describe.text import brief_reward
-from awac_tr.envs.describe.uses import envs_of_recipes
 from awac_tr.envs.env_info import env_info
 from awac_tr.errors import EnvError
+from awac_tr.recipes.cards import load_card
+from awac_tr.recipes.library import cards, recipes
+from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import EnvSection
 
-__all__ = ["Entry", "catalogue"]
+__all__ = ["Entry", "Uses", "catalogue", "envs_of_recipes", "uses_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,14 +67,14 @@ def _entries(wanted: str, everything: bool) -> Iterator[Entry]:  # noqa: FBT001
     first = [*ENV_IDS, *sorted(set(used) - set(ENV_IDS))]
     for env_id in first:
         if wanted in env_id.lower():
-            recipes = tuple(used.get(env_id, ()))
-            yield _known(env_id, envs_of_recipes()[recipes[0]] if recipes else EnvSection(id=env_id), recipes)
+            names = tuple(used.get(env_id, ()))
+            yield _known(env_id, envs_of_recipes()[names[0]] if names else EnvSection(id=env_id), names)
     for name, spec in sorted(registered().items()) if everything else ():
         if name not in first and may_be_continuous(spec):
             yield Entry(name, "registered", spec.max_episode_steps, None, None, "", ())
 
 
-def _known(env_id: str, section: EnvSection, recipes: tuple[str, ...]) -> Entry:
+def _known(env_id: str, section: EnvSection, used_by: tuple[str, ...]) -> Entry:
     """One whose sizes are known, or found out by making it; what it needs may be missing here."""
     origin: Literal["awac-tr", "recipe"] = "awac-tr" if env_id in ENV_IDS else "recipe"
     shown, reward = env_id if env_id in ENV_IDS else section.id, brief_reward(env_id)
@@ -79,5 +82,44 @@ def _known(env_id: str, section: EnvSection, recipes: tuple[str, ...]) -> Entry:
         facts = env_info(section)
     except EnvError as error:
         _log.info("%s", error)
-        return Entry(shown, origin, section.horizon, None, None, reward, recipes)
-    return Entry(shown, origin, facts.horizon, facts.observation_size, facts.action_size, reward, recipes)
+        return Entry(shown, origin, section.horizon, None, None, reward, used_by)
+    return Entry(shown, origin, facts.horizon, facts.observation_size, facts.action_size, reward, used_by)
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What comes with awac-tr for an environment.
+
+    Attributes:
+        recipes: names of recipes, sorted.
+        cards: names of dataset cards, sorted.
+        kwargs: what recipes make it with, by the recipe's name; those that give nothing left out.
+    """
+
+    recipes: tuple[str, ...]
+    cards: tuple[str, ...]
+    kwargs: dict[str, dict[str, Any]]
+
+
+@cache
+def envs_of_recipes() -> dict[str, EnvSection]:
+    """The environment of each recipe that comes with awac-tr, by the recipe's name."""
+    return {name: load_recipe(path).recipe.env for name, path in recipes().items()}
+
+
+def uses_of(env_id: str) -> Uses:
+    """What comes with awac-tr for an environment.
+
+    Args:
+        env_id: registered id, without a module.
+
+    >>> uses_of("relocate-binary-v0").recipes
+    ('relocate', 'relocate-authors')
+    """
+    mine = {name: env for name, env in envs_of_recipes().items() if env.name == env_id}
+    kwargs = {name: env.kwargs for name, env in mine.items() if env.kwargs}
+    return Uses(tuple(mine), tuple(name for name in cards() if _env_of(name).name == env_id), kwargs)
+
+
+def _env_of(card: str) -> EnvSection:
+    return EnvSection.of(load_card(card).env)

@@ -10,9 +10,9 @@ import gymnasium
 
 from awac_tr.envs import ENV_IDS
 from awac_tr.envs.checked_env import CheckedEnv
+from awac_tr.envs.describe.catalogue import Uses, uses_of
 from awac_tr.envs.describe.space_description import Clock, SpaceDescription, clock_of, space_of, versions_of
 from awac_tr.envs.describe.text import NEVER, documented, own_words, settings_of
-from awac_tr.envs.describe.uses import Uses, uses_of
 from awac_tr.envs.env_info import EnvInfo, env_info
 from awac_tr.envs.make import find_spec, made_ready, make_bare
 from awac_tr.errors import EnvError

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from awac_tr.envs.pose import Copyable, State, check_state
+from awac_tr.envs.pose import SimulatedEnv, State, check_state
 from awac_tr.envs.sawyer.reach import reach
 from awac_tr.envs.sawyer.scene import load_scene
 from awac_tr.envs.sawyer.task import (
@@ -43,7 +43,7 @@ _PUCK_ZERO: Final = np.array([0.0, 0.6])
 _SIZE: Final[dict[str, Any]] = {"width": 640, "height": 480, "camera_name": "table"}
 
 
-class SawyerPushEnv(Copyable, gymnasium.Env[Observation, NDArray[np.float32]]):
+class SawyerPushEnv(SimulatedEnv, gymnasium.Env[Observation, NDArray[np.float32]]):
     """Push a puck to a drawn place; reward ``-|puck - goal|`` in metres (A.1.2).
 
     Observations are a dictionary of float32 [4]: ``observation`` and ``achieved_goal`` are hand x, y and puck x, y;

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from awac_tr.envs.action_units import ActionUnits
-from awac_tr.envs.spaces import box_spaces
+from awac_tr.envs.episode import box_spaces
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.noise import action_generator
 from awac_tr.policies.sb3.archive import read_data
