@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from awac_tr.collect.plan import Plan
@@ -28,24 +28,8 @@ __all__ = ["collect", "ensure_datasets", "plan_of_card"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _How:
-    """What stays the same from a dataset to its parents."""
-
-    workers: int
-    on_episode: Callable[[CollectProgress], None] | None
-    on_check: Callable[[CloneProgress], None] | None
-
-    def carry_out(self, plan: Plan, lock: Lock, *, overwrite: bool = False, resume: bool = False) -> CollectReport:
-        return carry_out(
-            plan,
-            lock,
-            workers=self.workers,
-            overwrite=overwrite,
-            resume=resume,
-            on_episode=self.on_episode,
-            on_check=self.on_check,
-        )
+CarryOut = Callable[..., CollectReport]
+"""What stays the same from a dataset to its parents: :func:`carry_out` with workers and callbacks."""
 
 
 def collect(
@@ -79,13 +63,13 @@ def collect(
     """
     if overwrite and resume:
         raise DatasetError("resume goes on with what is there, and force begins anew", "choose one of the two.")
-    how = _How(workers, on_episode, on_check)
+    make = partial(carry_out, workers=workers, on_episode=on_episode, on_check=on_check)
     with _locked(plan.out) as lock:
         if not overwrite:
             refuse_existing(plan, resume=resume)
         if plan.source == "bc" and plan.dataset is not None and not plan.dataset.is_file():
-            _make_parent(plan.dataset, how)
-        return how.carry_out(plan, lock, overwrite=overwrite, resume=resume)
+            _make_parent(plan.dataset, make)
+        return make(plan, lock, overwrite=overwrite, resume=resume)
 
 
 @contextmanager
@@ -109,12 +93,12 @@ def _locked(out: Path, *, wait: bool = False) -> Iterator[Lock]:
                 folder.rmdir()
 
 
-def _make_parent(dataset: Path, how: _How) -> None:
+def _make_parent(dataset: Path, make: CarryOut) -> None:
     """What a clone is to be made of."""
     name = dataset.stem
     if dataset_path(name) != dataset or not _has_card(name):
         raise DatasetError(f"no dataset to clone at {dataset}", "name one with --from, or collect it first.")
-    _ensure(name, (), how)
+    _ensure(name, (), make)
 
 
 def ensure_datasets(
@@ -142,8 +126,8 @@ def ensure_datasets(
             card says (environment, content hash).
         RecipeError: there is no card of a name, a card has mistakes, or cards are each other's parents.
     """
-    how = _How(workers, on_episode, on_check)
-    return [_ensure(name, (), how) for name in names]
+    make = partial(carry_out, workers=workers, on_episode=on_episode, on_check=on_check)
+    return [_ensure(name, (), make) for name in names]
 
 
 def plan_of_card(card: DatasetCard, out: Path) -> Plan:
@@ -169,7 +153,7 @@ def plan_of_card(card: DatasetCard, out: Path) -> Plan:
     )
 
 
-def _ensure(name: str, children: tuple[str, ...], how: _How) -> Path:
+def _ensure(name: str, children: tuple[str, ...], make: CarryOut) -> Path:
     path = dataset_path(name)
     if _is_path(name):
         if not path.is_file():
@@ -183,20 +167,20 @@ def _ensure(name: str, children: tuple[str, ...], how: _How) -> Path:
         raise DatasetError(f"dataset cards are each other's parents: {' <- '.join((*children, name))}")
     wanted = plan_of_card(card, path)
     if card.parent is not None:
-        _ensure(card.parent, (*children, name), how)
+        _ensure(card.parent, (*children, name), make)
     with _locked(path, wait=True) as lock:
         if not path.is_file():
-            _make(wanted, lock, how)
+            _make(wanted, lock, make)
     _refuse_other_content(name, path)
     return path
 
 
-def _make(plan: Plan, lock: Lock, how: _How) -> None:
+def _make(plan: Plan, lock: Lock, make: CarryOut) -> None:
     path, resume = plan.out, partial_path(plan.out).exists()
     made = "going on with it as its card says" if resume else "making it from its card"
     _log.info("Dataset %s is missing; %s: %d episodes of %s in %s.", path, made, plan.n, plan.source, plan.env.id)
     refuse_existing(plan, resume=resume)
-    report = how.carry_out(plan, lock, resume=resume)
+    report = make(plan, lock, resume=resume)
     success = report.measures.get("success_any")
     share = "" if success is None else f", success in {success:.1%} of {report.episodes} episodes"
     _log.info("Collected %s: %d transitions%s.", path, report.transitions, share)

@@ -12,13 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from awac_tr.collect.complete import report_complete
 from awac_tr.collect.identity import differences, plan_facts
 from awac_tr.collect.plan import Plan
 from awac_tr.collect.report import CollectProgress, CollectReport, Tally
-from awac_tr.collect.source_setup import meta_of, records_state, source_of
-from awac_tr.collect.sources import Source
-from awac_tr.collect.unfinished import CollectInterrupted, open_partial, to_be_replaced, whatever_ends_it
+from awac_tr.collect.sources import Source, meta_of, records_state, source_of
+from awac_tr.collect.unfinished import (
+    CollectInterrupted,
+    open_partial,
+    report_complete,
+    to_be_replaced,
+    whatever_ends_it,
+)
 from awac_tr.collectors.episodes import rollouts
 from awac_tr.data.format.meta import DatasetMeta
 from awac_tr.data.storage.partial import Partial, read_episodes

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from awac_tr.collect.identity import file_sha256, plain
-from awac_tr.collect.plan import Mode
-from awac_tr.data.format.meta import Parent
+from awac_tr.collect.plan import Mode, Plan
+from awac_tr.data.format.meta import DatasetMeta, Parent
 from awac_tr.data.storage.reader import open_dataset
+from awac_tr.envs.action_units import require_bounds
+from awac_tr.errors import AwacError
 from awac_tr.policies.controllers import (
     NoisyController,
     OUController,
@@ -22,19 +24,15 @@ from awac_tr.policies.controllers import (
     controller_factory,
     load_controller,
 )
+from awac_tr.policies.demonstrators import demonstrator_path
 from awac_tr.recipes.options import CloneSettings, OUOptions, PolicyOptions
-from awac_tr.training.cloning import CloneProgress, CloneReport, clone
+from awac_tr.training.cloning import CloneProgress, CloneReport, clone, clone_path
 
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
     from awac_tr.envs.episode import Controller
 
-__all__ = [
-    "Source",
-    "clone_source",
-    "noise_source",
-    "policy_source",
-]
+__all__ = ["Source", "meta_of", "records_state", "source_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +69,73 @@ class Source:
         return partial(_noisy, self.make_clean, self.noise) if self.noise else self.make_clean
 
 
-def noise_source(low: np.ndarray, high: np.ndarray, ou: OUOptions | None) -> Source:
+def records_state(plan: Plan, env: EnvInfo) -> bool:
+    """Whether the simulator's states are recorded: where they are asked for, and there are any."""
+    if plan.record_state and not env.has_state:
+        _log.info("%s has no MuJoCo state, so none is recorded.", env.id)
+    return plan.record_state and env.has_state
+
+
+def source_of(
+    plan: Plan, env: EnvInfo, before: Mapping[str, Any] | None, on_check: Callable[[CloneProgress], None]
+) -> Source:
+    """What acts.
+
+    Args:
+        plan: the plan.
+        env: its environment.
+        before: :attr:`Source.facts` of a collection of this plan, whose clone is used if it is there; None: none.
+        on_check: called after each held-out check while a clone is trained.
+    """
+    settings = plan.settings
+    if isinstance(settings, CloneSettings):
+        return _clone_source(
+            _named(plan.dataset, "from"),
+            env,
+            clone_path(plan.out),
+            settings,
+            plan.mode,
+            seed=plan.seed,
+            before=before,
+            on_check=on_check,
+        )
+    if isinstance(settings, PolicyOptions):
+        demonstrator = plan.source == "demos"
+        path = demonstrator_path(env.id) if demonstrator else _named(plan.policy, "policy")
+        allowed = {"trust": plan.trust, "allow_bounds_mismatch": plan.allow_bounds_mismatch}
+        return _policy_source(path, env, plan.mode, settings, packaged=demonstrator, **allowed)
+    low, high = env.inner_bounds
+    require_bounds(low, high, env.id, f"--source {plan.source}")
+    return _noise_source(low, high, settings if isinstance(settings, OUOptions) else None)
+
+
+def _named(path: Path | None, option: str) -> Path:
+    if path is None:
+        raise AwacError(f"this source needs a file: --{option} FILE")
+    return path
+
+
+def meta_of(plan: Plan, env: EnvInfo, source: Source) -> DatasetMeta:
+    """What the dataset will say of itself."""
+    low, high = env.inner_bounds
+    return DatasetMeta(
+        env_id=env.env.id,
+        env_kwargs=plan.env.kwargs,
+        env_options=plan.env.options,
+        horizon=env.horizon,
+        source=plan.source,
+        policy=source.policy,
+        seed=plan.seed,
+        action_low=low,
+        action_high=high,
+        licence=source.licence if plan.licence is None else plan.licence,
+        description=plan.description,
+        parents=source.parents,
+        extra=source.extra,
+    )
+
+
+def _noise_source(low: np.ndarray, high: np.ndarray, ou: OUOptions | None) -> Source:
     """Ornstein-Uhlenbeck noise, or, without ``ou``, uniform actions, between the bounds [action_size]."""
     if ou is None:
         return Source(partial(RandomController, low, high), "uniform actions")
@@ -82,7 +146,7 @@ def noise_source(low: np.ndarray, high: np.ndarray, ou: OUOptions | None) -> Sou
     )
 
 
-def policy_source(
+def _policy_source(
     path: Path, env: EnvInfo, mode: Mode, options: PolicyOptions, *, packaged: bool = False, **allowed: bool
 ) -> Source:
     """A policy file: a checkpoint, an expert's ``.npz`` or an SB3 file.
@@ -114,7 +178,7 @@ def policy_source(
     )
 
 
-def clone_source(
+def _clone_source(
     dataset: Path,
     env: EnvInfo,
     out: Path,

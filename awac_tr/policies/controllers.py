@@ -10,18 +10,19 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from awac_tr.envs.action_units import ActionUnits, Conversion, conversion
+from awac_tr.envs.episode import Controller
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.actor import Actor, actor_of
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.policies.experts import ExpertController, load_expert
 from awac_tr.policies.noise import OUController, RandomController, action_generator
-from awac_tr.policies.sb3.load import load_sb3
+from awac_tr.policies.sb3.load import load_sb3, require_sizes
 from awac_tr.policies.sb3.trusted import TrustedController, load_trusted
 from awac_tr.recipes.environment import differing_keys
 
@@ -51,12 +52,6 @@ _log = logging.getLogger(__name__)
 
 _FOREIGN: Final = (".npz", ".zip")
 _NOISE_STREAM: Final = 0x4015E
-
-
-class _Acting(Protocol):
-    def reset(self, seed: int) -> None: ...
-
-    def act(self, observation: Array) -> Array: ...
 
 
 class NetworkController:
@@ -99,7 +94,7 @@ class NoisyController:
         sigma: deviation of the noise, in the action's units.
     """
 
-    def __init__(self, controller: _Acting, sigma: float) -> None:
+    def __init__(self, controller: Controller, sigma: float) -> None:
         self.controller = controller
         self._sigma = np.float32(sigma)
         self.reset(0)
@@ -123,7 +118,7 @@ class ConvertedController:
         conversion: of its actions.
     """
 
-    def __init__(self, controller: _Acting, conversion: Conversion) -> None:
+    def __init__(self, controller: Controller, conversion: Conversion) -> None:
         self.controller, self.conversion = controller, conversion
         self.reset = controller.reset
 
@@ -144,7 +139,7 @@ def load_controller(
     env: EnvInfo | None = None,
     trust: bool = False,
     allow_bounds_mismatch: bool = False,
-) -> _Acting:
+) -> Controller:
     """A controller from a policy file: a checkpoint of ours, an expert's ``.npz``, or an SB3 file, ``.zip``.
 
     Args:
@@ -159,13 +154,15 @@ def load_controller(
         CheckpointError: the file cannot be used, belongs to another task, or to one with other bounds of its actions.
     """
     path = Path(path)
-    controller: _Acting
+    controller: Controller
     if path.suffix == ".zip":
         controller, units = (load_trusted if trust else load_sb3)(path, mode, env=env)
     elif path.suffix == ".npz":
         controller = load_expert(path, mode)
         if env is not None:
-            _require_sizes(path, controller, env)
+            # Ant's experts see fewer entries than it has
+            seen, there = controller.observation_size, env.observation_size
+            require_sizes(path, (seen, controller.action_size), env, more=seen < there)
         units = ActionUnits(controller.action_bounds)
     else:
         policy = load_policy(path)
@@ -180,7 +177,7 @@ def load_controller(
 
 def controller_factory(
     path: Path, mode: Mode, env: EnvInfo, *, trust: bool = False, allow_bounds_mismatch: bool = False
-) -> Callable[[], _Acting]:
+) -> Callable[[], Controller]:
     """Makes the controllers of worker processes. The file is looked at here and now, and what differs is said.
 
     Args and errors are those of :func:`load_controller`.
@@ -222,13 +219,3 @@ def acting_conversion(path: Path, units: ActionUnits, env: EnvInfo, *, allow_mis
         return conversion(units, env.units)
     except ValueError:
         return None
-
-
-def _require_sizes(path: Path, expert: ExpertController, env: EnvInfo) -> None:
-    """Arrays carry no environment's name, so sizes are compared; Ant's experts see fewer entries than it has."""
-    if expert.action_size != env.action_size or expert.observation_size > env.observation_size:
-        raise CheckpointError(
-            f"{path} takes {expert.observation_size} observations and gives {expert.action_size} actions; "
-            f"{env.id} has {env.observation_size} and {env.action_size}",
-            "it belongs to another task: name its environment with --env.",
-        )

@@ -7,7 +7,7 @@ matrix from the last hidden features to the actions, drawn again every so many s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,16 @@ _LOG_STD_RANGE: Final = (-20.0, 2.0)
 """Stable-Baselines3 cuts the log deviations of its squashed Gaussians here."""
 
 
-class ExpertNoise(Protocol):
+class ExpertNoise:
     """Noise for the actions of one episode after the other."""
 
     def reset(self, generator: np.random.Generator) -> None:
         """Begin an episode, whose noise comes from this generator."""
+        self._generator = generator
 
     def draw(self, features: Array) -> Array:
         """Noise [action_size] float32 where the last hidden layer gives ``features`` [n]."""
+        raise NotImplementedError
 
 
 def expert_noise(arrays: Mapping[str, NDArray[Any]], features: int, actions: int) -> ExpertNoise | None:
@@ -52,24 +54,18 @@ def expert_noise(arrays: Mapping[str, NDArray[Any]], features: int, actions: int
     return _Constant(_shaped(arrays, "log_std", (actions,))) if "log_std" in arrays else None
 
 
-class _Constant:
+class _Constant(ExpertNoise):
     def __init__(self, log_std: Array) -> None:
         self._std = np.exp(log_std)
-
-    def reset(self, generator: np.random.Generator) -> None:
-        self._generator = generator
 
     def draw(self, features: Array) -> Array:
         noise: Array = self._std * self._generator.standard_normal(len(self._std), dtype=np.float32)
         return noise
 
 
-class _Head:
+class _Head(ExpertNoise):
     def __init__(self, weight: Array, bias: Array) -> None:
         self._weight, self._bias = weight, bias
-
-    def reset(self, generator: np.random.Generator) -> None:
-        self._generator = generator
 
     def draw(self, features: Array) -> Array:
         std = np.exp(np.clip(self._weight @ features + self._bias, *_LOG_STD_RANGE))
@@ -77,7 +73,7 @@ class _Head:
         return noise
 
 
-class _StateDependent:
+class _StateDependent(ExpertNoise):
     def __init__(self, arrays: Mapping[str, NDArray[Any]], features: int, actions: int) -> None:
         log_std = np.asarray(arrays["sde_log_std"], np.float32)
         if log_std.shape not in ((features, actions), (features, 1)):
@@ -87,7 +83,8 @@ class _StateDependent:
         self._every = int(arrays["sde_sample_freq"])
 
     def reset(self, generator: np.random.Generator) -> None:
-        self._generator, self._step = generator, 0
+        super().reset(generator)
+        self._step = 0
 
     def draw(self, features: Array) -> Array:
         if self._step == 0 or (self._every > 0 and self._step % self._every == 0):

@@ -53,7 +53,7 @@ class ExpertController:
     def __init__(self, arrays: dict[str, NDArray[Any]], mode: Literal["mean", "sample"] = "mean") -> None:
         self._dapg = "in_shift" in arrays
         self._layers = _layers(arrays)
-        self._activation = _tanh if self._dapg else _activation(str(arrays["activation"]))
+        self._activation = _activation("tanh" if self._dapg else str(arrays["activation"]))
         self._mode = mode
         self._read_scales(arrays)
         self._noise = expert_noise(arrays, self._layers[-1][0].shape[1], self.action_size)
@@ -196,33 +196,14 @@ def _floats(array: NDArray[Any]) -> Array:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _tanh(x: Array) -> Array:
-    y: Array = np.tanh(x)
-    return y
-
-
-def _relu(x: Array) -> Array:
-    y: Array = np.maximum(x, 0)
-    return y
-
-
-def _elu(x: Array) -> Array:
-    y: Array = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-    return y
-
-
-def _leaky_relu(x: Array) -> Array:
-    y: Array = np.maximum(x, np.float32(0.01) * x)
-    return y
-
-
-def _silu(x: Array) -> Array:
+_ACTIVATIONS: Final[dict[str, Callable[[Array], Array]]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x: np.maximum(x, np.float32(0.01) * x),
     # a sigmoid by tanh, which does not overflow
-    y: Array = x * (np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5))
-    return y
-
-
-_ACTIVATIONS: Final = {"relu": _relu, "tanh": _tanh, "elu": _elu, "leaky_relu": _leaky_relu, "silu": _silu}
+    "silu": lambda x: x * (np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)),
+}
 
 
 def _activation(name: str) -> Callable[[Array], Array]:

@@ -74,7 +74,11 @@ def remarks(episodes: Sequence[EpisodeReplay], recorded: Mapping[str, str], inst
         recorded: package -> version the file was made with.
         installed: package -> version that replayed it.
     """
-    found = [remark for look in _LOOKS if (remark := look(episodes))]
+    found = []
+    for concerns, say in _LOOKS:
+        some = [one for one in episodes if concerns(one)]
+        if some and (remark := say(some)):
+            found.append(remark)
     changed = [
         f"{name} {recorded[name]} then, {installed.get(name, 'absent')} now"
         for name in _SIMULATOR
@@ -88,35 +92,15 @@ def remarks(episodes: Sequence[EpisodeReplay], recorded: Mapping[str, str], inst
 _SIMULATOR: Final = ("mujoco", "gymnasium", "gymnasium_robotics")
 
 
-def _not_possible(episodes: Sequence[EpisodeReplay]) -> str:
-    lost = [one for one in episodes if not one.possible]
-    if not lost:
-        return ""
-    return f"{_count(lost, 'episode')} could not be begun ({_which(lost)}): {lost[0].problem}"
-
-
-def _failed(episodes: Sequence[EpisodeReplay]) -> str:
-    failed = [one for one in episodes if one.possible and one.problem]
+def _seeds(some: Sequence[EpisodeReplay]) -> str:
+    error = max(one.seed_error or 0.0 for one in some)
     return (
-        f"the simulator failed in {_count(failed, 'episode')} ({_which(failed)}): {failed[0].problem}" if failed else ""
-    )
-
-
-def _seeds(episodes: Sequence[EpisodeReplay]) -> str:
-    other = [one for one in episodes if one.seed_departs]
-    if not other:
-        return ""
-    error = max(one.seed_error or 0.0 for one in other)
-    return (
-        f"the seeds of {_count(other, 'episode')} ({_which(other)}) lead to other starts, by up to {error:.3g}: the "
+        f"the seeds of {_named(some)} lead to other starts, by up to {error:.3g}: the "
         "environment draws its starts in another way, or the seeds are not those of these episodes"
     )
 
 
-def _rebuilt(episodes: Sequence[EpisodeReplay]) -> str:
-    some = [one for one in episodes if one.start == "rebuilt"]
-    if not some:
-        return ""
+def _rebuilt(some: Sequence[EpisodeReplay]) -> str:
     error = max(one.start_error for one in some)
     return (
         f"{_count(some, 'episode')} begin {START_WORDS['rebuilt']} (off by up to {error:.2g}): the recorded one has "
@@ -124,9 +108,9 @@ def _rebuilt(episodes: Sequence[EpisodeReplay]) -> str:
     )
 
 
-def _rows(episodes: Sequence[EpisodeReplay]) -> str:
-    checked = sum(one.rows_checked for one in episodes)
-    bad = [(one.index, row) for one in episodes for row in one.row_departures]
+def _rows(some: Sequence[EpisodeReplay]) -> str:
+    checked = sum(one.rows_checked for one in some)
+    bad = [(one.index, row) for one in some for row in one.row_departures]
     if not bad:
         return ""
     few = len(bad) <= _MANY * checked
@@ -136,41 +120,51 @@ def _rows(episodes: Sequence[EpisodeReplay]) -> str:
     return f"{len(bad):,} of {checked:,} rows do not follow from their own recorded state ({named}{more}): {cause}"
 
 
-def _poses(episodes: Sequence[EpisodeReplay]) -> str:
-    other = [one for one in episodes if one.first_pose_departure is not None and one.first_departure is None]
-    if not other:
-        return ""
-    first, error = other[0], max(one.pose_error for one in other)
+def _poses(some: Sequence[EpisodeReplay]) -> str:
+    error = max(one.pose_error for one in some)
     return (
-        f"recorded simulator states of {_count(other, 'episode')} ({_which(other)}) are not those of the rows, "
-        f"by up to {error:.3g}, first before step {first.first_pose_departure}"
+        f"recorded simulator states of {_named(some)} are not those of the rows, "
+        f"by up to {error:.3g}, first before step {some[0].first_pose_departure}"
     )
 
 
-def _rewards(episodes: Sequence[EpisodeReplay]) -> str:
-    other = [one for one in episodes if one.reward_departures]
-    if not other or any(one.start == "rebuilt" for one in other):
+def _rewards(some: Sequence[EpisodeReplay]) -> str:
+    if any(one.start == "rebuilt" for one in some):
         return ""
-    steps = sum(one.reward_departures for one in other)
-    alone = all(one.first_departure is None for one in other)
-    said = f"rewards differ in {_count([0] * steps, 'step')} of {_count(other, 'episode')} ({_which(other)})"
-    said += ", where states agree: they follow another rule, or were changed" if alone else ""
-    shifts = {one.reward_shift for one in other}
+    steps = range(sum(one.reward_departures for one in some))
+    said = f"rewards differ in {_count(steps, 'step')} of {_named(some)}"
+    if all(one.first_departure is None for one in some):
+        said += ", where states agree: they follow another rule, or were changed"
+    shifts = {one.reward_shift for one in some}
     if shifts == {1}:
-        return said + "; they agree when moved back by a step: each is the reward of the row before"
-    return (
-        said + "; they agree when moved on by a step: each is the reward of the row after" if shifts == {-1} else said
-    )
+        said += "; they agree when moved back by a step: each is the reward of the row before"
+    elif shifts == {-1}:
+        said += "; they agree when moved on by a step: each is the reward of the row after"
+    return said
 
 
-def _ends(episodes: Sequence[EpisodeReplay]) -> str:
-    other = [one for one in episodes if one.end != "as recorded"]
-    return f"{_count(other, 'episode')} ({_which(other)}) end otherwise: {other[0].end}" if other else ""
+_LOOKS: Final[tuple[tuple[Callable[[EpisodeReplay], bool], Callable[[Sequence[EpisodeReplay]], str]], ...]] = (
+    (lambda one: one.start == "rebuilt", _rebuilt),
+    (lambda one: not one.possible, lambda some: f"{_count(some, 'episode')} could not be begun {_why(some)}"),
+    (
+        lambda one: one.possible and bool(one.problem),
+        lambda some: f"the simulator failed in {_count(some, 'episode')} {_why(some)}",
+    ),
+    (lambda one: one.seed_departs, _seeds),
+    (lambda one: one.first_pose_departure is not None and one.first_departure is None, _poses),
+    (lambda one: one.rows_checked > 0, _rows),
+    (lambda one: one.reward_departures > 0, _rewards),
+    (lambda one: one.end != "as recorded", lambda some: f"{_named(some)} end otherwise: {some[0].end}"),
+)
+"""Which episodes a remark is about, and the remark."""
 
 
-_LOOKS: Final[tuple[Callable[[Sequence[EpisodeReplay]], str], ...]] = (
-    _rebuilt, _not_possible, _failed, _seeds, _poses, _rows, _rewards, _ends,
-)  # fmt: skip
+def _why(episodes: Sequence[EpisodeReplay]) -> str:
+    return f"({_which(episodes)}): {episodes[0].problem}"
+
+
+def _named(episodes: Sequence[EpisodeReplay]) -> str:
+    return f"{_count(episodes, 'episode')} ({_which(episodes)})"
 
 
 def _count(things: Sequence[object], name: str) -> str:

@@ -20,7 +20,7 @@ from awac_tr.policies.sb3.settings import read_settings
 if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
 
-__all__ = ["bounds_and_units", "load_sb3"]
+__all__ = ["bounds_and_units", "load_sb3", "require_sizes"]
 
 Array = NDArray[np.float32]
 
@@ -50,12 +50,8 @@ def load_sb3(
     settings = read_settings(path, read_data(path))
     arrays = actor_arrays(path, read_tensors(path, CRITICS), settings)
     sizes = _sizes(arrays)
-    if env is not None and sizes != (env.observation_size, env.action_size):
-        raise CheckpointError(
-            f"{path} takes {sizes[0]} observations and gives {sizes[1]} actions; "
-            f"{env.id} has {env.observation_size} and {env.action_size}",
-            "it belongs to another task: name its environment with --env.",
-        )
+    if env is not None:
+        require_sizes(path, sizes, env)
     (low, high), units = bounds_and_units(path, settings.bounds, env, sizes[1])
     arrays |= {"act_low": low, "act_high": high}
     try:
@@ -69,6 +65,20 @@ def load_sb3(
             path,
         )
     return controller, units
+
+
+def require_sizes(path: Path, sizes: tuple[int, int], env: EnvInfo, *, more: bool = False) -> None:
+    """Arrays carry no environment's name, so (observation, action) sizes are compared; ``more``: actions alone.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    if sizes[1] != env.action_size or (sizes[0] != env.observation_size and not more):
+        raise CheckpointError(
+            f"{path} takes {sizes[0]} observations and gives {sizes[1]} actions; "
+            f"{env.id} has {env.observation_size} and {env.action_size}",
+            "it belongs to another task: name its environment with --env.",
+        )
 
 
 def _sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
