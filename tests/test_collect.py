@@ -121,7 +121,7 @@ def test_an_existing_file_is_refused_before_any_work(random_play: Path, monkeypa
     def work(*_: object, **__: object) -> None:
         raise AssertionError("work was done")
 
-    for name in ("source_setup.clone_source", "source_setup.noise_source", "run.rollouts", "source_setup.make_env"):
+    for name in ("sources._clone_source", "sources._noise_source", "run.rollouts", "run.require_env", "run.env_info"):
         monkeypatch.setattr(f"awac_tr.collect.{name}", work)
     for source, existing in (("random", "a.hdf5"), ("bc", "a.hdf5"), ("bc", "a.clone.pt")):
         Path(existing).write_text("precious")

@@ -18,14 +18,9 @@ __all__ = ["differences", "file_sha256", "plain", "plan_facts"]
 
 
 def plan_facts(plan: Plan, env: EnvInfo) -> dict[str, Any]:
-    """Everything that decides what the episodes are and what their file says of them, but not how many there are.
+    """What decides what the episodes are and what their file says of them, but not how many there are, as plain JSON.
 
-    Args:
-        plan: the plan; the dataset it clones is there.
-        env: facts of its environment.
-
-    Returns:
-        Plain JSON. The first episodes of a collection do not depend on their number, so ``n`` may change.
+    The first episodes of a collection do not depend on their number, so ``n`` may change.
 
     Raises:
         DatasetError: the dataset to clone cannot be read.

@@ -96,14 +96,7 @@ class Tally:
         return {name: float(np.mean(values)) for name, values in self._values.items() if len(values) == self.episodes}
 
     def report(self, plan: Plan, policy: str, content_hash: str, seconds: float) -> CollectReport:
-        """All of it.
-
-        Args:
-            plan: what was collected.
-            policy: what acted, in words.
-            content_hash: of the dataset.
-            seconds: wall time.
-        """
+        """All of it; ``policy`` is what acted, in words, and ``seconds`` the wall time."""
         return CollectReport(
             path=plan.out,
             content_hash=content_hash,

@@ -86,6 +86,10 @@ def source_of(
         env: its environment.
         before: :attr:`Source.facts` of a collection of this plan, whose clone is used if it is there; None: none.
         on_check: called after each held-out check while a clone is trained.
+
+    Raises:
+        CheckpointError: the policy cannot be used, or belongs to another task.
+        DatasetError: the dataset to clone cannot be used, or belongs to another task.
     """
     settings = plan.settings
     if isinstance(settings, CloneSettings):
@@ -149,19 +153,7 @@ def _noise_source(low: np.ndarray, high: np.ndarray, ou: OUOptions | None) -> So
 def _policy_source(
     path: Path, env: EnvInfo, mode: Mode, options: PolicyOptions, *, packaged: bool = False, **allowed: bool
 ) -> Source:
-    """A policy file: a checkpoint, an expert's ``.npz`` or an SB3 file.
-
-    Args:
-        path: the file.
-        env: the task.
-        mode: mean or sampled actions.
-        options: noise on top, and what is written down.
-        packaged: it is one of our demonstrators.
-        **allowed: ``trust`` and ``allow_bounds_mismatch`` of :func:`awac_tr.policies.controllers.load_controller`.
-
-    Raises:
-        CheckpointError: it cannot be used, or belongs to another task.
-    """
+    """A policy file: a checkpoint, an expert's ``.npz`` or an SB3 file; ``packaged``: one of our demonstrators."""
     make_clean = controller_factory(path, mode, env, **allowed)
     words = f"{'packaged demonstrator ' if packaged else ''}{path.name}, {_MODE_WORDS[mode]}"
     if options.action_noise:
@@ -189,21 +181,7 @@ def _clone_source(
     before: Mapping[str, Any] | None = None,
     on_check: Callable[[CloneProgress], None] | None,
 ) -> Source:
-    """Clone a dataset into the checkpoint ``out``, and act by the clone.
-
-    Args:
-        dataset: what is cloned.
-        env: the task.
-        out: the checkpoint; used as it is where it is the one that ``before`` tells of.
-        settings: of the training.
-        mode: mean or sampled actions.
-        seed: of the training.
-        before: :attr:`Source.facts` of an interrupted collection.
-        on_check: called after each held-out check.
-
-    Raises:
-        DatasetError: the dataset cannot be used, or belongs to another task.
-    """
+    """Clone a dataset into the checkpoint ``out``, and act by the clone; used as it is where ``before`` tells of it."""
     with open_dataset(dataset) as opened:
         parent = Parent(dataset.stem, opened.content_hash, opened.meta.source)
         licence = opened.meta.licence

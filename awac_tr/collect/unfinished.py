@@ -51,11 +51,7 @@ class CollectInterrupted(Exception):  # noqa: N818
 
 
 def refuse_existing(plan: Plan, *, resume: bool = False) -> None:
-    """Say at once, before any work, that a file of the plan is there already.
-
-    Args:
-        plan: the plan.
-        resume: go on with an unfinished collection.
+    """Say at once, before any work, that a file of the plan is there already; ``resume``: an unfinished one may be.
 
     Raises:
         DatasetError: the dataset, its clone or an unfinished collection of it is there, and not to be gone on with.
@@ -92,13 +88,7 @@ def _found(plan: Plan, *, check: bool = False) -> PartialSummary | None:
 
 
 def open_partial(plan: Plan, facts: Mapping[str, Any], *, resume: bool, overwrite: bool) -> tuple[Partial, bool]:
-    """Begin a collection, or go on with one.
-
-    Args:
-        plan: the plan.
-        facts: what decides its episodes, see :func:`awac_tr.collect.identity.plan_facts`.
-        resume: go on with what is there.
-        overwrite: begin anew, and replace an existing dataset.
+    """Begin a collection, or go on with one of the same ``facts``, see :func:`awac_tr.collect.identity.plan_facts`.
 
     Returns:
         The partial file, and whether an existing dataset is to be replaced.

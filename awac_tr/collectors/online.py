@@ -75,13 +75,7 @@ class Share(NamedTuple):
 
 
 class EnvRounds:
-    """One of the environments that are stepped side by side; lives in a process of its own, or in this one.
-
-    Args:
-        section: the environment.
-        seed: of its episodes, see :func:`episode_seed`.
-        worker: which one it is.
-    """
+    """One of the environments that are stepped side by side; lives in a process of its own, or in this one."""
 
     def __init__(self, section: EnvSection, seed: int, worker: int) -> None:
         self._worker = worker
@@ -95,10 +89,10 @@ class EnvRounds:
         )
 
     def take(self, state: EpisodeState, actor: Actor | bytes, noise: Floats, begin: int) -> Share:
-        """A share of a round.
+        """A share of a round, from where the environment has to stand; it is brought there if it does not.
 
         Args:
-            state: where the environment has to stand; it is brought there if it does not.
+            state: where that is.
             actor: acts; pickled if it comes from another process.
             noise: [T, noise_size], a row for each step.
             begin: steps before the round, of all environments.

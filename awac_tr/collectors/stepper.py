@@ -69,11 +69,7 @@ class EpisodeState(NamedTuple):
 
 
 class Rows:
-    """The tensors of a rollout [T] as numpy arrays: what is written here stands there.
-
-    Args:
-        rollout: with the keys of :func:`awac_tr.envs.make.make_torchrl_env` and ``("collector", "traj_ids")``.
-    """
+    """The tensors of a rollout [T] as numpy arrays: what is written here stands there."""
 
     def __init__(self, rollout: TensorDictBase) -> None:
         def array(key: Key) -> Any:
@@ -112,12 +108,7 @@ class Stepper:
         self._taken: list[Floats] = []
 
     def begin(self, seed: int | None, episode: int) -> None:
-        """Reset the environment.
-
-        Args:
-            seed: of the episode; None: it follows from the one before.
-            episode: its number.
-        """
+        """Reset the environment for the episode of this number; without a seed it follows from the one before."""
         self.observation = None
         observation, info = self.env.reset(seed=seed)
         self._seed, self._episode, self._taken = seed, episode, []
@@ -168,11 +159,7 @@ class Stepper:
         return EpisodeState(self.failures, self._seed, self._episode, actions, self.observation.copy())
 
     def restore(self, state: EpisodeState) -> bool:
-        """Get back to a state, by the same actions from the same seed.
-
-        Returns:
-            Whether the environment is there; if not, its next step begins an episode.
-        """
+        """Get back to a state, by the same actions from the same seed; False: the next step begins an episode."""
         self.observation, self.failures = None, state.failures
         if state.seed is None:
             return True

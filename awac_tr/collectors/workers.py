@@ -62,12 +62,7 @@ class _Spawning(SpawnContext):
 
 
 class LocalWorker:
-    """Does the work in this process, when its results are asked for; in all else as :class:`Workers`.
-
-    Args:
-        make: makes the worker, when there is work.
-        args: of ``make``.
-    """
+    """Does the work in this process, when its results are asked for; in all else as :class:`Workers`."""
 
     def __init__(self, make: Callable[..., Worker], *args: Any) -> None:
         self._make, self._args = make, args
@@ -119,11 +114,7 @@ class Workers:
         return Batch(self, method, tasks, len(tasks) if ahead is None else ahead)
 
     def submit(self, method: str, task: Task) -> Future[Any]:
-        """Hand out one call.
-
-        Raises:
-            WorkerDiedError: a process has died.
-        """
+        """Hand out one call."""
         if self._pool is None:
             self._pool = ProcessPoolExecutor(*self._start)
         with _signals_held(), died_is_an_error():
@@ -137,14 +128,7 @@ class Workers:
 
 
 class Batch:
-    """Tasks under way in processes.
-
-    Args:
-        workers: do them.
-        method: of the worker.
-        tasks: arguments of the calls.
-        ahead: how many are under way before the first result is taken.
-    """
+    """Tasks under way in processes, so many ahead of the first result that is taken."""
 
     def __init__(self, workers: Workers, method: str, tasks: Sequence[Task], ahead: int) -> None:
         self._workers, self._method, self._tasks, self._ahead = workers, method, tasks, ahead

@@ -151,13 +151,7 @@ def _side(bound: NDArray[np.float64]) -> str:
 
 
 def require_bounds(low: Array, high: Array, env_id: str, use: str) -> None:
-    """Refuse an action space that has no finite bounds.
-
-    Args:
-        low: lower bounds [a].
-        high: upper bounds [a].
-        env_id: for the message.
-        use: what takes bounds, for the message.
+    """Refuse an action space [a] without finite bounds, which ``use`` takes.
 
     Raises:
         EnvError: it has none.

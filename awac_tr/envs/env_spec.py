@@ -42,10 +42,7 @@ class EnvRecord:
 
 
 def env_record(env: Any) -> EnvRecord:
-    """Read it.
-
-    Args:
-        env: a Gymnasium environment, registered or not.
+    """Read it from a Gymnasium environment, registered or not.
 
     Raises:
         EnvError: it is none, or its observations or actions are no vectors.

@@ -41,20 +41,12 @@ class GoalRule:
 
 
 def goal_rule(env: gymnasium.Env[Any, Any], size: int, name: str) -> GoalRule | None:
-    """The rule of a goal environment, from its own methods; it keeps the environment, which may be closed.
+    """The rule of a goal environment, from its own methods; None: it has no ``compute_reward``.
 
     ``compute_reward(achieved, desired, info)`` and ``compute_terminated(achieved, desired, info)`` are those of
     Gymnasium-Robotics, over rows, and are given an empty ``info``; ``sample_goals(n, rng)`` draws goals [n, g]. The
     outermost wrapper that has a method is the one that counts. A ``compute_terminated`` that does not take rows is
-    left aside where it is False also for a goal that is reached.
-
-    Args:
-        env: the environment, wrapped or not.
-        size: g, numbers of a goal.
-        name: of the environment, for messages.
-
-    Returns:
-        The rule; None where the environment has no ``compute_reward``.
+    left aside where it is False also for a goal that is reached. The rule keeps the environment, which may be closed.
     """
     reward = _method(env, "compute_reward")
     if reward is None:

@@ -41,18 +41,15 @@ _PEN_SIZE, _DOOR_SIZE, _RELOCATE_SIZE = 45, 39, 39
 def pen_reward(
     next_observations: ArrayLike, *, distance: float = PEN_DISTANCE, similarity: float = PEN_SIMILARITY
 ) -> NDArray[np.float32]:
-    """Rewards of ``pen-binary-v0`` from observations: ``1[|x_p - d_p| <= distance] 1[x_o . d_o >= similarity] - 1``.
+    """Rewards [N] float32 of ``pen-binary-v0``: ``1[|x_p - d_p| <= distance] 1[x_o . d_o >= similarity] - 1``.
 
     Args:
         next_observations: [N, 45]; 33:36 the pen's direction, 36:39 the target's, 39:42 the difference of positions.
         distance: metres.
         similarity: cosine.
 
-    Returns:
-        [N] float32 in {-1, 0}.
-
     Raises:
-        EnvError: the observations are not [N, 45].
+        EnvError: the observations are not [N, 45]; likewise of the others.
     """
     x = _rows(next_observations, _PEN_SIZE, "pen-binary-v0")
     near = np.linalg.norm(x[:, 39:42], axis=1) <= distance
@@ -61,17 +58,11 @@ def pen_reward(
 
 
 def door_reward(next_observations: ArrayLike, *, hinge: float = DOOR_HINGE) -> NDArray[np.float32]:
-    """Rewards of ``door-binary-v0`` from observations: ``1[d > hinge] - 1``.
+    """Rewards [N] float32 of ``door-binary-v0``: ``1[d > hinge] - 1``.
 
     Args:
         next_observations: [N, 39]; 28 is the angle of the door's hinge in radians.
         hinge: radians.
-
-    Returns:
-        [N] float32 in {-1, 0}.
-
-    Raises:
-        EnvError: the observations are not [N, 39].
 
     >>> import numpy as np
     >>> row = np.zeros(39, np.float32)
@@ -84,17 +75,11 @@ def door_reward(next_observations: ArrayLike, *, hinge: float = DOOR_HINGE) -> N
 
 
 def relocate_reward(next_observations: ArrayLike, *, distance: float = RELOCATE_DISTANCE) -> NDArray[np.float32]:
-    """Rewards of ``relocate-binary-v0`` from observations: ``1[|x_p - d_p| <= distance] - 1``.
+    """Rewards [N] float32 of ``relocate-binary-v0``: ``1[|x_p - d_p| <= distance] - 1``.
 
     Args:
         next_observations: [N, 39]; 36:39 is the ball's position minus the target's, in metres.
         distance: metres.
-
-    Returns:
-        [N] float32 in {-1, 0}.
-
-    Raises:
-        EnvError: the observations are not [N, 39].
     """
     x = _rows(next_observations, _RELOCATE_SIZE, "relocate-binary-v0")
     return _reward(np.linalg.norm(x[:, 36:39], axis=1) <= distance)

@@ -13,7 +13,7 @@ from awac_tr.envs.checked_env import CheckedEnv, name_of
 from awac_tr.envs.describe.registered import registered
 from awac_tr.envs.gl import import_mujoco
 from awac_tr.envs.imports import imported_module
-from awac_tr.envs.wrappers import dressed
+from awac_tr.envs.wrappers import add_wrappers
 from awac_tr.errors import AwacError, EnvError
 from awac_tr.recipes.schema import EnvSection
 
@@ -63,10 +63,6 @@ def make_env(env: str | EnvSection, *, render_mode: str | None = None) -> Checke
 def make_bare(env: str | EnvSection, *, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """The environment as ``gymnasium.make`` gives it, with any spaces: arguments and horizon of the description only.
 
-    Args:
-        env: a registered id, or the whole description.
-        render_mode: ``"rgb_array"``, or None.
-
     Raises:
         EnvError: unknown id, or arguments the environment does not take.
     """
@@ -89,7 +85,7 @@ def made_ready(bare: gymnasium.Env[Any, Any], section: EnvSection) -> CheckedEnv
     Raises:
         EnvError: spaces that no vector of real numbers stands for, options that do not fit, or no horizon anywhere.
     """
-    guarded = CheckedEnv(dressed(bare, section), section.reward_range)
+    guarded = CheckedEnv(add_wrappers(bare, section), section.reward_range)
     horizon_of(bare)
     return guarded
 

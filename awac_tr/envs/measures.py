@@ -25,11 +25,7 @@ SUCCESS_MEASURES: Final = ("success_any", "success_last", "success_share", "succ
 
 
 def chosen_measure(wanted: str | None, facts: EnvInfo) -> str:
-    """The measure that checkpoints are compared by.
-
-    Args:
-        wanted: as the recipe names it; None: ``success_any``, and the return where there is no success.
-        facts: of the environment.
+    """The measure that checkpoints are compared by; None is ``success_any``, or the return where there is no success.
 
     Raises:
         RecipeError: the environment does not have the measure that is wanted.

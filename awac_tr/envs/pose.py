@@ -55,12 +55,7 @@ class SimulatedEnv:
 
 
 def check_state(state: Mapping[str, NDArray[np.float64]], known: State, needed: Iterable[str]) -> None:
-    """Refuse a state that does not fit.
-
-    Args:
-        state: what somebody wants to set.
-        known: a state of the environment, whole.
-        needed: names that must not be missing.
+    """Refuse a state that lacks a ``needed`` entry, or has one unlike those of ``known``, a whole state.
 
     Raises:
         EnvError: an entry is missing, unknown or of another shape.

@@ -104,16 +104,12 @@ def _seen(env: gymnasium.Env[Any, Any], observation: Any) -> Observation:
 
 
 def rebuilt_pose(env: gymnasium.Env[Any, Any], observation: NDArray[Any], noted: Mapping[str, NDArray[Any]]) -> State:
-    """A start for an episode whose noted state is incomplete: what was observed goes before what was noted.
+    """A start for an episode whose noted state is incomplete: what was observed [o] goes before what was noted.
 
     hand_dapg's demonstrations note the place of the door, the target or the ball, but the hand at zero, while the first
     observation has it elsewhere. Joint positions come from the observation. The arm's slide, which the door's
     observation leaves out, is found from where the palm was. Velocities were not observed: they stay as noted, zero.
-
-    Args:
-        env: one of ours, reset at least once; its state is changed.
-        observation: the first of the episode, [o].
-        noted: ``qpos``, ``qvel`` and the place of things under our names or hand_dapg's.
+    The environment, reset at least once, is left in another state.
 
     Raises:
         EnvError: the environment is not one of ours, or something needed was not noted.

@@ -40,7 +40,7 @@ from awac_tr.envs.imports import imported
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
-__all__ = ["GOAL_KEYS", "GoalObservation", "NewReward", "StretchedActions", "dressed"]
+__all__ = ["GOAL_KEYS", "GoalObservation", "NewReward", "StretchedActions", "add_wrappers"]
 
 GOAL_KEYS: Final = ("observation", "achieved_goal", "desired_goal")
 """What the observations of a goal environment are called."""
@@ -50,7 +50,7 @@ Env = gymnasium.Env[Any, Any]
 Rule = Callable[[Any, Any, Any, dict[str, Any]], Any]
 
 
-def dressed(env: Env, section: EnvSection) -> Env:
+def add_wrappers(env: Env, section: EnvSection) -> Env:
     """Add what the description says, so that observations and actions are vectors of real numbers.
 
     Args:

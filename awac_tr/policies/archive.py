@@ -59,9 +59,6 @@ def _require_archive(path: Path) -> None:
 
     Torch writes checksums and does not look at them when it reads, so a flipped bit would become a weight; and it never
     compresses, so what is compressed is small here and large in memory.
-
-    Raises:
-        CheckpointError: missing, no archive, truncated, damaged or compressed.
     """
     if not path.exists():
         hint = "checkpoints of a run stand in RUN/checkpoints/last.pt and best.pt."
@@ -95,11 +92,6 @@ def _refuse_other(path: Path) -> None:
 
 def load_tensors(path: Path, source: Path | BytesIO, budget: Budget) -> Any:
     """What torch's file holds, tensors on the CPU; looked through before torch is let near it, and after.
-
-    Args:
-        path: for messages.
-        source: the file, or its bytes.
-        budget: of the file.
 
     Raises:
         RefusedError: it holds more than tensors and plain data.
@@ -159,14 +151,10 @@ def _stored_bytes(path: Path, value: object) -> int:
 
 
 def require_room(spec: PolicySection, entry: Mapping[str, Any]) -> None:
-    """Refuse a description of a larger network than the tensors beside it, before that network is made.
-
-    Args:
-        spec: the description.
-        entry: the ``policy`` part of a checkpoint.
+    """Refuse a description of a larger network than the tensors of the checkpoint's ``policy`` part can fill.
 
     Raises:
-        ValueError: the tensors cannot fill it.
+        ValueError: they cannot.
         TypeError: sizes are no numbers.
     """
     sizes = (entry["observation_size"], *spec.hidden_sizes, entry["action_size"])

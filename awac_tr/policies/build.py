@@ -157,17 +157,9 @@ def build_policy(
 def build_qvalues(
     spec: QValueSection, observation_size: int, action_size: int, *, precision: Precision = "fp32"
 ) -> list[Keyed]:
-    """Q_phi(s, a), ``spec.count`` times: ``observation``, ``action`` -> ``state_action_value``.
+    """Q_phi(s, a), ``spec.count`` times, initialised separately: ``observation``, ``action`` -> ``state_action_value``.
 
-    Args:
-        spec: the ``qvalue`` section of a recipe.
-        observation_size: features of an observation.
-        action_size: dimensions of an action.
-        precision: as in :func:`build_policy`.
-
-    Returns:
-        Separately initialised critics; each gives [B, 1] for observations [B, observation_size] and actions
-        [B, action_size].
+    Each gives [B, 1] for observations [B, observation_size] and actions [B, action_size].
 
     Examples:
         >>> len(build_qvalues(QValueSection(), 3, 2))

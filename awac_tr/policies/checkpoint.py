@@ -118,8 +118,8 @@ def policy_entry(
         spec: the section it was built from.
         observation_size: entries of one observation.
         action_size: entries of one action.
-        action_low: lower bounds of the actions, [action_size].
-        action_high: upper bounds of the actions, [action_size].
+        action_low: [action_size], or one number for all.
+        action_high: the same.
     """
     return {
         "spec": spec.model_dump(mode="json"),

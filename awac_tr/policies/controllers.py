@@ -195,11 +195,7 @@ def controller_factory(
 def acting_conversion(path: Path, units: ActionUnits, env: EnvInfo, *, allow_mismatch: bool) -> Conversion | None:
     """How a policy's actions become those of the environment it acts in; None: they are the same.
 
-    Args:
-        path: the policy's file.
-        units: of its actions.
-        env: the environment.
-        allow_mismatch: the raw bounds may differ: raw actions stay what they are, and the environment clips them.
+    With ``allow_mismatch`` the raw bounds may differ: raw actions stay what they are, and the environment clips them.
 
     Raises:
         CheckpointError: the bounds differ, or it is not known whether they do; or they agree, and a difference was

@@ -254,15 +254,7 @@ class GaussianNet(nn.Module):
 
 
 class QNet(nn.Module):
-    """(observation, action) -> Q, one MLP over both, the observation standardised first.
-
-    Args:
-        observation_size: features of an observation.
-        action_size: dimensions of an action.
-        hidden_sizes: as in :class:`MLP`.
-        activation: as in :class:`MLP`.
-        **options: ``precision``, ``layer_norm`` and ``dropout`` of :class:`MLP`.
-    """
+    """(observation, action) -> Q, one :class:`MLP` of these ``options`` over both, the observation standardised."""
 
     def __init__(
         self,

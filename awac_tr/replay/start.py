@@ -46,13 +46,8 @@ class Start:
 def begin(env: Any, episode: Episode, noted: Mapping[str, Array], tolerance: float) -> Start:
     """Put the simulator at the start of an episode.
 
-    The seed goes first, since it also tests how starts are drawn; then the recorded state; then what an import kept.
-
-    Args:
-        env: the simulator.
-        episode: what was recorded; its ``infos`` may hold states.
-        noted: ``init_...`` arrays of the episode, without that prefix.
-        tolerance: largest difference at which the seed's start is taken for the recorded one.
+    The seed goes first, since it also tests how starts are drawn; then the recorded state; then what an import kept,
+    ``noted``: arrays of the episode named ``init_...``, without that prefix.
     """
     recorded = episode.observations[0]
     if recorded.shape != env.observation_space.shape:

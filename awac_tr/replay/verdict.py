@@ -20,13 +20,7 @@ _NAMED: Final = 5
 
 
 def verdict(episodes: Sequence[EpisodeReplay], env_id: str, tolerance: float) -> str:
-    """One sentence.
-
-    Args:
-        episodes: what became of each.
-        env_id: the simulator they were played in.
-        tolerance: as replayed.
-    """
+    """One sentence."""
     played = [one for one in episodes if one.possible]
     departed = [one for one in played if not one.agrees]
     if not departed:
@@ -67,13 +61,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 def remarks(episodes: Sequence[EpisodeReplay], recorded: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
-    """What stands out, a sentence each, likely causes first.
-
-    Args:
-        episodes: what became of each.
-        recorded: package -> version the file was made with.
-        installed: package -> version that replayed it.
-    """
+    """What stands out, a sentence each, likely causes first; versions are of packages, then and now."""
     found = []
     for concerns, say in _LOOKS:
         some = [one for one in episodes if concerns(one)]

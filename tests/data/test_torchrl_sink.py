@@ -253,7 +253,7 @@ def test_a_trajectory_that_cannot_be_stored_takes_nothing_with_it(tmp_path: Path
         assert dataset.episodes.lengths.tolist() == [4]
 
 
-def test_goals_and_a_dressed_environment(tmp_path: Path) -> None:
+def test_goals_and_a_wrapped_environment(tmp_path: Path) -> None:
     env = EnvSection(id="gymnasium_robotics:FetchReach-v4", horizon=6, rescale_actions=True)
     collector = Collector(make_torchrl_env(env), None, frames_per_batch=9, total_frames=18)
     with DatasetSink(tmp_path / "reach.hdf5", source="random", env=env) as sink:

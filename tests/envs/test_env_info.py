@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -59,3 +61,25 @@ def test_unknown_id_comes_back_with_the_closest() -> None:
     with pytest.raises(EnvError, match="Did you mean door-binary-v0") as caught:
         env_info("door-binry-v0")
     assert "'door-binry-v0'" in caught.value.message
+
+
+def test_an_environment_of_others_is_made_once_for_its_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    make = gymnasium.make
+
+    def counted(env_id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+        made.append(env_id)
+        return make(env_id, **kwargs)
+
+    monkeypatch.setattr("gymnasium.make", counted)
+    gymnasium.register("OnceOnly-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=7)
+    try:
+        facts = env_info("OnceOnly-v0")
+        assert env_info(EnvSection(id="OnceOnly-v0")) is facts
+        assert made == ["OnceOnly-v0"]
+        assert env_info(EnvSection(id="OnceOnly-v0", horizon=3)).horizon == 3
+        gymnasium.registry.pop("OnceOnly-v0")
+        gymnasium.register("OnceOnly-v0", "gymnasium.envs.classic_control:PendulumEnv", max_episode_steps=9)
+        assert env_info("OnceOnly-v0").horizon == 9
+    finally:
+        gymnasium.registry.pop("OnceOnly-v0")

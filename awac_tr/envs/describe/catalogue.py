@@ -108,10 +108,7 @@ def envs_of_recipes() -> dict[str, EnvSection]:
 
 
 def uses_of(env_id: str) -> Uses:
-    """What comes with awac-tr for an environment.
-
-    Args:
-        env_id: registered id, without a module.
+    """What comes with awac-tr for an environment, by its registered id.
 
     >>> uses_of("relocate-binary-v0").recipes
     ('relocate', 'relocate-authors')

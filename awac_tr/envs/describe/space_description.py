@@ -74,13 +74,7 @@ class Clock:
 
 
 def space_of(env: Env, named: Named = (), *, of: Literal["observation", "action"] = "observation") -> SpaceDescription:
-    """Look at a space of an environment, dressed or bare.
-
-    Args:
-        env: the environment.
-        named: names and sizes of the parts of its observation, where they are known by heart.
-        of: which space.
-    """
+    """A space of an environment, wrapped or bare; ``named``: parts of its observation, where known by heart."""
     space: Any = env.observation_space if of == "observation" else env.action_space
     layer = _flattening(env) if of == "observation" else None
     printed = _printed(layer.env.observation_space if layer is not None else space)

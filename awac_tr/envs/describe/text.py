@@ -120,14 +120,7 @@ def brief_reward(env_id: str) -> str:
 
 
 def own_words(env_id: str, kwargs: Mapping[str, Any]) -> Words | None:
-    """Words for one of our environments.
-
-    Args:
-        env_id: registered id.
-        kwargs: what it is made with; thresholds among them are named.
-
-    Returns:
-        The words, or None where there are none by heart.
+    """Words for one of our environments, with the thresholds among ``kwargs``; None where there are none by heart.
 
     >>> own_words("door-binary-v0", {"hinge": 1.35}).reward
     "0 where the door's hinge is open by more than 1.35 rad, -1 elsewhere"
@@ -166,13 +159,7 @@ def documented(doc: str | None) -> Words:
 
 
 def settings_of(env: Any) -> dict[str, Any]:
-    """Weights of a reward's terms and ranges outside which episodes end, as Gymnasium's MuJoCo environments keep them.
-
-    Args:
-        env: an unwrapped environment.
-
-    Returns:
-        What lies in attributes of such names: numbers, and pairs of numbers for ranges, sorted by name.
+    """Weights and ranges that an unwrapped environment keeps under such names, as Gymnasium's MuJoCo ones do.
 
     >>> from types import SimpleNamespace
     >>> settings_of(SimpleNamespace(_ctrl_cost_weight=0.1, _healthy_z_range=(0.2, 1.0), frame_skip=5))

@@ -122,16 +122,7 @@ class SawyerPushEnv(SimulatedEnv, gymnasium.Env[Observation, NDArray[np.float32]
         return observation, reward, False, False, {"success": success}
 
     def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float32]:
-        """Rewards of any goals achieved under any goals desired, for relabelling.
-
-        Args:
-            achieved_goal: [..., 4].
-            desired_goal: [..., 4].
-            info: not used.
-
-        Returns:
-            [...] float32, what :meth:`step` gives for the same.
-        """
+        """Rewards [...] float32 of goals achieved [..., 4] under goals desired [..., 4], as :meth:`step` gives them."""
         return goal_reward(achieved_goal, desired_goal)
 
     def sample_goals(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:

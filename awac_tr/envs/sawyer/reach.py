@@ -23,15 +23,10 @@ _STEPS, _CLOSE, _DAMPING = 50, 1e-9, 1e-6
 
 
 def reach(model: mujoco.MjModel, data: mujoco.MjData, place: NDArray[np.float64]) -> None:
-    """Set the arm's joints so that the hand points down at ``place``; the same place always gives the same joints.
+    """Set the arm's joints so that the hand points down at ``place`` [3], metres; they depend on the place alone.
 
     Damped least squares from one posture (Wampler 1986); six numbers are wanted of seven joints, and of all solutions
     the one nearby is found.
-
-    Args:
-        model: of :func:`awac_tr.envs.sawyer.scene.load_scene`.
-        data: its ``qpos`` is changed, and positions with it.
-        place: [3], metres.
 
     Raises:
         EnvError: the arm does not get there.

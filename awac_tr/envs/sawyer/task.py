@@ -55,14 +55,9 @@ _OBSERVATION_SIZE: Final = 4
 
 
 def goal_reward(achieved: ArrayLike, desired: ArrayLike) -> NDArray[np.float32]:
-    """Negative distance between puck and goal: ``-|p - g|`` (A.1.2).
+    """Negative distance between puck and goal, ``-|p - g|`` (A.1.2), [...] float32, metres.
 
-    Args:
-        achieved: [..., 4], hand x, y and puck x, y.
-        desired: [..., 4], the same; the hand's part counts for nothing.
-
-    Returns:
-        [...] float32, metres, at most 0.
+    Goals are [..., 4], hand x, y and puck x, y; the hand's part counts for nothing.
 
     >>> goal_reward([0, 0.6, 0.1, 0.6], [[0, 0.5, 0.1, 0.5], [0, 0.5, 0.1, 0.6]])
     array([-0.1, -0. ], dtype=float32)
@@ -73,13 +68,7 @@ def goal_reward(achieved: ArrayLike, desired: ArrayLike) -> NDArray[np.float32]:
 
 
 def push_reward(next_observations: ArrayLike) -> NDArray[np.float32]:
-    """Rewards from flat observations, which hold what was achieved and what is wanted.
-
-    Args:
-        next_observations: [N, 8]: hand x, y, puck x, y, and the same of the goal.
-
-    Returns:
-        [N] float32, as :func:`goal_reward`.
+    """As :func:`goal_reward`, from flat observations [N, 8]: hand x, y, puck x, y, and the same of the goal.
 
     Raises:
         EnvError: the observations are not [N, 8].
@@ -92,15 +81,7 @@ def push_reward(next_observations: ArrayLike) -> NDArray[np.float32]:
 
 
 def draw_goals(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Goals as a reset draws them: uniform over the 40 x 20 cm, hand and puck not in one another.
-
-    Args:
-        n: how many.
-        rng: where chance comes from.
-
-    Returns:
-        [n, 4] float32: hand x, y and puck x, y.
-    """
+    """Goals [n, 4] float32 as a reset draws them: uniform over the 40 x 20 cm, hand and puck not in one another."""
     hands = rng.uniform(LOW, HIGH, (n, 2))
     return np.concatenate([hands, draw_apart(hands, rng, LOW, HIGH)], axis=1).astype(np.float32)
 
@@ -108,17 +89,7 @@ def draw_goals(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
 def draw_apart(
     hands: NDArray[Any], rng: np.random.Generator, low: NDArray[Any], high: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Places for pucks, uniform in a box, drawn again where they would touch the hand.
-
-    Args:
-        hands: [n, 2].
-        rng: where chance comes from.
-        low: [2], corner of the box.
-        high: [2], the other one.
-
-    Returns:
-        [n, 2] float64.
-    """
+    """Places for pucks, uniform between two corners [2], drawn again where they would touch the hands [n, 2]."""
     pucks = rng.uniform(low, high, hands.shape)
     while (touching := np.hypot(*(pucks - hands).T) <= REACH).any():
         pucks[touching] = rng.uniform(low, high, (int(touching.sum()), 2))

@@ -21,10 +21,7 @@ DEMONSTRATORS: Final[dict[str, str]] = {
 
 
 def demonstrator_path(env_id: str) -> Path:
-    """The checkpoint of an environment's demonstrator.
-
-    Args:
-        env_id: registered id, with or without a ``module:`` prefix.
+    """The checkpoint of an environment's demonstrator, by the registered id with or without a ``module:`` prefix.
 
     Raises:
         EnvError: none is packaged for it.

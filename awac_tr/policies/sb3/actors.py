@@ -26,13 +26,8 @@ CRITICS: Final = ("critic.", "critic_target.", "actor_target.", "mlp_extractor.v
 def actor_arrays(path: Path, tensors: dict[str, Array], settings: Settings) -> dict[str, NDArray[Any]]:
     """The arrays of :class:`awac_tr.policies.experts.ExpertController`, without the bounds of the actions.
 
-    Args:
-        path: for messages.
-        tensors: name -> [...] float32, without the critics'.
-        settings: what the file says of the actor.
-
     Raises:
-        CheckpointError: the tensors are not those of the family's MLP policy.
+        CheckpointError: the tensors (float32, without the critics') are not those of the family's MLP policy.
     """
     actor = _Actor(path, dict(tensors))
     arrays: dict[str, NDArray[Any]] = {"activation": np.array(settings.activation)}

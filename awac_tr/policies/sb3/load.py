@@ -90,13 +90,7 @@ def _sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
 def bounds_and_units(
     path: Path, own: Bounds | None, env: EnvInfo | None, size: int
 ) -> tuple[tuple[Array, Array], ActionUnits]:
-    """The range of a policy's actions, and what they mean: the file's, or the environment's where it tells none.
-
-    Args:
-        path: the file, for messages.
-        own: bounds that it was trained with, as its file tells them.
-        env: the environment that it acts in.
-        size: entries of its actions.
+    """The range of a policy's actions, and what they mean: the file's own, or the environment's where it tells none.
 
     Returns:
         Bounds [a] float32, and the units: scaled where it was trained, and acts, in [-1, 1] of other bounds.

@@ -86,11 +86,7 @@ def refuse_unknown(path: Path, what: str) -> NoReturn:
 
 
 def read_settings(path: Path, data: dict[str, Any]) -> Settings:
-    """Settings from the file's JSON.
-
-    Args:
-        path: for messages.
-        data: the object ``data``; pickles in it are not touched.
+    """Settings from ``data``, the file's JSON; pickles in it are not touched.
 
     Raises:
         CheckpointError: it is of another kind of policy, or says too little.

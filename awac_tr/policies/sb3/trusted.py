@@ -104,15 +104,9 @@ class TrustedController:
 def load_trusted(
     path: str | Path, mode: Literal["mean", "sample"] = "mean", *, env: EnvInfo | None = None
 ) -> tuple[TrustedController, ActionUnits]:
-    """Let Stable-Baselines3 load a file, which may run anything that stands in it.
+    """Let Stable-Baselines3 load a file, which may run anything that stands in it; else as :func:`load_sb3`.
 
-    Args:
-        path: the ``.zip``.
-        mode: mean or sampled actions.
-        env: the task; its spaces stand in for the file's, which may be those of the old gym. None: the file's own.
-
-    Returns:
-        The controller, and what its actions mean.
+    The spaces of ``env`` stand in for the file's, which may be those of the old gym.
 
     Raises:
         CheckpointError: Stable-Baselines3 is not installed, or cannot load the file, or the file belongs to another
