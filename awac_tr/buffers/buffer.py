@@ -15,9 +15,8 @@ from torchrl.data import RandomSampler, TensorDictReplayBuffer
 from awac_tr.buffers.episode_index import EpisodeIndex
 from awac_tr.buffers.hindsight import Hindsight, goal_rule_of
 from awac_tr.buffers.loading import load_transitions, open_all, read_rows
-from awac_tr.buffers.n_step import NStep
-from awac_tr.buffers.sampling import MixedSampler, Sampling
-from awac_tr.buffers.storage import MappedRows, RowStorage
+from awac_tr.buffers.sampling import MixedSampler, NStep, Sampling
+from awac_tr.buffers.storage import MappedRows, RowStorage, draw
 from awac_tr.data.storage.action_reader import ActionRules, OutOfBounds
 from awac_tr.errors import DatasetError
 from awac_tr.keys import ACTION, DEMONSTRATIONS, DISK_TO_MEMORY, DONE, EXTRA, GOALS, OBSERVATION
@@ -203,7 +202,7 @@ class TransitionBuffer(TensorDictReplayBuffer):
         for change in self._changes:
             change(batch, info["index"])
         if self._demonstrations is not None:
-            drawn = self._draw(len(self._demonstrations), batch_size)
+            drawn = draw(len(self._demonstrations), batch_size, self._rng)
             rows = self._demonstrations[drawn.to(self._demonstrations.device)]
             batch.set(DEMONSTRATIONS, self._storage.get(rows))
         return batch, info
@@ -246,10 +245,6 @@ class TransitionBuffer(TensorDictReplayBuffer):
             if name == "next_action":
                 following = self._episodes.after(index, 1)
                 batch.set(EXTRA[name], self._storage.column(ACTION, torch.where(following < 0, index, following)))
-
-    def _draw(self, below: int, count: int) -> torch.Tensor:
-        device = "cpu" if self._rng is None else self._rng.device
-        return torch.randint(below, (count,), generator=self._rng, device=device)
 
 
 def build_buffer(

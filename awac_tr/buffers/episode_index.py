@@ -108,9 +108,8 @@ class EpisodeIndex:
         Returns:
             [M] int64; with uniform shares, uniform over the row itself and all later rows of its episode.
         """
-        number = self._numbers[rows]
-        last = torch.searchsorted(self._starts, ((number >> _SHIFT) + 1) << _SHIFT) - 1
-        ahead = self._starts[last] + self._sizes[last] - number
+        number, end = self._place(rows)
+        ahead = end - number
         # rounding may carry a share just below 1 to 1
         chosen = number + torch.minimum((share * ahead).long(), ahead - 1)
         return self._row_of(chosen)
@@ -122,9 +121,8 @@ class EpisodeIndex:
             rows: [M] int64, rows that were written.
             steps: at least 0.
         """
-        number = self._numbers[rows]
-        last = torch.searchsorted(self._starts, ((number >> _SHIFT) + 1) << _SHIFT) - 1
-        there = number + steps < self._starts[last] + self._sizes[last]
+        number, end = self._place(rows)
+        there = number + steps < end
         chosen = torch.where(there, number + steps, number)
         return torch.where(there, self._row_of(chosen), -1)
 
@@ -145,6 +143,12 @@ class EpisodeIndex:
         first, behind = torch.searchsorted(self._starts, bounds).tolist()
         count = int(self._starts[behind - 1] + self._sizes[behind - 1] - self._starts[first])
         return self._row_of(self._starts[first] + torch.arange(count, device=self._device))
+
+    def _place(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of each row its number, and the one behind the newest of its episode."""
+        number = self._numbers[rows]
+        last = torch.searchsorted(self._starts, ((number >> _SHIFT) + 1) << _SHIFT) - 1
+        return number, self._starts[last] + self._sizes[last]
 
     def _row_of(self, numbers: torch.Tensor) -> torch.Tensor:
         piece = torch.searchsorted(self._starts, numbers, right=True) - 1

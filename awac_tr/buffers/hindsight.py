@@ -22,12 +22,13 @@ not told which rows it is given; so this is called between a buffer's sampling a
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
 from awac_tr.buffers.episode_index import EpisodeIndex
+from awac_tr.buffers.storage import RowStorage, draw
 from awac_tr.errors import RecipeError
 from awac_tr.keys import (
     DESIRED_GOAL,
@@ -38,7 +39,6 @@ from awac_tr.keys import (
     REWARD,
     TERMINATED,
     TRUNCATED,
-    Key,
 )
 
 if TYPE_CHECKING:
@@ -54,11 +54,6 @@ __all__ = ["Hindsight", "goal_rule_of"]
 _LOG = logging.getLogger(__name__)
 _PROBED: Final = 3
 _SEEDS: Final = 1 << 62
-
-
-class _Rows(Protocol):
-    def column(self, key: Key, index: Tensor) -> Tensor: ...
-    def __len__(self) -> int: ...
 
 
 def goal_rule_of(env: EnvInfo | None) -> GoalRule:
@@ -97,7 +92,9 @@ class Hindsight:
         if shares.fresh and rule.sample is None:
             _LOG.info("hindsight: the environment has no sample_goals; fresh goals are those of rows of the buffer")
 
-    def relabel(self, batch: TensorDictBase, index: Tensor, storage: _Rows, generator: torch.Generator | None) -> None:
+    def relabel(
+        self, batch: TensorDictBase, index: Tensor, storage: RowStorage, generator: torch.Generator | None
+    ) -> None:
         """Replace goals in place.
 
         Args:
@@ -115,17 +112,15 @@ class Hindsight:
         device = batch.get(OBSERVATION).device
         self._give(batch, first, torch.cat([fresh.to(device), future.to(device)]))
 
-    def _fresh(self, count: int, storage: _Rows, generator: torch.Generator | None) -> Tensor:
-        device = None if generator is None else generator.device
+    def _fresh(self, count: int, storage: RowStorage, generator: torch.Generator | None) -> Tensor:
         if not count:
             return torch.empty(0, self._rule.size)
         if self._rule.sample is None:
-            rows = torch.randint(len(storage), (count,), generator=generator, device=device)
-            return storage.column(DESIRED_GOAL, rows)
-        seed = int(torch.randint(_SEEDS, (), generator=generator, device=device))
+            return storage.column(DESIRED_GOAL, draw(len(storage), count, generator))
+        seed = int(draw(_SEEDS, 1, generator))
         return torch.from_numpy(self._rule.sample(count, np.random.default_rng(seed)))
 
-    def _future(self, rows: Tensor, storage: _Rows, generator: torch.Generator | None) -> Tensor:
+    def _future(self, rows: Tensor, storage: RowStorage, generator: torch.Generator | None) -> Tensor:
         device = None if generator is None else generator.device
         shares = torch.rand(len(rows), generator=generator, dtype=torch.float64, device=device)
         later = self._episodes.later(rows, shares.to(rows.device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,34 +113,31 @@ def read_rows(
         refuse_other_units(datasets)
     for dataset in datasets:
         actions = ActionReader(dataset, env, rules)
-        passage = _Passage(dataset, actions, take, None if rule is None else GoalArrays(dataset, rule))
-        scan(dataset, env=env, see=passage.see, further=() if rule is None else GOAL_ARRAYS)
-        passage.report()
+        goals = None if rule is None else GoalArrays(dataset, rule)
+        see = partial(_hand_on, dataset.n_transitions, actions, goals, take)
+        scan(dataset, env=env, see=see, further=() if rule is None else GOAL_ARRAYS)
+        actions.report()
+        if goals is not None:
+            goals.report()
 
 
-class _Passage:
-    """Takes the blocks of one file, and hands them on as transitions."""
-
-    def __init__(
-        self, dataset: Dataset, actions: ActionReader, take: Callable[[TensorDict], Any], goals: GoalArrays | None
-    ) -> None:
-        self._rows, self._take = dataset.n_transitions, take
-        self._actions, self._goals = actions, goals
-
-    def see(self, start: int, block: Mapping[str, Array]) -> None:
-        arrays = {**block, "actions": self._actions(block["actions"])}
-        if start + len(arrays["rewards"]) == self._rows:
-            arrays["timeouts"] = arrays["timeouts"].copy()
-            arrays["timeouts"][-1] |= not arrays["terminals"][-1]
-        rows = as_tensordict(arrays)
-        for name, goals in (self._goals(block) if self._goals is not None else {}).items():
-            rows.set(GOALS[name], torch.from_numpy(goals))
-        self._take(rows)
-
-    def report(self) -> None:
-        self._actions.report()
-        if self._goals is not None:
-            self._goals.report()
+def _hand_on(
+    rows: int,
+    actions: ActionReader,
+    goals: GoalArrays | None,
+    take: Callable[[TensorDict], Any],
+    start: int,
+    block: Mapping[str, Array],
+) -> None:
+    """A block of a file of so many rows, as transitions; the last row ends an episode."""
+    arrays = {**block, "actions": actions(block["actions"])}
+    if start + len(arrays["rewards"]) == rows:
+        arrays["timeouts"] = arrays["timeouts"].copy()
+        arrays["timeouts"][-1] |= not arrays["terminals"][-1]
+    batch = as_tensordict(arrays)
+    for name, found in (goals(block) if goals is not None else {}).items():
+        batch.set(GOALS[name], torch.from_numpy(found))
+    take(batch)
 
 
 class _Rows:

@@ -18,7 +18,7 @@ from torchrl.data import LazyMemmapStorage, LazyTensorStorage
 from awac_tr.errors import DatasetError
 from awac_tr.keys import Key
 
-__all__ = ["MappedRows", "RowStorage"]
+__all__ = ["MappedRows", "RowStorage", "draw"]
 
 _LOG = logging.getLogger(__name__)
 _GIGABYTE: Final = 1e9
@@ -46,8 +46,17 @@ def _without_notice() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def draw(below: int, count: int, generator: torch.Generator | None) -> torch.Tensor:
+    """Whole numbers in [0, below), [count] int64, where the generator lives; without one, from torch's global one."""
+    device = "cpu" if generator is None else generator.device
+    return torch.randint(below, (count,), generator=generator, device=device)
+
+
 class RowStorage(LazyTensorStorage):
     """TorchRL's storage in memory, with faster ways in and out: rows are copied whole instead of entry by entry."""
+
+    _target: torch.device | None = None
+    """Where rows that are read appear; None: where they are kept."""
 
     def _init(self, data: TensorDictBase) -> None:
         with _without_notice():
@@ -57,13 +66,15 @@ class RowStorage(LazyTensorStorage):
         """Rows by number."""
         if not isinstance(index, torch.Tensor) or index.ndim != 1 or index.dtype != torch.int64 or not self.initialized:
             return super().get(index)
-        return self._storage.apply(lambda leaf: leaf.index_select(0, index), batch_size=index.shape)
+        rows = self._storage.apply(lambda leaf: _plain(leaf).index_select(0, index), batch_size=index.shape)
+        return rows if self._target is None else rows.to(self._target)
 
     def column(self, key: Key, index: torch.Tensor) -> torch.Tensor:
         """One entry of rows by number, [N] int64."""
         stored: Any = self._storage
-        found: torch.Tensor = stored.get(key).index_select(0, index)
-        return found
+        leaf = _plain(stored.get(key))
+        found = leaf.index_select(0, index.to(leaf.device))
+        return found if self._target is None else found.to(self._target)
 
     def set(self, cursor: Any, data: TensorDictBase, *, set_cursor: bool = True) -> None:
         """Put rows where the cursor says."""
@@ -71,7 +82,7 @@ class RowStorage(LazyTensorStorage):
         super().set(cursor if run is None else run, data, set_cursor=set_cursor)
 
 
-class MappedRows(LazyMemmapStorage):
+class MappedRows(RowStorage, LazyMemmapStorage):
     """TorchRL's storage in mapped files, for more rows than fit into memory.
 
     The files are reserved in full when the first rows come, so that a full disk is an error there and not a bus error
@@ -85,7 +96,7 @@ class MappedRows(LazyMemmapStorage):
 
     def __init__(self, max_size: int, *, folder: Path, device: torch.device | str = "cpu") -> None:
         self._folder = folder
-        self._target = torch.device(device)
+        self._target = None if torch.device(device).type == "cpu" else torch.device(device)
         super().__init__(max_size, scratch_dir=folder, existsok=True)
 
     def _init(self, data: TensorDictBase) -> None:
@@ -93,8 +104,7 @@ class MappedRows(LazyMemmapStorage):
         try:
             scratch = tempfile.mkdtemp(prefix=".awac-tr-buffer-", dir=self._folder)
             self.scratch_dir = scratch + "/"
-            with _without_notice():
-                super()._init(data)
+            super()._init(data)
             size = _reserve(Path(scratch))
         except (OSError, RuntimeError) as error:
             self.initialized, self._storage = False, None
@@ -112,29 +122,9 @@ class MappedRows(LazyMemmapStorage):
         hint = "Name a folder on another disk with --scratch, or lower buffer.capacity."
         return DatasetError(f"{message}: {reason}", hint)
 
-    def get(self, index: Any) -> Any:
-        """Rows by number, read into memory."""
-        if not isinstance(index, torch.Tensor) or index.ndim != 1 or index.dtype != torch.int64 or not self.initialized:
-            return super().get(index)
-        stored: Any = self._storage
-        rows = stored.apply(lambda leaf: _plain(leaf).index_select(0, index), batch_size=index.shape)
-        return rows if self._target.type == "cpu" else rows.to(self._target)
-
-    def column(self, key: Key, index: torch.Tensor) -> torch.Tensor:
-        """One entry of rows by number, [N] int64, read into memory."""
-        stored: Any = self._storage
-        return _plain(stored.get(key)).index_select(0, index.cpu()).to(self._target)
-
-    def set(self, cursor: Any, data: TensorDictBase, *, set_cursor: bool = True) -> None:
-        """Put rows where the cursor says."""
-        run = _run_of(cursor) if self.initialized else None
-        super().set(cursor if run is None else run, data, set_cursor=set_cursor)
-
     def _rand_given_ndim(self, batch_size: int) -> torch.Tensor:
         """Row numbers [batch_size], drawn where the generator lives, so that they are those of a storage there."""
-        generator = self._rng
-        device = "cpu" if generator is None else generator.device
-        return torch.randint(len(self), (batch_size,), generator=generator, device=device).cpu()
+        return draw(len(self), batch_size, self._rng).cpu()
 
 
 def _reserve(scratch: Path) -> int:
