@@ -17,8 +17,7 @@ import pytest
 
 from awac_tr.envs.gl import choose_backend
 from awac_tr.evaluate import Evaluation, evaluate
-from awac_tr.video.captions import Captions
-from awac_tr.video.film import film, pick_episodes, video_folder
+from awac_tr.video.film import Captions, film, pick_episodes, video_folder
 from awac_tr.video.mp4 import SIZE, Film, Picture, VideoError
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 
 from awac_tr.bench.clock import Rate, Task, Tell, in_turns, settle
+from awac_tr.bench.subject import Bench, Subject
 from awac_tr.collectors.online import OnlineCollector
 from awac_tr.envs.make import make_env
-
-if TYPE_CHECKING:
-    from awac_tr.bench.subject import Bench, Subject
-    from awac_tr.recipes.schema import EnvSection
 
 __all__ = ["Round", "online_rounds", "stepping"]
 
@@ -56,12 +55,10 @@ def stepping(bench: Bench, subject: Subject, steps: int, blocks: int, tell: Tell
 
     Blocks of ``steps`` take turns.
     """
-    bare = _Bare(bench.recipe.env, bench.recipe.seed)
-    with closing(_collector(bench, subject)) as collector, closing(bare):
+    with closing(_collector(bench, subject)) as collector, closing(make_env(bench.recipe.env)) as env:
         collector.collect(steps)
-        rates = in_turns(
-            {"bare": Task(bare.step, steps), "collector": Task(lambda: collector.collect(steps), 1)}, blocks, tell=tell
-        )
+        bare = Task(_random_play(env, bench.recipe.seed), steps)
+        rates = in_turns({"bare": bare, "collector": Task(lambda: collector.collect(steps), 1)}, blocks, tell=tell)
     return rates["bare"], rates["collector"].scaled(steps)
 
 
@@ -70,24 +67,18 @@ def _collector(bench: Bench, subject: Subject) -> OnlineCollector:
     return OnlineCollector(recipe.env, subject.learner.act, seed=recipe.seed, how=recipe.collect)
 
 
-class _Bare:
-    """The environment with uniformly random actions, drawn beforehand, reset where an episode ends."""
+def _random_play(env: Any, seed: int) -> Callable[[], None]:
+    """A step with a uniformly random action, drawn beforehand, and a reset where an episode ends."""
+    env.action_space.seed(seed)
+    actions = cycle([env.action_space.sample() for _ in range(64)])
+    env.reset(seed=seed)
 
-    def __init__(self, section: EnvSection, seed: int) -> None:
-        self._env = make_env(section)
-        self._env.action_space.seed(seed)
-        self._actions = [self._env.action_space.sample() for _ in range(64)]
-        self._env.reset(seed=seed)
-        self._steps = 0
-
-    def step(self) -> None:
-        _, _, terminated, truncated, _ = self._env.step(self._actions[self._steps % len(self._actions)])
-        self._steps += 1
+    def step() -> None:
+        _, _, terminated, truncated, _ = env.step(next(actions))
         if terminated or truncated:
-            self._env.reset()
+            env.reset()
 
-    def close(self) -> None:
-        self._env.close()
+    return step
 
 
 def online_rounds(bench: Bench, subject: Subject, steps: int, rounds: int, tell: Tell) -> Round:

@@ -8,18 +8,15 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
+from tensordict import TensorDictBase
 
 from awac_tr.algorithms.awac.config import AWACConfig
 from awac_tr.errors import AwacError
 from awac_tr.keys import ACTION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
-
-if TYPE_CHECKING:
-    from tensordict import TensorDictBase
-
-    from awac_tr.recipes.schema import Recipe
+from awac_tr.recipes.schema import Recipe
 
 __all__ = ["PEERS", "PeerTasks", "require_peer"]
 

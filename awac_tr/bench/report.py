@@ -87,10 +87,8 @@ class Memory:
     """Bytes.
 
     Attributes:
-        stages: resident after each step of the preparation.
-        peak: most that was resident at any time.
-        row: a transition in the buffer.
-        capacity: rows that the recipe's buffer holds.
+        stages: resident after each step of the preparation; ``peak``: most at any time.
+        row: a transition in the buffer, which holds ``capacity`` of them.
         gpu_peak: most that was allocated on the GPU; None without one.
     """
 
@@ -140,20 +138,12 @@ class Report:
         task: environment, sizes and batch size.
         machine: processor, cores, GPU.
         versions: of the packages that matter.
-        device: where updates happened.
-        threads: intra-op threads.
+        device: where updates happened, with so many intra-op ``threads``.
         flops: operations of an update, by part.
         data: where the rows came from, and how long loading took.
-        limits: matrix products, by precision.
-        variants: the learner, by setting.
-        thread_setting: with which threads were tried; None: they were not.
-        by_threads: threads -> updates a second.
-        bare_steps: environment steps a second with random actions.
-        collector_steps: through our collector with the policy.
-        round_setting: with which online rounds were run.
-        round: an online round; None: the recipe has no online phase.
-        memory: bytes.
-        advice: which settings to choose.
+        by_threads: threads -> updates a second, with ``thread_setting``; None and empty: not tried.
+        bare_steps: environment steps a second with random actions; ``collector_steps``: with the policy.
+        round: an online round, with ``round_setting``; None: the recipe has no online phase.
         peer: somebody else's; None: not asked for.
         notes: what a reader of the numbers must know.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 
@@ -19,12 +19,10 @@ from awac_tr.bench.peer import PeerTasks, d3rlpy_tasks, require_peer
 from awac_tr.bench.report import Limit, Memory, Peer, Report, Variant, peak_bytes, resident_bytes
 from awac_tr.bench.subject import WARM_UP, Bench, Setting, Subject, own_setting, rows_of
 from awac_tr.doctor import usable_cores
+from awac_tr.recipes.schema import Recipe
 from awac_tr.training.experiment_setup import device_of, task_of
 from awac_tr.training.reproducibility import intra_op_threads
 from awac_tr.training.run_folder import surroundings
-
-if TYPE_CHECKING:
-    from awac_tr.recipes.schema import Recipe
 
 __all__ = ["Options", "Tell", "bench"]
 
@@ -66,15 +64,9 @@ class Options:
 
 
 def bench(recipe: Recipe, options: Options | None = None, tell: Tell = lambda *_: None) -> Report:
-    """Measure a recipe; nothing is written.
+    """Measure a recipe with those of its datasets that are there; nothing is written.
 
-    Args:
-        recipe: the experiment; of its datasets those that are there are used.
-        options: how much is measured.
-        tell: told of the progress.
-
-    Returns:
-        The report; its ``notes`` say what was left out and why.
+    The ``notes`` of the report say what was left out and why.
 
     Raises:
         AwacError: the recipe, the environment or a dataset cannot be used, or the package to compare with is not here.

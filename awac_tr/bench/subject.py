@@ -5,31 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 from tensordict import TensorDict
+from torch import Tensor
 
-from awac_tr.algorithms.base import Statistics
+from awac_tr.algorithms.base import Learner, Statistics
 from awac_tr.algorithms.build import build_learner
 from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
 from awac_tr.bench.clock import settle
 from awac_tr.buffers.buffer import TransitionBuffer, build_buffer, load_buffer, observation_statistics
 from awac_tr.buffers.sampling import Sampling
 from awac_tr.data.storage.paths import SUFFIXES, dataset_path
+from awac_tr.envs.env_info import EnvInfo
 from awac_tr.errors import RecipeError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 from awac_tr.recipes.cards import load_card
+from awac_tr.recipes.schema import Recipe
 from awac_tr.training.experiment_setup import action_margin
 from awac_tr.training.progress import RunningMeans
 from awac_tr.training.reproducibility import Seeds, seed_everything
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from awac_tr.algorithms.base import Learner
-    from awac_tr.envs.env_info import EnvInfo
-    from awac_tr.recipes.schema import Recipe
 
 __all__ = ["Bench", "Rows", "Setting", "Subject", "noise", "own_setting", "rows_of"]
 
@@ -45,8 +41,6 @@ class Rows:
     """The recipe's buffer with its offline transitions, and how long it took to load them.
 
     Attributes:
-        buffer: on the device of the updates.
-        transitions: how many were put in.
         files: that were read; none where the rows are noise.
         missing: datasets that are not there, which is why they are.
         seconds: of reading and validating all files into the buffer; None for noise.
@@ -158,12 +152,9 @@ def own_setting(recipe: Recipe, device: torch.device) -> Setting:
 
 @dataclass(frozen=True)
 class Subject:
-    """A warmed-up learner.
+    """A warmed-up learner, and what its first updates took, compiling included.
 
-    Attributes:
-        learner: that of the setting.
-        step: one pass of the training loop's hot path: sample, update, add up what is logged.
-        start_seconds: what the first updates took, compiling included.
+    ``step`` is one pass of the training loop's hot path: sample, update, add up what is logged.
     """
 
     learner: Learner

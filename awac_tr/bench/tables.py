@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from awac_tr.bench.clock import Rate
-    from awac_tr.bench.report import Report
-    from awac_tr.utils.console import PlainConsole
+from awac_tr.bench.clock import Rate
+from awac_tr.bench.report import Report
+from awac_tr.utils.console import PlainConsole
 
 __all__ = ["print_report"]
 

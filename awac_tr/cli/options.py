@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from awac_tr.data.storage.paths import dataset_path
+
 if TYPE_CHECKING:
     from awac_tr.recipes.env_files import EnvSaid
     from awac_tr.recipes.schema import EnvSection
@@ -22,6 +24,7 @@ __all__ = [
     "env_option",
     "env_set_option",
     "file_argument",
+    "files_argument",
     "flag_of",
     "force_option",
     "given",
@@ -44,9 +47,16 @@ BOUNDS_HELP: Final = "Act although actions are bounded otherwise than where the 
 TRUST_HELP: Final = "Use the code and files that the file names, or, for an SB3 .zip, run what stands in it."
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-file_argument = click.argument("file", metavar="FILE")
+file_argument = click.argument("file", metavar="FILE", type=dataset_path)
+files_argument = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=dataset_path)
 force_option = click.option("--force", is_flag=True, help="Replace --out if it exists.")
-out_option = click.option("--out", required=True, help="Dataset to make: a path, or a name in the folder of datasets.")
+out_option = click.option(
+    "--out",
+    type=dataset_path,
+    metavar="FILE",
+    required=True,
+    help="Dataset to make: a path, or a name in the folder of datasets.",
+)
 method_option = click.option(
     "--method", metavar="NAME", help="Train by this method in place of the recipe's algorithm: see recipes list."
 )
@@ -84,15 +94,17 @@ def picture_options(kind: str, suffix: str) -> Decorator:
         "--seed", type=int, default=0, show_default=True, help="Of the states that are drawn from a file."
     )
     against = click.option(
-        "--against", metavar="OTHER", help="Dataset to compare states with: how much each covers of the other."
+        "--against",
+        type=dataset_path,
+        metavar="OTHER",
+        help="Dataset to compare states with: how much each covers of the other.",
     )
     out = click.option(
         "--out",
         type=click.Path(path_type=Path, dir_okay=False),
         help=f"{kind}  [default: the dataset's name and {suffix}, or datasets{suffix}, here].",
     )
-    files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
-    return lambda command: files(out(against(drawn(command))))
+    return lambda command: files_argument(out(against(drawn(command))))
 
 
 def named_env(ref: str | None) -> EnvSection | None:
@@ -127,11 +139,7 @@ def env_of(ref: str | None, changes: Sequence[str]) -> EnvSaid | None:
 
 
 def pairs(flag: str, texts: Sequence[str], example: str) -> list[tuple[str, Any]]:
-    """What is given as ``KEY=VALUE``, the values as YAML reads them.
-
-    Raises:
-        UsageError: it is something else.
-    """
+    """What is given as ``KEY=VALUE``, the values as YAML reads them; UsageError where it is something else."""
     from awac_tr.recipes.yaml_text import parse_yaml
 
     found = []
@@ -158,11 +166,7 @@ class DependentOption(click.Option):
         self.needs, self.values = needs, tuple(values)
 
     def refuse_if_idle(self, context: click.Context) -> None:
-        """Raise where it was given and has no effect.
-
-        Raises:
-            UsageError: so it is.
-        """
+        """Raise a UsageError where it was given and has no effect."""
         other = next(one for one in context.command.params if one.name == self.needs)
         found = context.params[self.needs]
         if self.values and found not in self.values:
@@ -184,11 +188,7 @@ def given(context: click.Context) -> list[click.Parameter]:
 
 
 def refuse_idle_options(context: click.Context) -> None:
-    """Refuse what was typed and would have no effect.
-
-    Raises:
-        UsageError: there is such an option.
-    """
+    """Raise a UsageError where something was typed that would have no effect."""
     for option in given(context):
         if isinstance(option, DependentOption):
             option.refuse_if_idle(context)

@@ -32,6 +32,7 @@ __all__ = [
     "UserError",
     "console",
     "echo_json",
+    "echo_result",
     "echo_table",
     "examples",
     "notes_on_stderr",
@@ -116,6 +117,14 @@ def _finite(value: object) -> object:
 def _plain(value: Any) -> object:
     """Arrays and numpy scalars by their own ``tolist``; anything else (paths, versions) by its text."""
     return _finite(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+
+def echo_result(result: object, *lines: object, as_json: bool) -> None:
+    """Print a result on stdout, as JSON or in words."""
+    if as_json:
+        echo_json(result)
+    else:
+        echo(*lines)
 
 
 def console() -> PlainConsole:

@@ -15,8 +15,7 @@ from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay.compare import OnStep
 from awac_tr.video.camera import drawing_env
-from awac_tr.video.captions import Captions
-from awac_tr.video.film import FILM_FPS
+from awac_tr.video.film import FILM_FPS, Captions
 from awac_tr.video.mp4 import SIZE, Film, Picture
 
 __all__ = ["Cinema", "cinema"]

@@ -79,11 +79,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def kind_of(path: Path) -> FileKind:
-    """What a path that exists looks like.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """What a path that exists looks like; OSError where it cannot be read."""
     if path.is_dir():
         return _folder(path)
     if not path.is_file():

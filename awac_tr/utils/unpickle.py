@@ -80,13 +80,7 @@ _TABLE: Final[dict[int, Load]] = {
 
 
 class PlainUnpickler(pickle._Unpickler):  # noqa: SLF001  (the C version cannot be watched)
-    """Reads one pickle.
-
-    Args:
-        data: the pickle.
-        encoding: of the text of Python 2.
-        persistent: the instruction for objects outside the pickle is allowed.
-    """
+    """Reads one pickle; with ``persistent``, the instruction for objects outside of it is allowed."""
 
     def __init__(self, data: bytes, *, encoding: str = "ASCII", persistent: bool = False) -> None:
         super().__init__(io.BytesIO(data), encoding=encoding)

@@ -52,12 +52,8 @@ def drawing_env(
 ) -> Iterator[Any]:
     """An environment that is able to draw itself, in this size where it takes one, reset once and drawn once.
 
-    Args:
-        section: the environment.
-        seed: of the reset.
-        size: width and height.
-        camera: where to look from; None: as the environment does by itself.
-        fine: smooth edges and fine shadows also where there is no GPU, which takes three times as long.
+    Without a camera it looks as the environment does by itself. With ``fine``, edges are smooth and shadows fine also
+    where there is no GPU, which takes three times as long.
 
     Raises:
         VideoError: it cannot be made or drawn, or its camera cannot be moved so; with the reason and what to install.
@@ -141,14 +137,9 @@ def draw_still(
 ) -> Still:
     """Reset an environment and draw it.
 
-    It is drawn at twice the size and shrunk, so edges are smooth with any renderer; 128 colours keep the file small.
-
-    Args:
-        section: the environment.
-        path: of the PNG file; missing folders are made, a file there is replaced.
-        seed: of the reset.
-        size: width and height; an environment that takes no size is drawn in its own.
-        camera: changes to where :data:`CAMERAS` stands.
+    It is drawn at twice the size and shrunk, so edges are smooth with any renderer; 128 colours keep the file small. An
+    environment that takes no size is drawn in its own. ``camera`` changes where :data:`CAMERAS` stands. Missing folders
+    are made, a file of this name is replaced.
 
     Raises:
         VideoError: no picture could be drawn, or not be written.

@@ -1,29 +1,39 @@
-"""Film the best, the median and the worst episode of an evaluation."""
+"""Films of the best, the median and the worst episode of an evaluation, and what stands in every picture of a film."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from awac_tr.collectors.episodes import rollout
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.episode import Controller
 from awac_tr.evaluate import Evaluation
 from awac_tr.video.camera import drawing_env
-from awac_tr.video.captions import Captions
-from awac_tr.video.mp4 import Film
+from awac_tr.video.mp4 import SIZE, Film, Picture
 
-__all__ = ["FILM_FPS", "Clip", "film", "pick_episodes", "video_folder"]
+__all__ = ["FILM_FPS", "Captions", "Clip", "film", "pick_episodes", "video_folder"]
 
 _log = logging.getLogger(__name__)
 
 FILM_FPS: Final = 40.0
 """At most so many pictures a second. Adroit hands make 100 steps a second: each is shown, at 0.4 times the speed."""
+
+_BAND: Final = 50
+_BAR: Final = 8
+_EDGE: Final = 10
+_LINES: Final = (5, 26)
+_WHITE: Final = (255, 255, 255)
+_GREEN: Final = (90, 220, 110)
+_GREY: Final = (150, 150, 150)
 
 
 @dataclass(frozen=True)
@@ -88,12 +98,8 @@ def video_folder(checkpoint: Path) -> Path:
 def film(evaluation: Evaluation, folder: Path, on_clip: Callable[[Clip], None] | None = None) -> list[Clip]:
     """Roll out the picked episodes again from their seeds, and film them.
 
-    The way to draw is chosen by :func:`awac_tr.envs.gl.use_backend`, if that has not been done.
-
-    Args:
-        evaluation: what to film.
-        folder: where ``best.mp4``, ``median.mp4`` and ``worst.mp4`` go; made if missing, files in it replaced.
-        on_clip: called with each clip as it is finished.
+    The way to draw is chosen by :func:`awac_tr.envs.gl.use_backend`, if that has not been done. ``best.mp4``,
+    ``median.mp4`` and ``worst.mp4`` go into the folder; it is made if missing, files in it are replaced.
 
     Raises:
         VideoError: no picture could be drawn, or no film written.
@@ -134,3 +140,51 @@ def _film_one(
             path.name, row["seed"], episode.rewards.sum(), row["return"],
         )  # fmt: skip
     return Clip(role, path, row["seed"], row["return"], reel.frames, fps, fps / clock, replaced)
+
+
+class Captions:
+    """Draws step, reward, return and success into the pictures of one episode, and hands them on, of the films' size.
+
+    A bar at the foot shows how far the episode is, green where it was in a goal state.
+
+    Attributes:
+        note: a few words at the upper right, to be changed between pictures.
+    """
+
+    def __init__(self, title: str, horizon: int, add: Callable[[Picture], None]) -> None:
+        self._title, self._horizon, self._add = title, horizon, add
+        self.note = ""
+        self._return = 0.0
+        self._goals: list[bool] = []
+
+    def __call__(self, picture: Picture, step: int, reward: float, success: bool | None) -> None:  # noqa: FBT001  (called as OnFrame)
+        """Take the next picture; called as :data:`awac_tr.envs.episode.OnFrame`."""
+        if not math.isnan(reward):
+            self._return += reward
+            self._goals.append(bool(success))
+        image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
+        image = image if image.size == SIZE else ImageOps.pad(image, SIZE)
+        image.paste(image.crop((0, 0, SIZE[0], _BAND)).point(lambda value: value * 0.3), (0, 0))
+        draw = ImageDraw.Draw(image)
+        shown = "-" if math.isnan(reward) else f"{reward:.3g}"
+        draw.text((_EDGE, _LINES[0]), self._title, font=_font(), fill=_WHITE)
+        draw.text((SIZE[0] - _EDGE, _LINES[0]), self.note, font=_font(), fill=_WHITE, anchor="ra")
+        line = f"step {step}/{self._horizon}   reward {shown}   return {self._return:.5g}"
+        draw.text((_EDGE, _LINES[1]), line, font=_font(), fill=_WHITE)
+        if success is not None:
+            said, colour = ("success", _GREEN) if success else ("no success", _GREY)
+            draw.text((SIZE[0] - _EDGE, _LINES[1]), said, font=_font(), fill=colour, anchor="ra")
+        self._draw_bar(draw)
+        self._add(np.asarray(image))
+
+    def _draw_bar(self, draw: ImageDraw.ImageDraw) -> None:
+        width, height = SIZE
+        for index, goal in enumerate(self._goals):
+            left, right = (round(width * (index + end) / self._horizon) for end in (0, 1))
+            draw.rectangle((left, height - _BAR, max(left, right - 1), height), fill=_GREEN if goal else _GREY)
+
+
+@cache
+def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Pillow's own font: nothing is looked up on the machine."""
+    return ImageFont.load_default(15)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from awac_tr.data.format.spec import ARRAYS
-from awac_tr.data.storage.columns import Columns
+from awac_tr.data.storage.hdf5_write import Columns
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.data.storage.writer import DatasetWriter
 from awac_tr.data.validation.validate import validate

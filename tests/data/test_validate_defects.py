@@ -17,7 +17,7 @@ import pytest
 from awac_tr.data.format.hashing import content_hash, describe
 from awac_tr.data.format.spec import ARRAYS
 from awac_tr.data.storage import reader
-from awac_tr.data.storage.hdf5 import write_attributes
+from awac_tr.data.storage.hdf5_write import write_attributes
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.data.validation.fix import fix
 from awac_tr.data.validation.fix_plan import RefusalError

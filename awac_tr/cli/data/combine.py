@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,14 +10,15 @@ import click
 from awac_tr.cli.options import (
     DependentOption,
     file_argument,
+    files_argument,
     force_option,
     json_option,
     out_option,
     refuse_idle_options,
     trust_option,
 )
-from awac_tr.cli.support import echo_json, echo_table, examples
-from awac_tr.utils.terminal import echo
+from awac_tr.cli.support import echo_json, echo_result, echo_table, examples
+from awac_tr.data.storage.paths import dataset_path
 
 if TYPE_CHECKING:
     from awac_tr.data.ops.filter import FilterReport
@@ -31,7 +33,7 @@ __all__ = ["filter_command", "from_run_command", "merge_command", "split_command
         "awac-tr data merge door-bc door-ou --out runs/both.hdf5 --drop-duplicates",
     ),
 )
-@click.argument("files", nargs=-1, required=True, metavar="FILE FILE...")
+@files_argument
 @out_option
 @click.option("--drop-duplicates", is_flag=True, help="Leave out episodes that were met before; else they are said.")
 @click.option("--allow-version-mismatch", is_flag=True, help="Merge files of different simulator versions.")
@@ -39,7 +41,7 @@ __all__ = ["filter_command", "from_run_command", "merge_command", "split_command
 @force_option
 @json_option
 def merge_command(
-    *, files: tuple[str, ...], out: str, drop_duplicates: bool, allow_version_mismatch: bool, description: str,
+    *, files: tuple[Path, ...], out: Path, drop_duplicates: bool, allow_version_mismatch: bool, description: str,
     force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Merge datasets of one task into one, file after file.
@@ -48,20 +50,17 @@ def merge_command(
     note of the file it came from first, by which data filter can choose: source == 'door-bc'.
     """
     from awac_tr.data.ops.merge import merge
-    from awac_tr.data.storage.paths import dataset_path
 
     report = merge(
-        [dataset_path(file) for file in files],
-        dataset_path(out),
+        files,
+        out,
         drop_duplicates=drop_duplicates,
         allow_version_mismatch=allow_version_mismatch,
         description=description,
         overwrite=force,
     )
-    if as_json:
-        echo_json(vars(report))
-    else:
-        echo(f"{report.path}: {report.episodes:,} episodes, {report.transitions:,} transitions, {report.content_hash}")
+    words = f"{report.path}: {report.episodes:,} episodes, {report.transitions:,} transitions, {report.content_hash}"
+    echo_result(vars(report), words, as_json=as_json)
 
 
 @click.command(
@@ -77,21 +76,19 @@ def merge_command(
 @click.option("--out", default="", help="Files to make  [default: {name}-{part}.hdf5 beside FILE].")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @json_option
-def split_command(*, file: str, parts: str, seed: int, out: str, force: bool, as_json: bool) -> None:
+def split_command(*, file: Path, parts: str, seed: int, out: str, force: bool, as_json: bool) -> None:
     """Split a dataset into parts by whole episodes, drawn at random.
 
     The same file, shares and seed give the same parts on every machine. Shares below 1 in all leave the rest out.
     """
     from awac_tr.data.ops.split import parse_parts, split
-    from awac_tr.data.storage.paths import dataset_path
 
-    made = split(dataset_path(file), parse_parts(parts), out=out, seed=seed, overwrite=force)
-    if as_json:
-        echo_json({name: vars(part) for name, part in made.items()})
-        return
-    for name, part in made.items():
-        counts = f"{part.episodes:,} episodes, {part.transitions:,} transitions"
-        echo(f"{name}: {part.path}: {counts}, {part.content_hash}")
+    made = split(file, parse_parts(parts), out=out, seed=seed, overwrite=force)
+    lines = [
+        f"{name}: {part.path}: {part.episodes:,} episodes, {part.transitions:,} transitions, {part.content_hash}"
+        for name, part in made.items()
+    ]
+    echo_result({name: vars(part) for name, part in made.items()}, *lines, as_json=as_json)
 
 
 @click.command(
@@ -105,7 +102,9 @@ def split_command(*, file: str, parts: str, seed: int, out: str, force: bool, as
     ),
 )
 @file_argument
-@click.option("--out", help="Dataset to make: a path, or a name in the folder of datasets.")
+@click.option(
+    "--out", type=dataset_path, metavar="FILE", help="Dataset to make: a path, or a name in the folder of datasets."
+)
 @click.option("--where", default="", metavar="EXPRESSION", help="What must be true of an episode, see above.")
 @click.option("--episodes", default="", metavar="RANGES", help="By number, from 0, both ends included: 0-99,150.")
 @click.option("--top-fraction", type=click.FloatRange(0, 1, min_open=True), help="Of those, the best by return.")
@@ -114,7 +113,7 @@ def split_command(*, file: str, parts: str, seed: int, out: str, force: bool, as
 @click.option("--force", cls=DependentOption, needs="out", is_flag=True, help="Replace --out if it exists.")
 @json_option
 def filter_command(
-    *, file: str, out: str | None, where: str, episodes: str, top_fraction: float | None, limit: int | None,
+    *, file: Path, out: Path | None, where: str, episodes: str, top_fraction: float | None, limit: int | None,
     dry_run: bool, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Keep some episodes of a dataset.
@@ -124,14 +123,12 @@ def filter_command(
     with < <= > >= == != in, joined by and, or, not: return > -150 and success_any and 50 <= length < 200.
     """
     from awac_tr.data.ops.filter import Choice, filter_dataset
-    from awac_tr.data.storage.paths import dataset_path
 
     refuse_idle_options(click.get_current_context())
     if (out is None) != dry_run:
         raise click.UsageError("give --out FILE to make one, or --dry-run to make none.")
     choice = Choice(episodes, where, top_fraction, limit)
-    target = None if out is None else dataset_path(out)
-    report = filter_dataset(dataset_path(file), target, choice, overwrite=force)
+    report = filter_dataset(file, out, choice, overwrite=force)
     if as_json:
         echo_json({**vars(report), "made": None if report.made is None else vars(report.made)})
     else:
@@ -164,7 +161,7 @@ def _show(report: FilterReport) -> None:
 @trust_option
 @json_option
 def from_run_command(
-    *, run: str, out: str, licence: str, description: str, force: bool, trust: bool, as_json: bool
+    *, run: str, out: Path, licence: str, description: str, force: bool, trust: bool, as_json: bool
 ) -> None:
     """Write the online episodes of a run as a dataset.
 
@@ -172,17 +169,11 @@ def from_run_command(
     An episode under way at that checkpoint is stored as cut (a timeout). RUN is the folder of a run; nothing of it is
     changed, and it may be going on.
     """
-    from awac_tr.data.storage.paths import dataset_path
     from awac_tr.training.run_dataset import dataset_from_run
 
-    made = dataset_from_run(
-        run, dataset_path(out), licence=licence, description=description, overwrite=force, trust=trust
+    made = dataset_from_run(run, out, licence=licence, description=description, overwrite=force, trust=trust)
+    cut = f", {made.cut} of them cut" if made.cut else ""
+    size = f"{made.transitions:,} transitions of {made.env_step:,} environment steps"
+    echo_result(
+        vars(made), f"{made.path}: {made.episodes:,} episodes{cut}, {size}, {made.content_hash}", as_json=as_json
     )
-    if as_json:
-        echo_json(vars(made))
-    else:
-        cut = f", {made.cut} of them cut" if made.cut else ""
-        echo(
-            f"{made.path}: {made.episodes:,} episodes{cut}, {made.transitions:,} transitions"
-            f" of {made.env_step:,} environment steps, {made.content_hash}"
-        )

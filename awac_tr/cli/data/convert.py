@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from awac_tr.cli.options import env_option, file_argument, force_option, json_option, named_env, out_option
-from awac_tr.cli.support import echo_json, examples
+from awac_tr.cli.support import echo_result, examples
 from awac_tr.data.convert.formats import EXPORTS, IMPORTS, list_formats, takers
-from awac_tr.utils.terminal import echo
 
 __all__ = ["export_command", "import_command"]
 
@@ -76,20 +76,16 @@ def _option(flag: str, words: str, **more: Any) -> Callable[[_Command], _Command
 @force_option
 @json_option
 def import_command(
-    *, source: str, format_name: str, env_id: str | None, out: str, obs_keys: str, ends: str, force: bool,
+    *, source: str, format_name: str, env_id: str | None, out: Path, obs_keys: str, ends: str, force: bool,
     as_json: bool, **settings: Any,
 ) -> None:  # fmt: skip
     """Import as the options say."""
     from awac_tr.data.convert.importer import ImportSettings, import_dataset
-    from awac_tr.data.storage.paths import dataset_path
 
     said = ImportSettings(env_id=named_env(env_id) or "", obs_keys=_names(obs_keys), ends=_names(ends), **settings)
-    report = import_dataset(source, dataset_path(out), format_name=format_name, settings=said, overwrite=force)
-    if as_json:
-        echo_json(vars(report))
-        return
+    report = import_dataset(source, out, format_name=format_name, settings=said, overwrite=force)
     size = f"{report.episodes} episodes, {report.transitions:,} transitions"
-    echo(f"{report.path}: {size}, {report.content_hash}")
+    echo_result(vars(report), f"{report.path}: {size}, {report.content_hash}", as_json=as_json)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -109,17 +105,13 @@ def _names(text: str) -> tuple[str, ...]:
 @click.option("--out", required=True, help="File to make; for minari an id, in $MINARI_DATASETS_PATH.")
 @force_option
 @json_option
-def export_command(*, file: str, format_name: str, out: str, force: bool, as_json: bool) -> None:
+def export_command(*, file: Path, format_name: str, out: str, force: bool, as_json: bool) -> None:
     """Write a dataset for another tool; importing it again gives back the same dataset.
 
     d4rl is also what d3rlpy, CORL and rlkit read. Minari recovers the environment from the export.
     """
     from awac_tr.data.convert.exporter import export_dataset
-    from awac_tr.data.storage.paths import dataset_path
 
-    report = export_dataset(dataset_path(file), out, format_name=format_name, overwrite=force)
-    if as_json:
-        echo_json(vars(report))
-        return
+    report = export_dataset(file, out, format_name=format_name, overwrite=force)
     size = f"{report.episodes} episodes, {report.transitions:,} transitions"
-    echo(f"{report.out}: {size}, as {report.format}")
+    echo_result(vars(report), f"{report.out}: {size}, as {report.format}", as_json=as_json)

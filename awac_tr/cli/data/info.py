@@ -71,16 +71,15 @@ def _listed(entry: Mapping[str, Any]) -> tuple[str, ...]:
 @file_argument
 @click.option("--dims", is_flag=True, help="Show mean, deviation and range of every entry of states and actions.")
 @json_option
-def command(*, file: str, dims: bool, as_json: bool) -> None:
+def command(*, file: Path, dims: bool, as_json: bool) -> None:
     """Show where a dataset comes from, and what it holds.
 
     Its lineage is drawn as a tree, from this file up; parents are looked for in its folder by their content hash.
     Numbers of entries count from 0.
     """
     from awac_tr.data.statistics.statistics import dataset_info
-    from awac_tr.data.storage.paths import dataset_path
 
-    info = dataset_info(dataset_path(file))
+    info = dataset_info(file)
     if as_json:
         echo_json(info)
         return

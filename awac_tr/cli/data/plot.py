@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from awac_tr.cli.options import json_option, picture_options
-from awac_tr.cli.support import echo_json, examples
-from awac_tr.utils.terminal import echo
+from awac_tr.cli.support import echo_result, examples
 
 __all__ = ["command", "report_command"]
 
@@ -28,7 +27,7 @@ _PICTURES = ("returns", "success", "states", "rewards", "actions")
 @click.option("--dark", is_flag=True, help="Draw for a dark page.")
 @json_option
 def command(
-    *, files: tuple[str, ...], out: Path | None, against: str | None, only: tuple[str, ...], seed: int, dark: bool,
+    *, files: tuple[Path, ...], out: Path | None, against: Path | None, only: tuple[str, ...], seed: int, dark: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Draw datasets into one picture, and print its name.
@@ -41,25 +40,23 @@ def command(
     """
     from awac_tr.data.plots.plot import plot_datasets
     from awac_tr.data.plots.style import THEMES
-    from awac_tr.data.storage.paths import dataset_path
 
-    paths = [dataset_path(file) for file in files]
     report = plot_datasets(
-        paths,
-        out or Path(f"{paths[0].stem}.png" if len(paths) == 1 else "datasets.png"),
-        against=dataset_path(against) if against else None,
+        files,
+        out or Path(f"{files[0].stem}.png" if len(files) == 1 else "datasets.png"),
+        against=against,
         only=only,
         seed=seed,
         theme=THEMES["dark" if dark else "light"],
     )
-    if as_json:
-        rows = [vars(row) for row in report.coverage]
-        echo_json({"path": report.path, "datasets": report.datasets, "coverage": rows})
-        return
-    echo(report.path)
+    lines = []
     for row in report.coverage:
         mine, other = row.dataset, row.against
-        echo(f"{mine} covers {row.covers:.0%} of {other}'s states; {other} covers {row.covered:.0%} of {mine}'s")
+        lines.append(
+            f"{mine} covers {row.covers:.0%} of {other}'s states; {other} covers {row.covered:.0%} of {mine}'s"
+        )
+    plain = {"path": report.path, "datasets": report.datasets, "coverage": [vars(row) for row in report.coverage]}
+    echo_result(plain, report.path, *lines, as_json=as_json)
 
 
 @click.command(
@@ -71,19 +68,16 @@ def command(
 )
 @picture_options("Page to write, .html", ".html")
 @json_option
-def report_command(*, files: tuple[str, ...], out: Path | None, against: str | None, seed: int, as_json: bool) -> None:
+def report_command(
+    *, files: tuple[Path, ...], out: Path | None, against: Path | None, seed: int, as_json: bool
+) -> None:
     """Write one page about datasets, to be looked at in a browser, and print its name.
 
     Numbers, lineage, what validation finds, and all pictures; several FILEs are also shown side by side. The page holds
     everything itself: it fetches nothing and runs no script, so it can be sent to anybody.
     """
     from awac_tr.data.report.build import write_report
-    from awac_tr.data.storage.paths import dataset_path
 
-    paths = [dataset_path(file) for file in files]
-    name = Path(f"{paths[0].stem}.html" if len(paths) == 1 else "datasets.html")
-    written = write_report(paths, out or name, against=dataset_path(against) if against else None, seed=seed)
-    if as_json:
-        echo_json({"path": written, "datasets": paths})
-    else:
-        echo(written)
+    name = Path(f"{files[0].stem}.html" if len(files) == 1 else "datasets.html")
+    written = write_report(files, out or name, against=against, seed=seed)
+    echo_result({"path": written, "datasets": files}, written, as_json=as_json)

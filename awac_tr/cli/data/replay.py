@@ -49,7 +49,7 @@ _SHOWN: Final = 20
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, *, file: str, episodes: str | None, env_id: str | None, trust: bool, tolerance: float,
+    ctx: click.Context, *, file: Path, episodes: str | None, env_id: str | None, trust: bool, tolerance: float,
     rows: bool, films: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Play the recorded actions in the installed simulator: does FILE belong to it?
@@ -64,11 +64,10 @@ def command(
 
     if films is not None:
         use_backend()
-    from awac_tr.data.storage.paths import dataset_path
     from awac_tr.replay import replay
 
     report = replay(
-        dataset_path(file),
+        file,
         episodes=None if episodes is None else _numbers(episodes),
         env=named_env(env_id),
         trust=trust,

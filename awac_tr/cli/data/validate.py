@@ -12,12 +12,14 @@ import click
 from awac_tr.cli.options import (
     DependentOption,
     env_option,
+    files_argument,
     json_option,
     named_env,
     refuse_idle_options,
     trust_option,
 )
 from awac_tr.cli.support import echo_json, examples
+from awac_tr.data.storage.paths import dataset_path
 from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
         "awac-tr data validate rig.hdf5 --fix --out datasets/rig-mended.hdf5",
     ),
 )
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@files_argument
 @env_option("Hold the rows against this one, an id or a recipe  [default: the one the file names].")
 @trust_option
 @click.option("--strict", is_flag=True, help="Notes count as findings, too.")
@@ -49,14 +51,16 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
     "--out",
     cls=DependentOption,
     needs="mend",
+    type=dataset_path,
+    metavar="FILE",
     help="The mended copy: a path, or a name in the folder of datasets  [default: FILE-mended.hdf5].",
 )
 @click.option("--force", cls=DependentOption, needs="mend", is_flag=True, help="Replace --out if it exists.")
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, *, files: tuple[str, ...], env_id: str | None, trust: bool, strict: bool, mend: bool,
-    out: str | None, force: bool, as_json: bool,
+    ctx: click.Context, *, files: tuple[Path, ...], env_id: str | None, trust: bool, strict: bool, mend: bool,
+    out: Path | None, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Look for everything that is wrong with datasets, of awac-tr or D4RL-flat ones of others.
 
@@ -69,7 +73,6 @@ def command(
 
     Exit code 0: sound (there may be notes); 1: errors or warnings were found; 2: a file cannot be read.
     """
-    from awac_tr.data.storage.paths import dataset_path
     from awac_tr.data.validation.validate import validate_files
 
     refuse_idle_options(ctx)
@@ -77,7 +80,7 @@ def command(
         raise click.UsageError("--fix mends one FILE at a time")
     env = named_env(env_id)
     looked_at: list[tuple[Path, list[Finding]]] = []
-    for path, findings in validate_files([dataset_path(file) for file in files], env=env, trust=trust):
+    for path, findings in validate_files(files, env=env, trust=trust):
         looked_at.append((path, findings))
         if not as_json:
             _show(path, findings)
@@ -111,15 +114,14 @@ def _show(path: Path, findings: Sequence[Finding]) -> None:
 
 
 def _mend(
-    looked_at: tuple[Path, list[Finding]], env: EnvSection | None, out: str | None, *, trust: bool, force: bool
+    looked_at: tuple[Path, list[Finding]], env: EnvSection | None, out: Path | None, *, trust: bool, force: bool
 ) -> tuple[FixReport | None, str]:
     """The report, or why the file is refused; trouble with writing the copy is an error like any other."""
-    from awac_tr.data.storage.paths import dataset_path
     from awac_tr.data.validation.fix import fix
     from awac_tr.data.validation.fix_plan import RefusalError
 
     try:
-        return fix(looked_at[0], dataset_path(out) if out else None, env=env, trust=trust, overwrite=force), ""
+        return fix(looked_at[0], out, env=env, trust=trust, overwrite=force), ""
     except RefusalError as error:
         return None, str(error)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 
-from awac_tr.data.storage.file_driver import FileDriver
+from awac_tr.data.storage.hdf5_write import FileDriver
 from awac_tr.errors import DatasetError
 from awac_tr.utils.atomic import cannot_write
 from awac_tr.utils.locks import file_lock

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from awac_tr.data.plots.actions import draw_actions
 from awac_tr.data.plots.coverage import Comparison, compare, draw_coverage
 from awac_tr.data.plots.episodes import draw_length_panel, draw_return_panel, draw_success_panel
-from awac_tr.data.plots.rewards import draw_rewards_panel
+from awac_tr.data.plots.rows import draw_actions, draw_rewards_panel, draw_states_panel
 from awac_tr.data.plots.sample import Sample, take_samples
-from awac_tr.data.plots.states import draw_states_panel
 from awac_tr.data.plots.style import FORMATS, LIGHT, Theme, styled
 from awac_tr.errors import DatasetError
 from awac_tr.utils.atomic import replacing
@@ -56,10 +54,8 @@ class CoverageRow:
     """How two datasets cover each other, see :func:`awac_tr.data.plots.coverage.coverage`.
 
     Args:
-        dataset: name of one.
-        against: name of the other.
-        covers: share of the other's states that lie where the first has been, 0 to 1.
-        covered: share of the first one's states that lie where the other has been.
+        dataset: name of one; ``against``: of the other.
+        covers: share of the other's states that lie where the first has been, 0 to 1; ``covered``: the reverse.
         states: states compared, of the first and of the other.
     """
 

@@ -135,11 +135,7 @@ class Recording:
         self._open = True
 
     def append(self, episode: Episode) -> None:
-        """Add an episode.
-
-        Raises:
-            DatasetError: it does not fit, or the disk is full.
-        """
+        """Add an episode; DatasetError where it does not fit, or the disk is full."""
         if not self._open:
             raise DatasetError(f"the recording of {self.writer.path} is over")
         with _undisturbed():

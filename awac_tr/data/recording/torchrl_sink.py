@@ -44,13 +44,9 @@ Rows = dict[str, np.ndarray[Any, Any]]
 
 @dataclass
 class SinkCounts:
-    """What a sink did.
+    """Episodes and transitions stored, those of the episodes that are cut, and action entries outside the bounds.
 
-    Attributes:
-        episodes: stored.
-        transitions: in them.
-        cut: of those episodes, the ones stored without having ended: interrupted, or unfinished at the end.
-        clipped: action entries that were outside the bounds.
+    Cut is what was stored without having ended: interrupted, or unfinished at the end.
     """
 
     episodes: int = 0

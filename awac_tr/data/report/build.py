@@ -17,8 +17,18 @@ from awac_tr.data.plots.plot import Against, draw_picture, samples_against
 from awac_tr.data.plots.sample import Sample
 from awac_tr.data.plots.style import THEMES
 from awac_tr.data.report import rows
-from awac_tr.data.report.html import Html, element, joined, trusted
-from awac_tr.data.report.parts import entries_part, figures, findings_part, lineage_part, overview_part, table
+from awac_tr.data.report.html import (
+    Html,
+    element,
+    entries_part,
+    figures,
+    findings_part,
+    joined,
+    lineage_part,
+    overview_part,
+    table,
+    trusted,
+)
 from awac_tr.data.statistics.statistics import dataset_info
 from awac_tr.data.storage.reader import Dataset
 from awac_tr.data.validation.validate import validate
@@ -73,12 +83,9 @@ def write_report(
 
     Args:
         paths: dataset files.
-        out: a .html file; replaced if it is there, whole or not at all.
+        out: a .html file, which is returned; replaced if it is there, whole or not at all.
         against: a dataset whose states are looked for in the others, and theirs in it.
         seed: of the states that are drawn.
-
-    Returns:
-        The file.
 
     Raises:
         DatasetError: a file cannot be read at all, the datasets do not fit together, or another kind of file is named.
@@ -86,23 +93,18 @@ def write_report(
     if Path(out).suffix.lower() not in _SUFFIXES:
         raise DatasetError(f"cannot write a report into {out}", "Name a file that ends in .html.")
     findings = [validate(path) for path in paths]
-    sound = [path for path in paths if _loads(path)]
+    sound = []
+    for path in paths:
+        with Dataset(path) as dataset:  # its rows may be faulty
+            sound += [] if errors_of(dataset.findings) else [path]
     samples, held = samples_against(sound, against, seed=seed) if sound else ([], None)
     waiting = iter(samples)
-    sections = [
-        _Section(
-            Path(path), found, dataset_info(path) if path in sound else None, next(waiting) if path in sound else None
-        )
-        for path, found in zip(paths, findings, strict=True)
-    ]
+    sections = []
+    for path, found in zip(paths, findings, strict=True):
+        info, sample = (dataset_info(path), next(waiting)) if path in sound else (None, None)
+        sections.append(_Section(Path(path), found, info, sample))
     write_text(Path(out), _page(sections, samples, held), DatasetError)
     return Path(out)
-
-
-def _loads(path: str | Path) -> bool:
-    """Has a file the structure of a dataset? Its rows may be faulty."""
-    with Dataset(path) as dataset:
-        return not errors_of(dataset.findings)
 
 
 def _page(sections: Sequence[_Section], samples: Sequence[Sample], held: Against | None) -> str:

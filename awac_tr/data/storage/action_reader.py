@@ -80,11 +80,7 @@ def refuse_clipped(where: str, clip: Clipper, rule: OutOfBounds, key: str = "--o
 
 
 def refuse_other_units(datasets: Sequence[Dataset]) -> None:
-    """Refuse files of different units that no environment is there to convert to.
-
-    Raises:
-        DatasetError: they differ.
-    """
+    """Refuse files of different units that no environment is there to convert to; DatasetError where they differ."""
     ours = [dataset for dataset in datasets if dataset.ours and dataset.meta.env_id]
     for dataset in ours[1:]:
         if dataset.meta.env.rescale_actions != ours[0].meta.env.rescale_actions:

@@ -33,10 +33,11 @@ _SPARED: Final = 0.01
 
 def has_goals(dataset: Dataset, rule: GoalRule) -> bool:
     """Whether a file has all goal arrays, of the rule's size."""
-    names, wanted = dataset.array_names, (dataset.n_transitions, rule.size)
-    return all(
-        name in names and dataset.shape(name) == wanted and dataset.dtype(name).kind == "f" for name in GOAL_ARRAYS
-    )
+    try:
+        GoalArrays(dataset, rule)
+    except DatasetError:
+        return False
+    return True
 
 
 class GoalArrays:
@@ -78,11 +79,7 @@ class GoalArrays:
         return goals
 
     def report(self) -> None:
-        """Say what was found in all blocks.
-
-        Raises:
-            DatasetError: recorded rewards are not those of the rule.
-        """
+        """Say what was found in all blocks; DatasetError where recorded rewards are not those of the rule."""
         if not self._other_rewards:
             return
         text = f"{self._other_rewards:,} of {self._rows:,} recorded rewards are not what compute_reward gives"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,6 @@ __all__ = [
     "read_attribute",
     "read_attributes",
     "read_text",
-    "write_attributes",
 ]
 
 _MADE_AGAIN: Final = "Copy, download or collect it again."
@@ -215,20 +214,6 @@ def _refuse_hollow(path: Path, name: str, array: h5py.Dataset) -> None:
         raise DatasetError(f"dataset {path}: {name} claims {sizes}: refused", _MADE_AGAIN)
 
 
-def write_attributes(target: h5py.File | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
-    """Set attributes of a file or an array; text is stored with a fixed length, beside its name.
-
-    Text of variable length would lie in a heap, and the HDF5 library can run in circles over a damaged one.
-    """
-    for name, value in attributes.items():
-        if isinstance(value, str):
-            raw = value.encode()
-            kind = h5py.string_dtype("utf-8", max(1, len(raw)))
-            target.attrs.create(name, np.array(raw, dtype=kind), dtype=kind)
-        else:
-            target.attrs[name] = value
-
-
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     """Root attributes as text and numbers, and the bounds as arrays; none where there is no ``format`` among them.
 
@@ -245,11 +230,7 @@ def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
 
 
 def attribute_names(path: Path, item: h5py.Group | h5py.Dataset) -> list[str]:
-    """Names of the attributes of an object.
-
-    Raises:
-        DatasetError: there are more than 1000.
-    """
+    """Names of the attributes of an object; DatasetError where there are more than 1000."""
     count = h5py.h5a.get_num_attrs(item.id)
     if count > _MAX_ATTRIBUTES:
         message = f"dataset {path}: {item.name} has {count:,} attributes; up to {_MAX_ATTRIBUTES:,} are read: refused"

@@ -17,13 +17,10 @@ __all__ = ["list_datasets"]
 def list_datasets(
     folder: str | Path, *, env: str | None = None, source: str | None = None, problems: bool = False
 ) -> list[dict[str, Any]]:
-    """The dataset files of a folder, unfinished ones among them; their rows are not read.
+    """The dataset files of a folder (not of its subfolders), unfinished ones among them; their rows are not read.
 
-    Args:
-        folder: where to look, its subfolders left out.
-        env: only those of this environment.
-        source: only those that came about this way (demos, bc, ou, random, policy, import).
-        problems: only those that cannot be used.
+    Only those of an environment, those that came about in this way (demos, bc, ou, random, policy, import), or those
+    with problems, where that is asked for.
 
     Returns:
         One dict a file, sorted by name: ``name``, ``path``, ``bytes``, ``env_id``, ``source``, ``episodes`` and

@@ -57,13 +57,10 @@ class PartialSummary:
     """What a partial file says of itself.
 
     Attributes:
-        path: the file.
-        plan: what decides the episodes, plain JSON.
-        wanted: episodes that were asked for.
+        plan: what decides the episodes, plain JSON; ``wanted``: how many.
         replaces: an existing dataset was to be replaced.
         actor: what acts, plain JSON; None where that was not known yet.
-        seeds: of the whole episodes.
-        transitions: in these episodes.
+        seeds: of the whole episodes; ``transitions``: in these.
         end: bytes of whole records.
         torn: bytes after them, of an episode that was cut short.
     """
@@ -134,11 +131,7 @@ def _integer(path: Path, record: Record, name: str) -> int:
 
 
 def read_episodes(path: Path, most: int) -> Iterator[Episode]:
-    """The first episodes of a partial file.
-
-    Raises:
-        DatasetError: it is damaged.
-    """
+    """The first episodes of a partial file; DatasetError where it is damaged."""
     left = most
     for record in read_records(path):
         if left and record.head.get("kind") == _EPISODE:

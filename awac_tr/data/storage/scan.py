@@ -28,12 +28,8 @@ See = Callable[[int, Mapping[str, Array]], None]
 def scan_rows(dataset: Dataset, names: Iterable[str], see: See) -> dict[str, NDArray[np.float64]]:
     """Read a dataset once, in blocks, and measure its episodes on the way.
 
-    Memory is that of one block, of the rewards of one episode, and of a few numbers an episode.
-
-    Args:
-        dataset: an open file.
-        names: arrays of one row a transition that ``see`` is to be given.
-        see: called with the number of the first row of each block, and its arrays.
+    Memory is that of one block, of the rewards of one episode, and of a few numbers an episode. ``see`` is called with
+    the number of the first row of each block, and its arrays of these names, which have one row a transition.
 
     Returns:
         What :func:`awac_tr.envs.measures.measure` gives: ``return``, ``length`` and the success measures, [E] each.

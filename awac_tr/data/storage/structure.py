@@ -104,13 +104,10 @@ def _kind_findings(name: str, array: h5py.Dataset, *, ours: bool) -> list[Findin
     if ours or array.dtype.kind not in _NUMBERS:
         remedy = f"Store it as {expected.name}."
         message = f"has type {array.dtype}, expected {expected.name}"
-        return [Finding("error", "dtype", name, message, remedy, fixable=_convertible(name, array.dtype))]
+        # nothing is lost on the way to the format's type, and nothing was before: actions as integers lost fractions
+        fixable = array.dtype.kind in ("fb" if name == "actions" else _NUMBERS)
+        return [Finding("error", "dtype", name, message, remedy, fixable=fixable)]
     return [Finding("note", "dtype", name, f"has type {array.dtype}, is read as {expected.name}")]
-
-
-def _convertible(name: str, dtype: np.dtype[Any]) -> bool:
-    """Nothing is lost on the way to the format's type, and nothing was before: actions as integers lost fractions."""
-    return dtype.kind in ("fb" if name == "actions" else _NUMBERS)
 
 
 def _optional_findings(name: str, array: h5py.Dataset) -> list[Finding]:

@@ -15,10 +15,9 @@ from awac_tr.data.format.findings import errors_of
 from awac_tr.data.format.hashing import content_hash
 from awac_tr.data.format.meta import DatasetMeta, meta_to_attributes
 from awac_tr.data.format.spec import EPISODES
-from awac_tr.data.storage.columns import Columns
 from awac_tr.data.storage.episode_check import EpisodeCheck
-from awac_tr.data.storage.file_driver import FileDriver
-from awac_tr.data.storage.hdf5 import CACHE_BYTES, write_attributes
+from awac_tr.data.storage.hdf5 import CACHE_BYTES
+from awac_tr.data.storage.hdf5_write import Columns, FileDriver, write_attributes
 from awac_tr.data.validation.checks import RowCheck
 from awac_tr.errors import DatasetError
 from awac_tr.utils.atomic import cannot_write, rename, writing

@@ -18,9 +18,8 @@ from matplotlib.figure import Figure
 
 from awac_tr.data.plots.episodes import draw_length_panel, draw_success_panel, edges_of, running_mean
 from awac_tr.data.plots.plot import PICTURES, draw_picture, plot_datasets, samples_against
-from awac_tr.data.plots.rewards import thinned
+from awac_tr.data.plots.rows import project, thinned
 from awac_tr.data.plots.sample import take_sample, take_samples
-from awac_tr.data.plots.states import project
 from awac_tr.data.plots.style import DARK, LIGHT, Theme, styled
 from awac_tr.errors import DatasetError
 
