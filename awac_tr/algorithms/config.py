@@ -15,7 +15,7 @@ __all__ = ["AdvantageConfig", "AlgorithmConfig", "BoundedCriticConfig", "Conflic
 Conflict = tuple[tuple[str, ...], str]
 """Dotted recipe keys that contradict each other, the one to name first; and the text."""
 
-Samples = Literal["transitions", "trajectories", "round"]
+Samples = Literal["transitions", "trajectories", "buffer", "round"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Needs:
     Attributes:
         offline: what a batch of the offline phase holds. ``transitions``: rows drawn uniformly, ``batch_size`` of
             them. ``trajectories``: whole episodes, one after another, at least ``batch_size`` rows in all.
+            ``buffer``: all rows, episode by episode, the same ones for every update of the offline phase or of a round;
+            an episode under way counts as cut where it stands.
         online: the same, or ``round``: all transitions of the newest round, in the order they were taken; None: there
             is no online phase.
         keys: batch keys beyond the usual ones, of :data:`awac_tr.keys.EXTRA`.

@@ -13,6 +13,7 @@ __all__ = ["ALGORITHMS", "config_class"]
 ALGORITHMS: Final[dict[str, str]] = {
     "abm": "ABMConfig",
     "awac": "AWACConfig",
+    "awr": "AWRConfig",
     "bc": "BCConfig",
     "iql": "IQLConfig",
     "mpo": "MPOConfig",

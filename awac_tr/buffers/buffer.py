@@ -19,7 +19,7 @@ from awac_tr.buffers.sampling import MixedSampler, NStep, Sampling
 from awac_tr.buffers.storage import MappedRows, RowStorage, draw
 from awac_tr.data.storage.action_reader import ActionRules, OutOfBounds
 from awac_tr.errors import DatasetError
-from awac_tr.keys import ACTION, DEMONSTRATIONS, DISK_TO_MEMORY, DONE, EXTRA, GOALS, OBSERVATION
+from awac_tr.keys import ACTION, DEMONSTRATIONS, DISK_TO_MEMORY, DONE, EXTRA, GOALS, OBSERVATION, TRUNCATED
 
 if TYPE_CHECKING:
     from awac_tr.data.storage.reader import Dataset
@@ -234,6 +234,24 @@ class TransitionBuffer(TensorDictReplayBuffer):
         batch: TensorDictBase = self._storage.get(index)
         if self.sampling.keys:
             self._add_keys(batch, index)
+        return batch
+
+    def in_order(self) -> TensorDictBase:
+        """All rows [N], episode by episode, each episode's in order: a copy, on the device of samples.
+
+        The last row of an episode under way is ``truncated`` and ``done`` here: whoever follows the rows must not go on
+        into another episode. Of an episode whose first rows were overwritten the others are there.
+
+        Raises:
+            DatasetError: it is not known which rows follow each other.
+        """
+        if self._episodes is None:
+            raise DatasetError("the buffer does not follow episodes", "The algorithm has to ask for them: Needs.")
+        index, last = self._episodes.in_order(len(self))
+        batch: TensorDictBase = self._storage.get(index)
+        cut = (last.to(batch.get(DONE).device).unsqueeze(-1)) & ~batch.get(DONE)
+        for key in (TRUNCATED, DONE):
+            batch.set(key, batch.get(key) | cut)
         return batch
 
     def _add_keys(self, batch: TensorDictBase, index: torch.Tensor) -> None:

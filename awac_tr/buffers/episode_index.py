@@ -144,6 +144,18 @@ class EpisodeIndex:
         count = int(self._starts[behind - 1] + self._sizes[behind - 1] - self._starts[first])
         return self._row_of(self._starts[first] + torch.arange(count, device=self._device))
 
+    def in_order(self, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows 0 to ``rows``, episode by episode, each episode's in order.
+
+        Returns:
+            Their numbers [rows] int64, and whether each is the last of its episode that is there, [rows] bool.
+        """
+        numbers, index = torch.sort(self._numbers[:rows])
+        episode = numbers >> _SHIFT
+        last = torch.ones(rows, dtype=torch.bool, device=self._device)
+        last[:-1] = episode[1:] != episode[:-1]
+        return index, last
+
     def _place(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of each row its number, and the one behind the newest of its episode."""
         number = self._numbers[rows]

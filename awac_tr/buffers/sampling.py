@@ -33,7 +33,7 @@ class Sampling:
         gamma: discount of those.
         keys: of :data:`awac_tr.keys.EXTRA`.
         demonstrations: whether a batch holds a second one, of rows of datasets of source ``demos``.
-        trajectories: whether whole episodes are drawn.
+        trajectories: whether whole episodes are asked for.
 
     Raises:
         ValueError: an unknown key, or n-step transitions with hindsight: their rewards are of other goals.
@@ -65,7 +65,7 @@ class Sampling:
             gamma=1.0 if gamma is None else gamma,
             keys=needs.keys,
             demonstrations=needs.demonstrations,
-            trajectories="trajectories" in (needs.offline, needs.online),
+            trajectories=bool({"trajectories", "buffer"} & {needs.offline, needs.online}),
         )
 
     @property

@@ -15,17 +15,18 @@ from torch.distributions import Distribution
 from awac_tr.objectives.actor_critic import ActorCriticLoss
 from awac_tr.objectives.base import check_choice, deterministic_action
 
-__all__ = ["AdvantageLoss"]
+__all__ = ["AdvantageLoss", "cap", "positive"]
 
 
-def _positive(name: str, value: Any) -> float:
+def positive(name: str, value: Any) -> float:
+    """The value as a number, which must be above 0."""
     if not float(value) > 0:
         raise ValueError(f"{name} is {value}, it must be above 0")
     return float(value)
 
 
-def _cap(name: str, value: Any) -> float:
-    """A number, or None for no cap."""
+def cap(name: str, value: Any) -> float:
+    """The value as a number; None: infinity, no cap."""
     number = math.inf if value is None else float(value)
     if math.isnan(number):
         raise ValueError(f"{name} is {value}, it must be a number")
@@ -49,9 +50,9 @@ class AdvantageLoss(ActorCriticLoss):
     """
 
     _coefficients: ClassVar = {
-        "temperature": lambda value: _positive("temperature", value),
-        "advantage_max": lambda value: _cap("advantage_max", value),
-        "weight_max": lambda value: _positive("weight_max", _cap("weight_max", value)),
+        "temperature": lambda value: positive("temperature", value),
+        "advantage_max": lambda value: cap("advantage_max", value),
+        "weight_max": lambda value: positive("weight_max", cap("weight_max", value)),
         "value_bounds": _bounds,
     }
 

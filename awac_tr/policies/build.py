@@ -97,8 +97,8 @@ def build_policy(
 ) -> ProbabilisticTensorDictSequential:
     """pi_theta(a | s): ``observation`` -> ``loc``, ``scale`` -> ``action``.
 
-    ``normal`` has its mean squashed by tanh and its density not (the authors' code); ``tanh_normal`` is TorchRL's
-    squashed Gaussian. Where the action bounds are not -1 and 1, means, deviations and squashing are mapped to them
+    ``normal`` has its mean squashed by tanh, unless ``squash_mean`` is false, and its density not (the authors' code);
+    ``tanh_normal`` is TorchRL's squashed Gaussian. Where the action bounds are not -1 and 1, means, deviations and squashing are mapped to them
     linearly. ``spec.init_from`` is not looked at: whoever calls loads weights afterwards.
 
     Args:
@@ -134,7 +134,7 @@ def build_policy(
         log_std_min=spec.log_std_min,
         log_std_max=spec.log_std_max,
         dependent=spec.std == "dependent",
-        squash_mean=not squashed,
+        squash_mean=spec.squash_mean and not squashed,
         affine=None if squashed else affine,
         precision=precision,
         dropout=spec.dropout,

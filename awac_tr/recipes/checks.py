@@ -23,7 +23,7 @@ _SUM_TOLERANCE: Final = 1e-6
 def conflicts(recipe: Recipe) -> list[Conflict]:
     """All contradictions of a recipe, each with the dotted keys it involves."""
     found: list[Conflict] = []
-    for check in (_device, _policy, _batches, _phases, _collect, _init_from, _hindsight, _buffer):
+    for check in (_device, _policy, _batches, _phases, _samples, _collect, _init_from, _hindsight, _buffer):
         found += check(recipe)
     return [*recipe.algorithm.conflicts(), *found]
 
@@ -68,6 +68,9 @@ def _policy(recipe: Recipe) -> Iterator[Conflict]:
     if policy.log_std_min >= policy.log_std_max:
         text = f"must be below policy.log_std_max: {policy.log_std_min:g} is not below {policy.log_std_max:g}"
         yield ("policy.log_std_min", "policy.log_std_max"), text
+    if policy.distribution == "tanh_normal" and not policy.squash_mean:
+        text = "false has no effect with policy.distribution tanh_normal, which squashes actions; leave it out"
+        yield ("policy.squash_mean", "policy.distribution"), text
     if policy.distribution == "tanh_normal" and margin == 0:
         text = (
             "0 with policy.distribution tanh_normal: log-densities at the action bounds are infinite; use null or 0.001"
@@ -90,6 +93,22 @@ def _phases(recipe: Recipe) -> Iterator[Conflict]:
         yield ("online.steps", "algorithm.name"), text
     if offline == 0 and online == 0:
         yield ("offline.updates", "online.steps"), "0, and online.steps is 0 as well: nothing would be trained"
+
+
+def _samples(recipe: Recipe) -> Iterator[Conflict]:
+    """Of algorithms that learn from episodes in order, and draw no transitions."""
+    needs, name = recipe.algorithm.needs(), recipe.algorithm.name
+    if needs.online not in ("buffer", "round"):
+        return
+    if recipe.buffer.mix != "union":
+        text = f"{recipe.buffer.mix} has no effect with algorithm.name {name}, which draws no rows online; leave it out"
+        yield ("buffer.mix", "algorithm.name"), text
+    if recipe.collect.workers > 1:
+        text = f"{recipe.collect.workers} with algorithm.name {name}, which needs episodes in order; set it to 1"
+        yield ("collect.workers", "algorithm.name"), text
+    if needs.online == "round" and recipe.collect.ahead:
+        text = f"true with algorithm.name {name}, which learns from steps of the policy as it is now; set it to false"
+        yield ("collect.async", "algorithm.name"), text
 
 
 def _collect(recipe: Recipe) -> Iterator[Conflict]:

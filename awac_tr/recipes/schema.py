@@ -70,6 +70,9 @@ class PolicySection(Section):
         Literal["normal", "tanh_normal"],
         Field(description="normal: mean = tanh(MLP), as the authors; tanh_normal: TorchRL's squashed Gaussian"),
     ] = "normal"
+    squash_mean: Annotated[
+        bool, Field(description="of normal: mean = tanh(MLP); false: the MLP itself, which the bounds do not hold")
+    ] = True
     hidden_sizes: HiddenSizes = (256, 256, 256, 256)
     activation: Activation = "relu"
     std: Annotated[

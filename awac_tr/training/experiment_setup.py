@@ -223,7 +223,7 @@ def _initial_policy(recipe: Recipe, facts: EnvInfo, clone: Path | None) -> dict[
     policy.require(facts.id, facts.observation_size, facts.action_size)
     differing = [
         f"policy.{key}: {getattr(policy.spec, key)}, not {getattr(recipe.policy, key)}"
-        for key in ("distribution", "std", "hidden_sizes", "activation")
+        for key in ("distribution", "squash_mean", "std", "hidden_sizes", "activation")
         if getattr(policy.spec, key) != getattr(recipe.policy, key)
     ]
     if differing:

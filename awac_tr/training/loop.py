@@ -61,6 +61,7 @@ class Loop:
         self.means = RunningMeans()
         self.monitor = rig.monitor()
         self._pending: _Pending | None = None
+        self._whole: tuple[int, TensorDictBase] | None = None
         self._held: list[dict[str, Any]] = []
         self._begun = time.monotonic() - progress.wall
 
@@ -162,7 +163,17 @@ class Loop:
         if kind == "round":
             newest = rig.newest_round.to(rig.generator.device)
             return lambda: newest
+        if kind == "buffer":
+            whole = self._whole_buffer()
+            return lambda: whole
         return partial(rig.buffer.sample_trajectories if kind == "trajectories" else rig.buffer.sample, batch_size)
+
+    def _whole_buffer(self) -> TensorDictBase:
+        """The buffer's rows in order, read out once a round."""
+        if self._whole is None or self._whole[0] != self.progress.env_step:
+            self._whole = None  # first: two copies might not fit
+            self._whole = (self.progress.env_step, self.rig.buffer.in_order())
+        return self._whole[1]
 
     def _log_losses(self) -> None:
         means = self.means.take()

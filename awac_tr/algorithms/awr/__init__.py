@@ -1,0 +1,1 @@
+"""AWR, advantage-weighted regression (Peng et al., 2019)."""
