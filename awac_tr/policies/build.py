@@ -98,8 +98,8 @@ def build_policy(
     """pi_theta(a | s): ``observation`` -> ``loc``, ``scale`` -> ``action``.
 
     ``normal`` has its mean squashed by tanh, unless ``squash_mean`` is false, and its density not (the authors' code);
-    ``tanh_normal`` is TorchRL's squashed Gaussian. Where the action bounds are not -1 and 1, means, deviations and squashing are mapped to them
-    linearly. ``spec.init_from`` is not looked at: whoever calls loads weights afterwards.
+    ``tanh_normal`` is TorchRL's squashed Gaussian. Where the action bounds are not -1 and 1, means, deviations and
+    squashing are mapped to them linearly. ``spec.init_from`` is not looked at: whoever calls loads weights afterwards.
 
     Args:
         spec: the ``policy`` section of a recipe.

@@ -131,7 +131,7 @@ def test_statistics_follow_the_buffer_while_it_is_small(small: Any) -> None:
 
 
 def test_a_deviation_that_follows_the_state_cannot_stay() -> None:
-    with pytest.raises(RecipeError, match="policy.std: dependent"):
+    with pytest.raises(RecipeError, match=r"policy\.std: dependent"):
         learner(policy={"std": "dependent"})
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from awac_tr.algorithms.awr.rounds import AWRLearner
+from awac_tr.errors import RecipeError
 from awac_tr.objectives.awr import AWRLoss
 from awac_tr.policies.networks import init_last
 
@@ -20,7 +21,15 @@ _LAST_LAYER = 0.01
 
 
 def build(config: AWRConfig, parts: Parts) -> AWRLearner:
-    """Policy and V, each with momentum SGD; the policy's deviation is not trained."""
+    """Policy and V, each with momentum SGD; the policy's deviation is not trained.
+
+    Raises:
+        RecipeError: ``policy.std: dependent``: a deviation that follows the state cannot stay what it is.
+    """
+    if parts.recipe.policy.std == "dependent":
+        raise RecipeError(
+            "policy.std: dependent, but AWR's deviation is one fixed number", "write policy.std=independent."
+        )
     policy, value = parts.policy(), parts.value()
     fresh = parts.initial_policy is None
     if fresh:
