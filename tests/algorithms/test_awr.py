@@ -122,7 +122,7 @@ def test_statistics_follow_the_buffer_while_it_is_small(small: Any) -> None:
     torch.testing.assert_close(loc, rows["observation"].mean(0))
     torch.testing.assert_close(made.loss.value_network_params.get(("module", "standardize", "loc")).data, loc)
     for count, follows in ((10, True), (10, False)):
-        fresh = experiment.collect(count, 0)
+        fresh = experiment.collector_after(0).collect(count)
         experiment.buffer.extend(fresh)
         made.on_round(fresh)
         before = loc.clone()
@@ -137,7 +137,7 @@ def test_a_deviation_that_follows_the_state_cannot_stay() -> None:
 
 def test_the_buffer_in_order_ends_what_is_under_way(small: Any) -> None:
     experiment = prepare(small("awr").recipe)
-    experiment.buffer.extend(experiment.collect(30, 0))  # an episode of 25 steps, and 5 of the next
+    experiment.buffer.extend(experiment.collector_after(0).collect(30))  # an episode of 25 steps, and 5 of the next
     rows = experiment.buffer.in_order()
     ends = rows["next", "done"][:, 0].nonzero()[:, 0].tolist()
     assert ends == [*range(24, 175, 25), 179]
@@ -145,7 +145,7 @@ def test_the_buffer_in_order_ends_what_is_under_way(small: Any) -> None:
     same = (rows["observation"][1:] == rows["next", "observation"][:-1]).all(-1)
     assert same.logical_not().nonzero()[:, 0].tolist() == ends[:-1]
     assert not experiment.buffer[:]["next", "done"][-1]
-    experiment.buffer.extend(experiment.collect(10, 30))
+    experiment.buffer.extend(experiment.collector_after(30).collect(10))
     rows = experiment.buffer.in_order()
     assert rows["next", "done"][:, 0].nonzero()[:, 0].tolist() == [*range(24, 175, 25), 189]
 
