@@ -45,6 +45,9 @@ LEAST_DISK: Final = 1e8
 """Bytes free, below which there is a warning, and below which nothing can be trained."""
 
 _LONGEST: Final = 160
+_FEATURES: Final = {
+    "AVX2": "avx2", "AVX-512": "avx512f", "AVX-512 BF16": "avx512_bf16", "AMX": "amx_tile", "AMX BF16": "amx_bf16",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,18 +82,8 @@ def examine(on_check: Callable[[Check], None] | None = None) -> list[Check]:
         All findings, in the order of the report. A check that fails in a way nobody foresaw is itself a finding.
     """
     found: list[Check] = []
-    for look in (
-        _python,
-        _packages,
-        _requirements,
-        _extension,
-        _simulator,
-        _drawing,
-        _films,
-        _gpu,
-        _processor,
-        _places,
-    ):
+    looks = (_python, _packages, _requirements, _extension, _simulator, _drawing, _films, _gpu, _processor, _places)
+    for look in looks:
         try:
             for check in look():
                 found.append(check)
@@ -140,7 +133,8 @@ def _requirements() -> Iterator[Check]:
     """Whether what is installed is what was asked for; pip does not look again after a later install."""
     from packaging.requirements import Requirement
 
-    wrong = []
+    wrong: list[str] = []
+    fixes: list[str] = []
     for owner in ("awac-tr", "torchrl"):
         for line in requires(owner) or []:
             wanted = Requirement(line)
@@ -151,19 +145,10 @@ def _requirements() -> Iterator[Check]:
             except PackageNotFoundError:
                 found = "none"
             if found == "none" or not wanted.specifier.contains(found, prereleases=True):
-                wrong.append(
-                    (
-                        f"{owner} needs {wanted.name}{wanted.specifier}, found {found}",
-                        f'"{wanted.name}{wanted.specifier}"',
-                    )
-                )
+                wrong.append(f"{owner} needs {wanted.name}{wanted.specifier}, found {found}")
+                fixes.append(f'"{wanted.name}{wanted.specifier}"')
     if wrong:
-        yield Check(
-            "requirements",
-            "warning",
-            "; ".join(text for text, _ in wrong),
-            "pip install " + " ".join(fix for _, fix in wrong),
-        )
+        yield Check("requirements", "warning", "; ".join(wrong), "pip install " + " ".join(fixes))
     else:
         yield Check("requirements", "ok", "the versions of all packages are within what awac-tr and torchrl ask for")
 
@@ -178,10 +163,9 @@ def _extension() -> Iterator[Check]:
         reason = (
             f"was built for another torch than {version('torch')}" if foreign else f"does not load: {_short(error)}"
         )
-        yield Check(
-            name, "note", f"{reason}; only prioritised replay is missing, which awac-tr does not use",
-            "if you want it, install the torch that the release notes of this torchrl name; otherwise nothing",
-        )  # fmt: skip
+        finding = f"{reason}; only prioritised replay is missing, which awac-tr does not use"
+        remedy = "if you want it, install the torch that the release notes of this torchrl name; otherwise nothing"
+        yield Check(name, "note", finding, remedy)
 
 
 def _simulator() -> Iterator[Check]:
@@ -194,9 +178,8 @@ def _simulator() -> Iterator[Check]:
         env.close()
         yield Check("simulator", "ok", "door-binary-v0 resets and steps")
     except Exception as error:  # noqa: BLE001  (broken packages fail in any way)
-        yield Check(
-            "simulator", "broken", f"door-binary-v0 does not run: {_short(error)}", "mend the packages named above"
-        )
+        finding = f"door-binary-v0 does not run: {_short(error)}"
+        yield Check("simulator", "broken", finding, "mend the packages named above")
 
 
 def _drawing() -> Iterator[Check]:
@@ -233,12 +216,8 @@ def _gpu() -> Iterator[Check]:
             card = torch.cuda.get_device_properties(index)
             yield Check("GPU", "ok", f"cuda:{index} {card.name}, {card.total_memory / 2**30:.0f} GiB")
     elif Path("/dev/nvidia0").exists():
-        built = torch.version.cuda
-        fix = (
-            "update the NVIDIA driver"
-            if built
-            else "install a CUDA build of torch: https://pytorch.org/get-started/locally"
-        )
+        build = "install a CUDA build of torch: https://pytorch.org/get-started/locally"
+        fix = "update the NVIDIA driver" if torch.version.cuda else build
         yield Check("GPU", "warning", f"an NVIDIA card is there, but torch {torch.__version__} cannot use it", fix)
     else:
         yield Check("GPU", "ok", "none; training runs on the processor")
@@ -248,16 +227,8 @@ def _processor() -> Iterator[Check]:
     import torch
 
     flags = cpu_flags()
-    features = {
-        "AVX2": "avx2",
-        "AVX-512": "avx512f",
-        "AVX-512 BF16": "avx512_bf16",
-        "AMX": "amx_tile",
-        "AMX BF16": "amx_bf16",
-    }
-    yield Check(
-        "CPU features", "ok", ", ".join(f"{name} {'yes' if flag in flags else 'no'}" for name, flag in features.items())
-    )
+    found = ", ".join(f"{name} {'yes' if flag in flags else 'no'}" for name, flag in _FEATURES.items())
+    yield Check("CPU features", "ok", found)
     if not flags & {"avx512_bf16", "amx_bf16"}:
         finding = "not in this processor: precision: bf16 would be many times slower than fp32 here"
         yield Check("bfloat16", "note", finding, "write precision=auto, which takes fp32 here")
@@ -291,12 +262,8 @@ def usable_cores() -> int:
 def _places() -> Iterator[Check]:
     from awac_tr.data.storage.paths import dataset_folder
 
-    remedies = {
-        "datasets": "set AWAC_TR_DATA to a folder you may write to",
-        "runs": "work in a folder you may write to, or give --run DIR",
-    }
-    for name, folder in (("datasets", dataset_folder()), ("runs", Path("runs"))):
-        yield _place(name, folder, remedies[name])
+    yield _place("datasets", dataset_folder(), "set AWAC_TR_DATA to a folder you may write to")
+    yield _place("runs", Path("runs"), "work in a folder you may write to, or give --run DIR")
 
 
 def _place(name: str, folder: Path, remedy: str) -> Check:
@@ -307,9 +274,8 @@ def _place(name: str, folder: Path, remedy: str) -> Check:
             free = shutil.disk_usage(there).free
     except OSError as error:
         return Check(name, "broken", f"{folder.absolute()}: cannot write ({error.strerror})", remedy)
-    text = f"{folder.absolute()}: writable, {free / 1e9:.1f} GB free" + (
-        "" if there == folder.absolute() else ", made when needed"
-    )
+    later = "" if there == folder.absolute() else ", made when needed"
+    text = f"{folder.absolute()}: writable, {free / 1e9:.1f} GB free{later}"
     level: Level = "ok" if free >= ENOUGH_DISK else "warning" if free >= LEAST_DISK else "broken"
     return Check(name, level, text, "" if level == "ok" else "make room on the disk, or " + remedy)
 

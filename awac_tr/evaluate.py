@@ -115,21 +115,20 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, with the method of the intervals and the versions that decide what was simulated."""
         env = self.env
+        told = ("action", "trusted", "allow_bounds_mismatch", "seed", "goal_steps", "seconds")
+        packages = ("awac-tr", "mujoco", "gymnasium", "gymnasium-robotics", "torch")
         return {
             "checkpoint": str(self.checkpoint),
             "env_id": env.id,
             "env_kwargs": env.kwargs,
             "env_options": env.options,
             "horizon": env.horizon,
-            **{name: getattr(self, name) for name in ("action", "trusted", "allow_bounds_mismatch")},
-            **{name: getattr(self, name) for name in ("seed", "goal_steps", "seconds")},
+            **{name: getattr(self, name) for name in told},
             "measures": {name: asdict(one) for name, one in self.measures.items()},
             "episodes": len(self.episodes),
             "intervals": METHOD,
             "rows": [dict(row) for row in self.episodes],
-            "versions": {
-                name: version(name) for name in ("awac-tr", "mujoco", "gymnasium", "gymnasium-robotics", "torch")
-            },
+            "versions": {name: version(name) for name in packages},
         }
 
 
@@ -231,7 +230,7 @@ def _row(episode: Episode, measured: Mapping[str, NDArray[Any]]) -> dict[str, An
 
 
 def estimate(names: Sequence[str], table: Floats, seed: int) -> dict[str, Estimate]:
-    """RunningMeans and intervals of measures.
+    """Means and intervals of measures.
 
     Args:
         names: of the measures, m of them.
@@ -282,9 +281,10 @@ def bootstrap(table: Floats, seed: int, resamples: int = RESAMPLES) -> tuple[Flo
         times = generator.multinomial(count, np.full(count, 1 / count), size=min(chunk, resamples - begin))
         means.append(times @ table / count)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
+    ends = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
     # Resampled sums of equal values round differently from each other; no interval may end beyond the data.
-    return np.clip(low, table.min(axis=0), table.max(axis=0)), np.clip(high, table.min(axis=0), table.max(axis=0))
+    low, high = np.clip(ends, table.min(axis=0), table.max(axis=0))
+    return low, high
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:

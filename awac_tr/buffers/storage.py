@@ -140,4 +140,4 @@ def _reserve(scratch: Path) -> int:
 
 def _plain(leaf: torch.Tensor) -> torch.Tensor:
     """The mapped tensor without tensordict's class around it, whose every operation is dispatched in Python."""
-    return leaf.as_subclass(torch.Tensor)
+    return leaf if type(leaf) is torch.Tensor else leaf.as_subclass(torch.Tensor)

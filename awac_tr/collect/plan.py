@@ -12,10 +12,9 @@ from awac_tr.data.storage.paths import dataset_path
 from awac_tr.errors import CheckpointError
 from awac_tr.recipes.base import Section
 from awac_tr.recipes.build import build
-from awac_tr.recipes.cards import DatasetCard, load_card
+from awac_tr.recipes.cards import OPTIONS, DatasetCard, NoOptions, load_card
 from awac_tr.recipes.env_files import EnvChanges, EnvSaid, chosen_env
 from awac_tr.recipes.library import cards
-from awac_tr.recipes.options import OPTIONS, NoOptions
 from awac_tr.recipes.schema import EnvSection, FoundEnv
 from awac_tr.recipes.yaml_text import problems_error
 
@@ -45,7 +44,7 @@ class Plan:
         trust: let Stable-Baselines3 load that file, which runs code that stands in it; files of ours need no trust.
         allow_bounds_mismatch: a policy may act where actions are bounded otherwise than where it was trained.
         dataset: what source ``bc`` clones.
-        settings: of the source, the model that :data:`awac_tr.recipes.options.OPTIONS` has for it.
+        settings: of the source, the model that :data:`awac_tr.recipes.cards.OPTIONS` has for it.
         record_state: keep the simulator's state before each action in ``infos``.
         licence: of the dataset; None: that of what the source was learnt from.
         description: of the dataset.

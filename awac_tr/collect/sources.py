@@ -25,7 +25,7 @@ from awac_tr.policies.controllers import (
     load_controller,
 )
 from awac_tr.policies.demonstrators import demonstrator_path
-from awac_tr.recipes.options import CloneSettings, OUOptions, PolicyOptions
+from awac_tr.recipes.cards import CloneSettings, OUOptions, PolicyOptions
 from awac_tr.training.cloning import CloneProgress, CloneReport, clone, clone_path
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""Dataset cards: one YAML file says how a dataset is made, from what, under which licence, and what to expect of it."""
+"""Dataset cards: one YAML file says how a dataset is made, from what, under which licence, and what to expect of it.
+
+What a card says under ``options`` are settings of the dataset's source, one model a source.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,88 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from awac_tr.recipes.base import PositiveCount, Section, Seed
+from awac_tr.algorithms.bc.config import CloningKeys
+from awac_tr.recipes.base import HiddenSizes, NonNegative, PositiveCount, Section, Seed
 from awac_tr.recipes.build import build
 from awac_tr.recipes.environment import EnvSection
 from awac_tr.recipes.library import find_card
-from awac_tr.recipes.options import OPTIONS
+from awac_tr.recipes.schema import PolicySection
 from awac_tr.recipes.yaml_text import ParsedYaml, Problem, problems_error, read_mapping
 
-__all__ = ["DatasetCard", "load_card", "read_card"]
+__all__ = [
+    "OPTIONS", "CloneFit", "ClonePolicySection", "CloneSettings", "DatasetCard", "ImportOptions", "NoOptions",
+    "OUOptions", "PolicyOptions", "load_card", "read_card",
+]  # fmt: skip
+
+
+class NoOptions(Section):
+    """The source needs no settings."""
+
+
+class ClonePolicySection(PolicySection):
+    """The policy of a clone: smaller than the learner's, by default."""
+
+    hidden_sizes: HiddenSizes = (256, 256)
+
+
+class CloneFit(CloningKeys):
+    """How a clone is fitted: it stops on held-out episodes."""
+
+    validation_fraction: Annotated[
+        float, Field(ge=0, lt=1, description="share of whole episodes held out; 0: no early stopping")
+    ] = 0.1
+    patience: Annotated[PositiveCount, Field(description="held-out checks without improvement before stopping")] = 10
+    check_every: Annotated[PositiveCount, Field(description="updates between held-out checks")] = 100
+
+
+class CloneSettings(Section):
+    """The clone whose rollouts make the dataset."""
+
+    policy: ClonePolicySection = ClonePolicySection()
+    bc: CloneFit = CloneFit()
+    max_updates: Annotated[PositiveCount, Field(description="gradient steps at most")] = 20_000
+    batch_size: PositiveCount = 256
+    observation_noise: Annotated[
+        NonNegative,
+        Field(description="deviation of noise on observations in training, in units of each entry's deviation"),
+    ] = 0.1
+
+
+class OUOptions(Section):
+    """Ornstein-Uhlenbeck noise as the action."""
+
+    theta: Annotated[NonNegative, Field(description="pull to zero per step")] = 0.15
+    sigma: Annotated[NonNegative, Field(description="standard deviation of the noise added per step")] = 0.3
+
+
+class PolicyOptions(Section):
+    """A policy, packaged or given, that explores beyond its own noise, and what is written down of it."""
+
+    action_noise: Annotated[
+        NonNegative, Field(description="deviation of Gaussian noise added to the actions, in their units")
+    ] = 0.0
+    label: Annotated[
+        Literal["executed", "clean"],
+        Field(description="actions written down: those executed, or those without action_noise (for cloning only)"),
+    ] = "executed"
+
+
+class ImportOptions(Section):
+    """A file of others, which the user supplies."""
+
+    format: Annotated[
+        Literal["hand_dapg"], Field(description="hand_dapg: the pickled demonstrations of that repository")
+    ]
+
+
+OPTIONS: dict[str, type[Section]] = {
+    "demos": PolicyOptions,
+    "bc": CloneSettings,
+    "ou": OUOptions,
+    "random": NoOptions,
+    "policy": PolicyOptions,
+    "import": ImportOptions,
+}
 
 
 class DatasetCard(Section):
@@ -53,7 +130,7 @@ class DatasetCard(Section):
 
     @property
     def settings(self) -> Section:
-        """``options`` completed by their defaults: the model that `options.OPTIONS` has for the source.
+        """``options`` completed by their defaults: the model that :data:`OPTIONS` has for the source.
 
         >>> load_card("door-bc").settings.bc.patience
         10

@@ -17,22 +17,9 @@ from awac_tr.recipes.checks import conflicts, is_unused
 from awac_tr.recipes.compose import Composition, compose, merged
 from awac_tr.recipes.resolved import LoadedRecipe, Source, resolved_yaml
 from awac_tr.recipes.schema import Recipe, recipe_model
-from awac_tr.recipes.yaml_text import (
-    KeyPath,
-    Problem,
-    dotted,
-    dump_value,
-    parse_setting,
-    problems_error,
-)
+from awac_tr.recipes.yaml_text import KeyPath, Problem, dotted, dump_value, parse_setting, problems_error
 
-__all__ = [
-    "LoadedRecipe",
-    "Source",
-    "load_recipe",
-    "recipe_from_dict",
-    "resolved_yaml",
-]
+__all__ = ["LoadedRecipe", "Source", "load_recipe", "recipe_from_dict", "resolved_yaml"]
 
 _log = logging.getLogger(__name__)
 

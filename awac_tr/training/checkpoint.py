@@ -156,13 +156,9 @@ class OnlineParts:
 
 
 def _save_tensors(path: Path, transitions: TensorDict) -> None:
-    tensors = {
-        _SEPARATOR.join(key) if isinstance(key, tuple) else key: value
-        for key, value in transitions.items(include_nested=True, leaves_only=True)
-    }
     try:
         with replacing(path) as file:
-            torch.save(tensors, file)
+            torch.save(dict(transitions.flatten_keys(_SEPARATOR).items()), file)
     except OSError as error:
         raise cannot_write(path, error, CheckpointError) from error
 
@@ -170,7 +166,7 @@ def _save_tensors(path: Path, transitions: TensorDict) -> None:
 def _load_tensors(path: Path) -> TensorDict:
     tensors: dict[str, Any] = read_archive(path)
     try:
-        flat = {tuple(key.split(_SEPARATOR)): value for key, value in tensors.items()}
-        return TensorDict(flat, batch_size=[len(next(iter(tensors.values())))])
+        flat = TensorDict(tensors, batch_size=[len(next(iter(tensors.values())))])
+        return flat.unflatten_keys(_SEPARATOR)
     except Exception as error:  # names or shapes that fit no transitions
         raise CheckpointError(f"{path}, online transitions of this run, cannot be read: {error}") from error

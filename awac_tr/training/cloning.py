@@ -31,7 +31,7 @@ from awac_tr.training.reproducibility import intra_op_threads
 if TYPE_CHECKING:
     from awac_tr.algorithms.gradient_learner import GradientLearner
     from awac_tr.envs.env_info import EnvInfo
-    from awac_tr.recipes.options import CloneFit
+    from awac_tr.recipes.cards import CloneFit
     from awac_tr.recipes.schema import PolicySection
 
 __all__ = ["CloneProgress", "CloneReport", "clone", "clone_path"]

@@ -53,7 +53,7 @@ def make_display(recipe: Recipe, progress: RunProgress, measure: str, *, quiet: 
 
 
 class _Pace:
-    """Rates and time left, from the run's own counters and clocks; only this sitting's."""
+    """Rates and time left, from the run's own counters and clocks; since the run was started or resumed."""
 
     def __init__(self, recipe: Recipe, progress: RunProgress) -> None:
         self.recipe = recipe

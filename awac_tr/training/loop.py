@@ -35,7 +35,7 @@ class Loop:
     """Runs a prepared experiment from wherever its counters stand.
 
     Args:
-        rig: what trains.
+        experiment: what trains.
         folder: where checkpoints go.
         progress: the counters, advanced in place.
         metrics: where rows go.
@@ -46,7 +46,7 @@ class Loop:
 
     def __init__(
         self,
-        rig: Experiment,
+        experiment: Experiment,
         folder: RunFolder,
         progress: Progress,
         *,
@@ -55,11 +55,11 @@ class Loop:
         display: Display,
         stop: Interruption,
     ) -> None:
-        self.rig, self.folder, self.progress = rig, folder, progress
+        self.experiment, self.folder, self.progress = experiment, folder, progress
         self.metrics, self.parts, self.display, self.stop = metrics, parts, display, stop
-        self.recipe = rig.recipe
+        self.recipe = experiment.recipe
         self.means = RunningMeans()
-        self.monitor = rig.monitor()
+        self.monitor = experiment.monitor()
         self._pending: _Pending | None = None
         self._whole: tuple[int, TensorDictBase] | None = None
         self._held: list[dict[str, Any]] = []
@@ -73,22 +73,22 @@ class Loop:
             EnvError: the environment fails again and again; everything before was saved.
             AwacError: training diverged, or something cannot be written.
         """
-        say_where_a_core_is_missing(self.recipe, self.rig.generator.device)
+        say_where_a_core_is_missing(self.recipe, self.experiment.generator.device)
         if self.progress.update == self.progress.env_step == 0:
-            self.rig.learner.on_phase("offline")
+            self.experiment.learner.on_phase("offline")
         try:
             self._go_on()
         except EnvError as error:
             raise self._saved(error) from error
         except AwacError:
-            self._settle()  # what was learnt before the failure belongs into the files
+            self._finish_evaluation()  # what was learnt before the failure belongs into the files
             raise
 
     def _go_on(self) -> None:
         while True:
             self.stop.check()
-            if self._pending is not None and self.rig.evaluator.done():
-                self._settle()
+            if self._pending is not None and self.experiment.evaluator.done():
+                self._finish_evaluation()
             later = self.recipe.eval.background and not self.progress.at_rest(self.recipe)
             if later and self._checkpoint_due():
                 self.save()  # first: a checkpoint waits for the evaluation under way
@@ -114,8 +114,8 @@ class Loop:
         Raises:
             DivergenceError: the policy's weights are no numbers; the checkpoint that is there stays.
         """
-        self._settle()
-        self.monitor.require_finite(self.rig.learner.policy, self.progress.update)
+        self._finish_evaluation()
+        self.monitor.require_finite(self.experiment.learner.policy, self.progress.update)
         with self.progress.timed("checkpoint"):
             self.progress.checkpointed = (self.progress.update, self.progress.env_step)
             content = self._content()
@@ -127,7 +127,7 @@ class Loop:
         self.parts.flush()
         self.clock()
         rows, means = self.metrics.rows, self.means.state_dict()
-        return state.payload(self.rig, self.progress, self.parts, metrics_rows=rows, means=means)
+        return state.payload(self.experiment, self.progress, self.parts, metrics_rows=rows, means=means)
 
     def _updates_to_next_event(self) -> int:
         periods = (self.recipe.log.every, self.recipe.eval.every, self.recipe.checkpoint.every)
@@ -136,7 +136,7 @@ class Loop:
     def _update(self, count: int) -> None:
         """The hot path: sample, update, and nothing else."""
         progress, seconds = self.progress, self.progress.seconds
-        sample, update, add = self._source(), self.rig.learner.update, self.means.add
+        sample, update, add = self._source(), self.experiment.learner.update, self.means.add
         self.display.activity("updating")
         before = time.perf_counter()
         try:
@@ -149,30 +149,31 @@ class Loop:
                 if self.stop.signum is not None:
                     break
         except (RuntimeError, ValueError) as error:  # torch refuses to sample where the deviation is no number
-            self.monitor.require_finite(self.rig.learner.policy, self.progress.update, error)
+            self.monitor.require_finite(self.experiment.learner.policy, self.progress.update, error)
             raise
         if progress.update % self.recipe.log.every == 0 or progress.at_rest(self.recipe):
             self._log_losses()
 
     def _source(self) -> Callable[[], TensorDictBase]:
         """Where batches come from in this phase, by the algorithm's needs."""
-        rig, needs = self.rig, self.recipe.algorithm.needs()
+        experiment, needs = self.experiment, self.recipe.algorithm.needs()
         online = self.progress.env_step > 0
         batch_size = (self.recipe.online if online else self.recipe.offline).batch_size
         kind = needs.online if online else needs.offline
         if kind == "round":
-            newest = rig.newest_round.to(rig.generator.device)
+            newest = experiment.newest_round.to(experiment.generator.device)
             return lambda: newest
+        buffer = experiment.buffer
         if kind == "buffer":
             whole = self._whole_buffer()
             return lambda: whole
-        return partial(rig.buffer.sample_trajectories if kind == "trajectories" else rig.buffer.sample, batch_size)
+        return partial(buffer.sample_trajectories if kind == "trajectories" else buffer.sample, batch_size)
 
     def _whole_buffer(self) -> TensorDictBase:
         """The buffer's rows in order, read out once a round."""
         if self._whole is None or self._whole[0] != self.progress.env_step:
             self._whole = None  # first: two copies might not fit
-            self._whole = (self.progress.env_step, self.rig.buffer.in_order())
+            self._whole = (self.progress.env_step, self.experiment.buffer.in_order())
         return self._whole[1]
 
     def _log_losses(self) -> None:
@@ -185,16 +186,16 @@ class Loop:
         """One round of environment steps into the buffer."""
         progress = self.progress
         if progress.env_step == 0:
-            self.rig.learner.on_phase("online")
+            self.experiment.learner.on_phase("online")
         self.display.activity("collecting")
         with progress.timed("collect"):
             steps = self._round_after(progress.env_step)
             then = self._round_after(progress.env_step + steps)
-            transitions = self.rig.collector_after(progress.env_step).collect(steps, then=then)
-            self.rig.buffer.extend(transitions)
+            transitions = self.experiment.collector_after(progress.env_step).collect(steps, then=then)
+            self.experiment.buffer.extend(transitions)
             self.parts.add(transitions)
-            self.rig.newest_round = transitions
-        self.rig.learner.on_round(transitions)
+            self.experiment.newest_round = transitions
+        self.experiment.learner.on_round(transitions)
         self.monitor.observe(float(transitions[REWARD].abs().max()))
         progress.env_step += steps
         success = transitions.get(SUCCESS, None)
@@ -204,8 +205,8 @@ class Loop:
         }
         if success is not None:
             values["success_share"] = float(success.float().mean())
-        if self.rig.collector is not None and self.rig.collector.dropped:
-            values["episodes_dropped"] = self.rig.collector.dropped
+        if self.experiment.collector is not None and self.experiment.collector.dropped:
+            values["episodes_dropped"] = self.experiment.collector.dropped
         self._row("round", {**values, "steps": steps})
 
     def _saved(self, error: EnvError) -> EnvError:
@@ -228,18 +229,18 @@ class Loop:
 
     def _evaluate(self, *, later: bool) -> None:
         """Evaluate the policy as it stands: now, or while training goes on."""
-        self._settle()
-        policy, progress = self.rig.learner.evaluate, self.progress
+        self._finish_evaluation()
+        policy, progress = self.experiment.learner.evaluate, self.progress
         if later:
-            self.rig.evaluator.begin(policy)
+            self.experiment.evaluator.begin(policy)
             progress.evaluated = (progress.update, progress.env_step)
             self._pending = _Pending(self._place("eval"), state.kept(self._content()))
             return
         values = self._measured(policy)
         progress.evaluated = (progress.update, progress.env_step)
-        self._judge(self._place("eval"), values)
+        self._record_evaluation(self._place("eval"), values)
 
-    def _settle(self) -> None:
+    def _finish_evaluation(self) -> None:
         """Take the result of the evaluation under way, if any, and write the rows that stood behind its own."""
         pending, self._pending = self._pending, None
         if pending is None:
@@ -247,16 +248,18 @@ class Loop:
         try:
             self.display.activity("evaluating")
             with self.progress.timed("evaluate"):
-                values = self.rig.evaluator.finish()
-            self._judge(pending.place, values, pending.content)
+                values = self.experiment.evaluator.finish()
+            self._record_evaluation(pending.place, values, pending.content)
         finally:
             held, self._held = self._held, []
             for row in held:
                 self.metrics.write(row)
 
-    def _judge(self, place: dict[str, Any], values: dict[str, float], content: dict[str, Any] | None = None) -> None:
+    def _record_evaluation(
+        self, place: dict[str, Any], values: dict[str, float], content: dict[str, Any] | None = None
+    ) -> None:
         """Write an evaluation's row and, when it is the best so far, ``best.pt``: the content, or what stands now."""
-        name, row = self.rig.measure, {**place, **values}
+        name, row = self.experiment.measure, {**place, **values}
         self.metrics.write(row)
         self.display.row(row)
         merit = (values.get(name, values["return"]), values["return"])
@@ -271,18 +274,18 @@ class Loop:
 
     def _evaluate_clone(self) -> None:
         """The clone that made the data, once, as the line that the run has to beat; every run has two evaluations."""
-        clone = self.rig.clone
+        clone = self.experiment.clone
         if self.progress.clone_evaluated or not self.recipe.eval.clone or clone is None:
             return
-        self._settle()
-        values = self._measured(load_controller(clone, self.recipe.eval.action, env=self.rig.facts))
+        self._finish_evaluation()
+        values = self._measured(load_controller(clone, self.recipe.eval.action, env=self.experiment.facts))
         self.progress.clone_evaluated = True
         self._row("eval", values, phase="clone")
 
     def _measured(self, policy: Any) -> dict[str, float]:
         self.display.activity("evaluating")
         with self.progress.timed("evaluate"):
-            return self.rig.evaluator.measure(policy, self.stop.check)
+            return self.experiment.evaluator.measure(policy, self.stop.check)
 
     def _checkpoint_due(self) -> bool:
         progress, every = self.progress, self.recipe.checkpoint.every
@@ -291,7 +294,7 @@ class Loop:
         return progress.at_rest(self.recipe) or (every > 0 and progress.update > 0 and progress.update % every == 0)
 
     def clock(self) -> float:
-        """Seconds since the run began, over all sittings; noted in the counters."""
+        """Seconds since the run began, pauses left out; noted in the counters."""
         self.progress.wall = time.monotonic() - self._begun
         return self.progress.wall
 

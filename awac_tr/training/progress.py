@@ -36,7 +36,7 @@ class Progress:
         clone_evaluated: whether the clone that made the data has been measured.
         checkpointed: (update, env_step) of ``last.pt``; None: none yet.
         best: value of the checkpoint measure, and the return, of ``best.pt``; None: none yet.
-        wall: seconds since the beginning, over all sittings, at the last row or checkpoint.
+        wall: seconds since the beginning, pauses left out, at the last row or checkpoint.
         seconds: of them by part: update, collect, evaluate, checkpoint.
     """
 

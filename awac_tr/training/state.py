@@ -33,16 +33,16 @@ _FREE: Final = (
 
 
 def payload(
-    rig: Experiment, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]
+    experiment: Experiment, progress: Progress, parts: OnlineParts, *, metrics_rows: int, means: dict[str, Any]
 ) -> dict[str, Any]:
     """What a checkpoint of kind ``train`` holds, as things stand; the learner's tensors are not copied."""
-    low, high = rig.action_bounds
-    facts, recipe = rig.facts, rig.recipe
+    low, high = experiment.action_bounds
+    facts, recipe = experiment.facts, experiment.recipe
     where = {"update": progress.update, "env_step": progress.env_step}
     return {
         "kind": "train",
         "policy": policy_entry(
-            rig.learner.policy,
+            experiment.learner.policy,
             recipe.policy,
             observation_size=facts.observation_size,
             action_size=facts.action_size,
@@ -52,14 +52,14 @@ def payload(
         "env": facts.env.to_plain(),
         "info": {"algorithm": recipe.algorithm.name, "recipe": recipe.name, "seed": recipe.seed, **where},
         "recipe": recipe.model_dump(mode="json"),
-        "learner": rig.learner.state_dict(),
+        "learner": experiment.learner.state_dict(),
         "progress": progress.to_plain(),
         "metrics_rows": metrics_rows,
         "means": means,
         "online_parts": list(parts.names),
-        "datasets": dict(rig.hashes),
-        "collector": None if rig.collector is None else rig.collector.state_dict(),
-        "rng": {**rng_state(), "buffer": rig.generator.get_state()},
+        "datasets": dict(experiment.hashes),
+        "collector": None if experiment.collector is None else experiment.collector.state_dict(),
+        "rng": {**rng_state(), "buffer": experiment.generator.get_state()},
     }
 
 
@@ -74,8 +74,8 @@ def kept(value: Any) -> Any:
     return value
 
 
-def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Experiment) -> Progress:
-    """Put a freshly prepared rig back to where a checkpoint was written.
+def restore(content: dict[str, Any], transitions: Iterable[TensorDict], experiment: Experiment) -> Progress:
+    """Put a freshly prepared experiment back to where a checkpoint was written.
 
     Networks, targets, optimisers, every random stream, the counters, the buffer's contents in their order and the
     environments' episodes under way return, so that the run goes on as if it had not been stopped.
@@ -83,30 +83,30 @@ def restore(content: dict[str, Any], transitions: Iterable[TensorDict], rig: Exp
     Args:
         content: the checkpoint.
         transitions: collected online before it, in order.
-        rig: as :func:`awac_tr.training.experiment_setup.prepare` makes it; changed.
+        experiment: as :func:`awac_tr.training.experiment_setup.prepare` makes it; changed.
 
     Raises:
         CheckpointError: the checkpoint belongs to another experiment, or its data has changed since.
     """
-    require_same_experiment(_recipe_of(content), rig.recipe)
-    if content["datasets"] != rig.hashes:
+    require_same_experiment(_recipe_of(content), experiment.recipe)
+    if content["datasets"] != experiment.hashes:
         raise CheckpointError(
             "the datasets have changed since the run began", "put the files back that record.json names."
         )
-    rig.learner.load_state_dict(content["learner"])
+    experiment.learner.load_state_dict(content["learner"])
     progress = Progress.from_plain(content["progress"])
     parts = list(transitions)
     for part in parts:
-        rig.buffer.extend(part)
+        experiment.buffer.extend(part)
     if parts:
-        steps = (progress.env_step - 1) % rig.recipe.online.steps_per_round + 1
-        rig.newest_round = torch.cat(parts)[-steps:]
+        steps = (progress.env_step - 1) % experiment.recipe.online.steps_per_round + 1
+        experiment.newest_round = torch.cat(parts)[-steps:]
     rng = content["rng"]
     restore_rng(rng)
-    rig.generator.set_state(rng["buffer"])
+    experiment.generator.set_state(rng["buffer"])
     collector = content.get("collector")
     if collector is not None:
-        rig.collector_after(progress.env_step).load_state_dict(collector)
+        experiment.collector_after(progress.env_step).load_state_dict(collector)
     elif progress.env_step:
         _log.info("resumed at step %d: the environment begins a new episode there", progress.env_step)
     return progress

@@ -71,16 +71,17 @@ def train(
         if resume is not None:
             RunFolder(Path(resume)).require_run()
             stack.enter_context(RunFolder(Path(resume)).lock())
-        rig = prepare(loaded.recipe, scratch=scratch_folder(run_dir if resume is None else resume, scratch))
-        stack.callback(rig.close)
+        experiment = prepare(loaded.recipe, scratch=scratch_folder(run_dir if resume is None else resume, scratch))
+        stack.callback(experiment.close)
         if resume is not None:
-            run = _Run.resumed(loaded, rig, Path(resume))
+            run = _Run.resumed(loaded, experiment, Path(resume))
         else:
-            run = _Run(loaded, rig, RunFolder.create(loaded.recipe, run_dir), _new_record(rig))
+            run = _Run(loaded, experiment, RunFolder.create(loaded.recipe, run_dir), _new_record(experiment))
             stack.enter_context(run.folder.lock())
             run.folder.require_empty(run.folder.path)
         try:
-            run.go(notices, make_display(loaded.recipe, run.progress, rig.measure, quiet=quiet, stream=sys.stderr))
+            measure = experiment.measure
+            run.go(notices, make_display(loaded.recipe, run.progress, measure, quiet=quiet, stream=sys.stderr))
         except (OSError, AwacError) as error:
             if isinstance(error, EnvError) or not isinstance(error.__cause__ or error, OSError):
                 raise
@@ -98,46 +99,46 @@ def _stopped(folder: RunFolder, error: OSError | AwacError) -> AwacError:
     return AwacError(f"the run in {folder.path} stopped: {error.message}", hint)
 
 
-def _new_record(rig: Experiment) -> dict[str, Any]:
-    return {"id": uuid.uuid4().hex[:8], **surroundings(), "datasets": rig.hashes, "notices": [], "resumed": []}
+def _new_record(experiment: Experiment) -> dict[str, Any]:
+    return {"id": uuid.uuid4().hex[:8], **surroundings(), "datasets": experiment.hashes, "notices": [], "resumed": []}
 
 
 class _Run:
     """A prepared experiment and its folder."""
 
-    def __init__(self, loaded: LoadedRecipe, rig: Experiment, folder: RunFolder, record: dict[str, Any]) -> None:
-        self.loaded, self.rig, self.folder, self.record = loaded, rig, folder, record
+    def __init__(self, loaded: LoadedRecipe, experiment: Experiment, folder: RunFolder, record: dict[str, Any]) -> None:
+        self.loaded, self.experiment, self.folder, self.record = loaded, experiment, folder, record
         self.parts = OnlineParts(folder)
         self.progress = Progress()
         self.rows: list[dict[str, Any]] = []
         self.means: dict[str, Any] = {}
 
     @classmethod
-    def resumed(cls, loaded: LoadedRecipe, rig: Experiment, path: Path) -> _Run:
+    def resumed(cls, loaded: LoadedRecipe, experiment: Experiment, path: Path) -> _Run:
         """Read the folder's record and its newest checkpoint; a run killed before its first one begins anew."""
         folder = RunFolder(path)
         before = folder.recipe.read_text(encoding="utf-8")
-        run = cls(with_sources_of(before, loaded), rig, folder, folder.read_record() or _new_record(rig))
+        run = cls(with_sources_of(before, loaded), experiment, folder, folder.read_record() or _new_record(experiment))
         saved = read_newest(folder, run.parts)
         if saved is None:
             folder.require_unfinished()
             _log.warning("%s has no checkpoint yet: the run begins anew.", path)
         else:
-            run._take_up(saved)
+            run._restore(saved)
         run.parts.go_on_after(saved.content["online_parts"] if saved else [])
         where = {"update": run.progress.update, "env_step": run.progress.env_step}
         run.record["resumed"].append({**where, **surroundings()})
         run.record.update(ended=None, ended_by=None)
         return run
 
-    def _take_up(self, saved: Saved) -> None:
-        progress = self.progress = state.restore(saved.content, saved.transitions, self.rig)
+    def _restore(self, saved: Saved) -> None:
+        progress = self.progress = state.restore(saved.content, saved.transitions, self.experiment)
         self.rows, self.means = saved.rows, saved.content["means"]
         if progress.best is not None and not self.folder.best.is_file():
             _log.warning("%s is gone: the next evaluation makes it anew.", self.folder.best)
             progress.best = None
-        if progress.finished(self.rig.recipe):
-            can_go_on = self.rig.recipe.algorithm.needs().online is not None
+        if progress.finished(self.experiment.recipe):
+            can_go_on = self.experiment.recipe.algorithm.needs().online is not None
             longer = "With a larger online.steps=N it goes on." if can_go_on else ""
             where = f"{progress.update} updates, {progress.env_step} environment steps"
             _log.info("%s is finished (%s): nothing is left to train. %s", self.folder.path, where, longer)
@@ -154,10 +155,16 @@ class _Run:
             stack.callback(metrics.close)
             stop = stack.enter_context(Interruption())
             loop = Loop(
-                self.rig, self.folder, self.progress, metrics=metrics, parts=self.parts, display=display, stop=stop
+                self.experiment,
+                self.folder,
+                self.progress,
+                metrics=metrics,
+                parts=self.parts,
+                display=display,
+                stop=stop,
             )
             if self.means:
-                loop.means.load_state_dict(self.means, self.rig.generator.device)
+                loop.means.load_state_dict(self.means, self.experiment.generator.device)
             display.start()
             stack.callback(display.stop)
             try:

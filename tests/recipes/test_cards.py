@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from awac_tr.errors import RecipeError
-from awac_tr.recipes.cards import load_card, read_card
-from awac_tr.recipes.options import CloneSettings, ImportOptions, NoOptions, OUOptions
+from awac_tr.recipes.cards import CloneSettings, ImportOptions, NoOptions, OUOptions, load_card, read_card
 
 GOOD = "name: mine\nenv: door-binary-v0\nlicence: MIT\n"
 """Three lines; what a case adds begins on line 4."""

@@ -20,7 +20,7 @@ from awac_tr.envs.env_info import EnvInfo
 from awac_tr.envs.episode import Episode
 from awac_tr.errors import DatasetError
 from awac_tr.policies.checkpoint import load_policy
-from awac_tr.recipes.options import CloneFit
+from awac_tr.recipes.cards import CloneFit
 from awac_tr.recipes.schema import EnvSection, PolicySection
 from awac_tr.training.cloning import CloneProgress, CloneReport, clone
 

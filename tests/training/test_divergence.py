@@ -102,7 +102,7 @@ def test_weights_that_are_no_numbers_never_replace_a_checkpoint(
 
     def spoil(loop: object) -> None:
         with torch.no_grad():
-            next(iter(loop.rig.learner.policy.parameters())).fill_(math.nan)  # type: ignore[attr-defined]
+            next(iter(loop.experiment.learner.policy.parameters())).fill_(math.nan)  # type: ignore[attr-defined]
         loop.save()  # type: ignore[attr-defined]
 
     monkeypatch.setattr("awac_tr.training.loop.Loop._collect", spoil)

@@ -15,8 +15,8 @@ from awac_tr.envs.env_info import env_info
 from awac_tr.errors import CheckpointError
 from awac_tr.policies.checkpoint import load_policy
 from awac_tr.policies.controllers import load_controller
+from awac_tr.recipes.cards import CloneFit
 from awac_tr.recipes.loader import LoadedRecipe
-from awac_tr.recipes.options import CloneFit
 from awac_tr.recipes.schema import EnvSection, PolicySection
 from awac_tr.training.cloning import clone, clone_path
 from awac_tr.training.experiment_setup import prepare
