@@ -26,7 +26,8 @@ class Needs:
         offline: what a batch of the offline phase holds. ``transitions``: rows drawn uniformly, ``batch_size`` of
             them. ``trajectories``: whole episodes, one after another, at least ``batch_size`` rows in all.
             ``buffer``: all rows, episode by episode, the same ones for every update of the offline phase or of a round;
-            an episode under way counts as cut where it stands.
+            an episode under way counts as cut where it stands. None: there is no offline phase, and the buffer begins
+            empty.
         online: the same, or ``round``: all transitions of the newest round, in the order they were taken; None: there
             is no online phase.
         keys: batch keys beyond the usual ones, of :data:`awac_tr.keys.EXTRA`.
@@ -34,7 +35,7 @@ class Needs:
             ``demonstrations``.
     """
 
-    offline: Samples = "transitions"
+    offline: Samples | None = "transitions"
     online: Samples | None = "transitions"
     keys: tuple[str, ...] = ()
     demonstrations: bool = False

@@ -40,6 +40,7 @@ class GradientStep:
         every: made at every so-manieth update only, the last of each so many (RLPD's actor: 20; TD3's: 2).
         first: made from this update of a round on, counted from 0 (AWR's actor: 200 updates after the critic's).
         count: made in so many updates of a round, from ``first`` on; None: in all.
+        phases: made in these only.
     """
 
     losses: Callable[[TensorDictBase], TensorDictBase]
@@ -47,9 +48,10 @@ class GradientStep:
     every: int = 1
     first: int = 0
     count: int | None = None
+    phases: tuple[str, ...] = ("offline", "online")
 
-    def due(self, update: int) -> bool:
-        """Whether it is made in this update of a round, counted from 0.
+    def due(self, update: int, phase: str = "offline") -> bool:
+        """Whether it is made in this update of a round, counted from 0, in this phase.
 
         Example:
             >>> step = GradientStep(lambda batch: batch, [], every=2, first=4, count=4)
@@ -57,7 +59,12 @@ class GradientStep:
             [5, 7]
         """
         beyond = update - self.first
-        return beyond >= 0 and (self.count is None or beyond < self.count) and (beyond + 1) % self.every == 0
+        return (
+            phase in self.phases
+            and beyond >= 0
+            and (self.count is None or beyond < self.count)
+            and ((beyond + 1) % self.every == 0)
+        )
 
 
 def trained(parameters: Any) -> list[torch.nn.Parameter]:
@@ -95,6 +102,7 @@ class GradientLearner:
         self.evaluate: TensorDictModuleBase = policy
         _ = loss.in_keys, loss.vmap_randomness  # noted at the first look, which to a compiler changes the module
         self.steps = [_Step(step) for step in steps]
+        self._phase = "offline"
         self._made = 0  # updates since the last round, or since the beginning
         self._compile, self._reward_scale = compile_update, reward_scale
         every_time = all(
@@ -123,7 +131,8 @@ class GradientLearner:
         return self._update(batch)
 
     def on_phase(self, phase: str) -> None:
-        """Nothing changes between the phases."""
+        """The steps of this phase are due from now on."""
+        self._phase = phase
 
     def on_round(self, transitions: TensorDictBase) -> None:
         """Updates are counted anew."""
@@ -150,7 +159,7 @@ class GradientLearner:
     def _make_steps(self, batch: TensorDictBase) -> TensorDictBase:
         if self._reward_scale != 1:
             batch = batch.copy().set(REWARD, batch.get(REWARD) * self._reward_scale)
-        due = [step for step in self.steps if step.schedule.due(self._made)]
+        due = [step for step in self.steps if step.schedule.due(self._made, self._phase)]
         self._made += 1
         out = TensorDict()
         for step in due:
@@ -165,6 +174,7 @@ class GradientLearner:
             "loss": dict(self.loss.state_dict()),
             "optimizers": [step.optimizer.state_dict() for step in self.steps],
             "updates_of_round": self._made,
+            "phase": self._phase,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -173,6 +183,7 @@ class GradientLearner:
         for step, saved in zip(self.steps, state["optimizers"], strict=True):
             step.load(saved)
         self._made = state["updates_of_round"]
+        self._phase = state.get("phase", "offline")  # older states are of steps that all phases make
         self._update = self._recorded()
 
 

@@ -77,6 +77,8 @@ def rows_of(recipe: Recipe, env: EnvInfo, device: torch.device) -> Rows:
     if missing:
         rows = sum(_rows_of_card(name, env.horizon) for name in recipe.data.datasets)
         buffer = build_buffer(noise(min(rows, capacity), env), capacity, device=device, generator=generator)
+        if recipe.algorithm.needs().demonstrations:
+            buffer.end_of_offline_rows(torch.arange(len(buffer)))
         return Rows(buffer, len(buffer), missing=missing)
     before = time.perf_counter()
     buffer = load_buffer(

@@ -180,6 +180,13 @@ class TransitionBuffer(TensorDictReplayBuffer):
             self._sampler.offline_rows = len(self)
         self._demonstrations = demonstrations
 
+    def empty(self, empty_write_count: bool = True) -> None:  # noqa: FBT001, FBT002  (as in TorchRL)
+        """Forget all rows; what is added next has no offline rows before it."""
+        super().empty(empty_write_count)
+        if self._episodes is not None:
+            self._episodes.clear()
+        self.end_of_offline_rows()
+
     def extend(self, tensordicts: TensorDictBase, *, update_priority: bool | None = None) -> torch.Tensor:
         """Add transitions.
 

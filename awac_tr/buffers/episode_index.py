@@ -47,9 +47,13 @@ class EpisodeIndex:
 
     def __init__(self, capacity: int, *, device: torch.device | str = "cpu") -> None:
         self._capacity, self._device = capacity, torch.device(device)
+        self.clear()
+
+    def clear(self) -> None:
+        """Know of no row."""
         self._written = self._episodes = self._ended = 0
         self._pieces: Array = np.empty(0, _PIECE)
-        self._numbers = torch.zeros(capacity, dtype=torch.int64, device=device)
+        self._numbers = torch.zeros(self._capacity, dtype=torch.int64, device=self._device)
         self._index()
 
     def note(self, rows: torch.Tensor, batch: TensorDictBase) -> None:

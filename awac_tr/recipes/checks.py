@@ -91,6 +91,7 @@ def _phases(recipe: Recipe) -> Iterator[Conflict]:
         name = recipe.algorithm.name
         text = f"{online} with algorithm.name {name}: it has no online phase; set it to 0, or take another algorithm"
         yield ("online.steps", "algorithm.name"), text
+    yield from _without_offline(recipe)
     if offline == 0 and online == 0:
         yield ("offline.updates", "online.steps"), "0, and online.steps is 0 as well: nothing would be trained"
 
@@ -109,6 +110,17 @@ def _samples(recipe: Recipe) -> Iterator[Conflict]:
     if needs.online == "round" and recipe.collect.ahead:
         text = f"true with algorithm.name {name}, which learns from steps of the policy as it is now; set it to false"
         yield ("collect.async", "algorithm.name"), text
+
+
+def _without_offline(recipe: Recipe) -> Iterator[Conflict]:
+    """What contradicts a buffer that begins empty."""
+    if recipe.algorithm.needs().offline is not None:
+        return
+    kind = f"algorithm.name {recipe.algorithm.name}, which as set here has no offline phase and an empty buffer"
+    if recipe.offline.updates > 0:
+        yield ("offline.updates", "algorithm.name"), f"{recipe.offline.updates} with {kind}; set it to 0"
+    if recipe.buffer.mix != "union":
+        yield ("buffer.mix", "algorithm.name"), f"{recipe.buffer.mix:g} with {kind}; set it to union"
 
 
 def _collect(recipe: Recipe) -> Iterator[Conflict]:

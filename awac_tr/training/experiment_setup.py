@@ -146,7 +146,12 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Experiment:
         initial_policy=_initial_policy(recipe, facts, clone),
     )
     clone = _usable(clone, facts) if recipe.eval.clone else clone
-    _log.info("%d transitions of %s in the buffer", len(buffer), ", ".join(path.name for path in datasets))
+    names = ", ".join(path.name for path in datasets)
+    if recipe.algorithm.needs().offline is None:
+        buffer.empty()
+        _log.info("the buffer begins empty: of %s only the statistics of observations are used", names)
+    else:
+        _log.info("%d transitions of %s in the buffer", len(buffer), names)
     return Experiment(recipe, facts, bounds, datasets, _hashes(datasets), clone, measure, generator, buffer, learner)
 
 

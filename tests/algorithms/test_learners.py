@@ -11,7 +11,7 @@ from torchrl.envs.utils import ExplorationType, set_exploration_type
 
 from awac_tr.algorithms.base import Learner, Statistics
 from awac_tr.algorithms.build import build_learner
-from awac_tr.algorithms.gradient_learner import GradientLearner
+from awac_tr.algorithms.gradient_learner import GradientLearner, GradientStep
 from awac_tr.algorithms.value_bounds import value_bounds
 from awac_tr.envs.env_info import EnvInfo
 from awac_tr.errors import CheckpointError, RecipeError
@@ -227,3 +227,24 @@ def test_a_single_critic_learns_and_keeps_its_first_weights(compiled: bool) -> N
     assert all(torch.equal(first[name], target[name]) for name in first)
     losses = [float(made.update(batch(64))["loss_qvalue"]) for _ in range(40)]
     assert losses[-1] < 0.95 * losses[0]
+
+
+def test_steps_are_made_in_their_phases_also_after_resuming() -> None:
+    source = learner(algorithm={"name": "bc"})
+    assert isinstance(source, GradientLearner)
+    policy, loss = source.policy, source.loss
+    groups = [(list(loss.parameters()), 1e-3, 0.0)]
+
+    def step(name: str, phase: str) -> GradientStep:
+        return GradientStep(lambda batch: TensorDict({name: loss(batch)["loss_actor"]}), groups, phases=(phase,))
+
+    def made() -> GradientLearner:
+        return GradientLearner(policy, loss, [step("loss_first", "offline"), step("loss_second", "online")])
+
+    first = made()
+    assert "loss_first" in first.update(batch())
+    first.on_phase("online")
+    assert "loss_first" not in first.update(batch())
+    second = made()
+    second.load_state_dict(first.state_dict())
+    assert "loss_first" not in second.update(batch())

@@ -20,6 +20,7 @@ from awac_tr.buffers.buffer import (
     observation_statistics,
     select_transitions,
 )
+from awac_tr.buffers.sampling import Sampling
 from awac_tr.data.format.spec import ARRAYS
 from awac_tr.errors import DatasetError
 from awac_tr.keys import ACTION, DISK_TO_MEMORY, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
@@ -229,3 +230,14 @@ def test_torchrl_reports_no_storage_and_keeps_its_voice(
     finally:
         logger.removeHandler(caplog.handler)
     assert "still heard" in caplog.text
+
+
+def test_an_emptied_buffer_begins_anew(three: Path) -> None:
+    buffer = load_buffer([three], 20, sampling=Sampling(keys=("episode",)))
+    rows = buffer[:].clone()
+    buffer.empty()
+    assert len(buffer) == 0
+    where = buffer.extend(rows[6:13])
+    assert where.tolist() == list(range(7))
+    assert len(set(buffer.sample(50)["episode"].reshape(-1).tolist())) == 1
+    assert torch.equal(buffer[:][OBSERVATION], rows[6:13][OBSERVATION])
