@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from awac_tr.cli.options import DependentOption, json_option, pairs, refuse_idle_options
+from awac_tr.cli.options import DependentOption, env_set_option, json_option, pairs, refuse_idle_options
 from awac_tr.cli.support import echo_json, echo_table, examples
 from awac_tr.utils.terminal import echo
 
@@ -85,7 +85,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     ),
 )
 @click.argument("env", metavar="ID")
-@click.option("--env-set", "changes", multiple=True, metavar="KEY=VALUE", help="A key of a recipe's section env.")
+@env_set_option
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the start of an episode: a PNG.")
 @_of_picture("--size", help=f"Of the picture, WIDTHxHEIGHT  [default: {_SIZE}].")
 @_of_picture("--seed", type=click.IntRange(min=0), help="Of the episode in the picture  [default: 0].")
@@ -98,7 +98,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 @click.option("--speed", is_flag=True, help="Measure steps a second for two seconds, with random actions.")
 @json_option
 def show_command(
-    *, env: str, changes: tuple[str, ...], picture: Path | None, speed: bool, as_json: bool, **drawn: Any
+    *, env: str, env_set: tuple[str, ...], picture: Path | None, speed: bool, as_json: bool, **drawn: Any
 ) -> None:
     """Show spaces, horizon, reward and end of the environment ID, what goes with it, and how to make it.
 
@@ -115,7 +115,7 @@ def show_command(
     from awac_tr.envs.describe.describe import describe
     from awac_tr.recipes.env_files import env_with, read_env
 
-    described = describe(env_with(read_env(env), changes))
+    described = describe(env_with(read_env(env), env_set))
     found: dict[str, Any] = {"datasets": _datasets(described.id)}
     if not as_json:
         echo_table(

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from awac_tr.data.storage.hdf5_write import FileDriver
+from awac_tr.data.storage.hdf5_write import NewHdf5
 from awac_tr.errors import DatasetError
-from awac_tr.utils.atomic import cannot_write
-from awac_tr.utils.locks import file_lock
 
-__all__ = ["in_order", "load_json", "refuse_existing", "whole_hdf5"]
+__all__ = ["in_order", "load_json", "whole_hdf5"]
 
 
 def load_json(path: Path, limit: int = 1 << 26) -> dict[str, Any]:
@@ -50,18 +48,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (key(name)[1] >= 0, *key(name)))
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise where a file would be replaced that nobody said to replace.
-
-    Raises:
-        DatasetError: it exists.
-    """
-    if path.is_dir():
-        raise DatasetError(f"{path} is a folder", "Name a file.")
-    if path.exists() and not overwrite:
-        raise DatasetError(f"{path} exists already", "Choose another name, or replace it with --force.")
-
-
 @contextmanager
 def whole_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
     """A new HDF5 file that gets its name when the block ends, and is gone where the block fails.
@@ -69,28 +55,6 @@ def whole_hdf5(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
     Raises:
         DatasetError: it exists, is being written by another process, cannot be written, or the disk is full.
     """
-    refuse_existing(path, overwrite=overwrite)
-    part = path.with_name(path.name + ".part")
-    with ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(file_lock(path, error=DatasetError))
-            sink = FileDriver(part)
-        except OSError as error:
-            raise cannot_write(path, error, DatasetError) from error
-        stack.callback(sink.close)
-        try:
-            with h5py.File(sink, "w", libver=("v110", "v110")) as file:
-                yield file
-            _wait_for_disk(path, sink)
-            refuse_existing(path, overwrite=overwrite)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def _wait_for_disk(path: Path, sink: FileDriver) -> None:
-    sink.sync()
-    if sink.error is not None:
-        raise cannot_write(path, sink.error, DatasetError, done="; nothing was left behind") from sink.error
+    with NewHdf5(path, overwrite=overwrite) as new:
+        yield new.file
+        new.publish()

@@ -1,4 +1,4 @@
-"""Writing HDF5: a file that is durable and calm when the disk is full, and arrays that leave in whole chunks."""
+"""Writing HDF5: a new file, named when it is whole and calm when the disk is full; arrays that leave in chunks."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
 from awac_tr.data.format.hashing import ArrayHash, canonical
 from awac_tr.data.format.spec import HASH_ATTRIBUTE, chunk_rows
+from awac_tr.data.storage.hdf5 import CACHE_BYTES
+from awac_tr.errors import DatasetError
+from awac_tr.utils.atomic import cannot_write, rename, writing
+from awac_tr.utils.locks import file_lock
 
-__all__ = ["Columns", "FileDriver", "write_attributes"]
+__all__ = ["Columns", "NewHdf5", "write_attributes"]
 
 _LOG = logging.getLogger(__name__)
 
 Rows = np.ndarray[Any, Any]
 
 
-class FileDriver(io.FileIO):
+class _FileDriver(io.FileIO):
     """A binary file for ``h5py.File(sink, "w")`` that remembers the first failed write and ignores those after it.
 
     When a write fails under HDF5's own driver, the library can neither flush nor close the file and brings the process
-    down at exit. So the failure stays here: HDF5 goes on undisturbed, the writer asks :attr:`error` after each episode,
-    closes, and removes the file.
+    down at exit. So the failure stays here: HDF5 goes on undisturbed, and :class:`NewHdf5` asks for :attr:`error`.
 
-    Args:
-        path: file to write; what a killed process left there is replaced. Its writer holds the lock of what it is to
-            become (:mod:`awac_tr.utils.locks`), so no live one is at it.
-
-    Raises:
-        OSError: the file cannot be created.
+    What a killed process left there is replaced: with the lock held, no live one is at it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,6 +71,100 @@ class FileDriver(io.FileIO):
                 os.fsync(self.fileno())
         except OSError as error:
             self.error = error
+
+
+class NewHdf5:
+    """A new HDF5 file, as a context manager: ``NAME.part``, and locked, until :meth:`publish` gives it its name.
+
+    Where the block is left without that, nothing is left behind.
+
+    Args:
+        path: its name; the folder is made where it is missing.
+        overwrite: replace an existing file.
+        locked: the caller holds the lock already.
+
+    Raises:
+        DatasetError: the file exists, is being written by another process, or cannot be written there.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool, locked: bool = False) -> None:
+        self.path, self._overwrite = path, overwrite
+        self.part = path.with_name(path.name + ".part")
+        self._lock = None if locked else file_lock(path, error=DatasetError)
+        self._driver: _FileDriver | None = None
+        self._file: h5py.File | None = None
+        self._refuse_existing()
+
+    def _refuse_existing(self) -> None:
+        if self.path.is_dir():
+            raise DatasetError(f"{self.path} is a folder", "Name a file, for example NAME.hdf5.")
+        if self.path.exists() and not self._overwrite:
+            raise DatasetError(f"{self.path} exists already", "Choose another name, or replace it with --force.")
+
+    @property
+    def file(self) -> h5py.File:
+        """The file as h5py has it, while it is being written."""
+        if self._file is None:
+            hint = "Use the writer in a with block, and not after finish()."
+            raise DatasetError(f"{self.path} is not being written", hint)
+        return self._file
+
+    def __enter__(self) -> Self:
+        try:
+            with writing(self.path, DatasetError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if self._lock is not None:
+                    self._lock.__enter__()
+                self._driver = _FileDriver(self.part)
+            self._file = h5py.File(self._driver, "w", libver=("v110", "v110"), rdcc_nbytes=CACHE_BYTES)
+        except BaseException:
+            self.abort()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
+
+    def check_disk(self) -> None:
+        """Remove the file and raise a DatasetError where the disk did not take all that was written."""
+        error = self._driver.error if self._driver is not None else None
+        if error is not None:
+            self.abort()
+            raise cannot_write(self.path, error, DatasetError, done="; the unfinished file was removed") from error
+
+    def publish(self) -> None:
+        """Wait for the disk, then rename: no name without all its bytes."""
+        self._close()
+        driver = self._driver
+        if driver is not None:
+            driver.sync()
+        self.check_disk()
+        self._refuse_existing()
+        rename(self.part, self.path)
+        self._driver = None
+        if driver is not None:
+            driver.close()
+        self._unlock()
+
+    def abort(self) -> None:
+        """Drop what was written; nothing happens after :meth:`publish`."""
+        driver, self._driver = self._driver, None
+        try:
+            self._close()
+        finally:
+            if driver is not None:
+                self.part.unlink(missing_ok=True)
+                driver.close()
+            self._unlock()
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
 
 def write_attributes(target: h5py.File | h5py.Dataset, attributes: Mapping[str, Any]) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import h5py
 import numpy as np
 
 from awac_tr.data.format.findings import errors_of
@@ -16,12 +15,10 @@ from awac_tr.data.format.hashing import content_hash
 from awac_tr.data.format.meta import DatasetMeta, meta_to_attributes
 from awac_tr.data.format.spec import EPISODES
 from awac_tr.data.storage.episode_check import EpisodeCheck
-from awac_tr.data.storage.hdf5 import CACHE_BYTES
-from awac_tr.data.storage.hdf5_write import Columns, FileDriver, write_attributes
+from awac_tr.data.storage.hdf5_write import Columns, NewHdf5, write_attributes
 from awac_tr.data.validation.checks import RowCheck
 from awac_tr.errors import DatasetError
-from awac_tr.utils.atomic import cannot_write, rename, writing
-from awac_tr.utils.locks import Lock, file_lock
+from awac_tr.utils.locks import Lock
 
 if TYPE_CHECKING:
     from awac_tr.envs.episode import Episode
@@ -68,40 +65,24 @@ class DatasetWriter:
         self.meta = meta
         self.transitions = 0
         self.episodes = 0
-        self._overwrite = overwrite
         self._attributes = meta_to_attributes(meta)
         if versions is not None:
             self._attributes["versions"] = json.dumps(dict(versions))
-        self._lock = file_lock(self.path, error=DatasetError) if lock is None else None
-        self._sink: FileDriver | None = None
-        self._file: h5py.File | None = None
+        self._new = NewHdf5(self.path, overwrite=overwrite, locked=lock is not None)
         self._columns: Columns | None = None
         self._admission = EpisodeCheck(meta)
         self._check = RowCheck(meta)
-        self._refuse_existing()
 
     @property
     def part(self) -> Path:
         """The file while it is being written."""
-        return self.path.with_name(self.path.name + ".part")
-
-    def _refuse_existing(self) -> None:
-        if self.path.is_dir():
-            raise DatasetError(f"{self.path} is a folder", "Name a file, for example NAME.hdf5.")
-        if self.path.exists() and not self._overwrite:
-            raise DatasetError(f"{self.path} exists already", "Choose another name, or replace it with --force.")
+        return self._new.part
 
     def __enter__(self) -> Self:
+        self._new.__enter__()
         try:
-            with writing(self.path, DatasetError):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                if self._lock is not None:
-                    self._lock.__enter__()
-                self._sink = FileDriver(self.part)
-            self._file = h5py.File(self._sink, "w", libver=("v110", "v110"), rdcc_nbytes=CACHE_BYTES)
-            write_attributes(self._file, {**self._attributes, "complete": False})
-            self._columns = Columns(self._file)
-            self._check_disk()
+            write_attributes(self._new.file, {**self._attributes, "complete": False})
+            self._new.check_disk()
         except BaseException:
             self.abort()
             raise
@@ -125,7 +106,7 @@ class DatasetWriter:
         columns.append(arrays)
         self.transitions += len(episode.rewards)
         self.episodes += 1
-        self._check_disk()
+        self._new.check_disk()
 
     def extend(self, arrays: Mapping[str, Rows]) -> None:
         """Add rows as they lie in other files, in blocks that may begin and end within an episode.
@@ -149,20 +130,12 @@ class DatasetWriter:
             self.transitions += len(arrays["rewards"])
             self.episodes += int((arrays["terminals"] | arrays["timeouts"]).sum())
         columns.append(arrays)
-        self._check_disk()
+        self._new.check_disk()
 
     def _opened(self) -> Columns:
-        if self._columns is None:
-            hint = "Use the writer in a with block, and not after finish()."
-            raise DatasetError(f"{self.path} is not being written", hint)
+        file = self._new.file
+        self._columns = self._columns or Columns(file)
         return self._columns
-
-    def _check_disk(self) -> None:
-        error = self._sink.error if self._sink is not None else None
-        if error is not None:
-            self.abort()
-            done = "; the unfinished file was removed"
-            raise cannot_write(self.path, error, DatasetError, done=done) from error
 
     def finish(self, extra: Mapping[str, Any] | None = None) -> str:
         """Complete the file, give it its name, and return the content hash, ``sha256:...``.
@@ -173,8 +146,8 @@ class DatasetWriter:
         Raises:
             DatasetError: no episode was written, or the disk is full.
         """
-        columns, file = self._opened(), self._file
-        if not self.episodes or file is None:
+        columns, file = self._opened(), self._new.file
+        if not self.episodes:
             raise DatasetError(f"no episode was written to {self.path}")
         self._refuse_half(columns)
         columns.finish()
@@ -184,8 +157,7 @@ class DatasetWriter:
         if extra:
             write_attributes(file, {"extra": json.dumps({**self.meta.extra, **extra})})
         write_attributes(file, {**counts, "created": created, "content_hash": digest, "complete": True})
-        self._close_file()
-        self._publish()
+        self._new.publish()
         return digest
 
     def _refuse_half(self, columns: Columns) -> None:
@@ -201,35 +173,6 @@ class DatasetWriter:
             text = "; ".join([*(finding.message for finding in errors), *wrong])
             raise DatasetError(f"{self.path} cannot be finished: {text}")
 
-    def _close_file(self) -> None:
-        file, self._file, self._columns = self._file, None, None
-        if file is not None:
-            file.close()
-
-    def _publish(self) -> None:
-        """Wait for the disk, then rename: no name without all its bytes."""
-        sink = self._sink
-        if sink is not None:
-            sink.sync()
-            self._check_disk()
-        self._refuse_existing()
-        rename(self.part, self.path)
-        self._sink = None
-        if sink is not None:
-            sink.close()
-        self._unlock()
-
     def abort(self) -> None:
         """Drop what was written; nothing happens after :meth:`finish`."""
-        sink, self._sink = self._sink, None
-        try:
-            self._close_file()
-        finally:
-            if sink is not None:
-                self.part.unlink(missing_ok=True)
-                sink.close()
-            self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
+        self._new.abort()
