@@ -89,7 +89,7 @@ class NewHdf5:
 
     def __init__(self, path: Path, *, overwrite: bool, locked: bool = False) -> None:
         self.path, self._overwrite = path, overwrite
-        self.part = path.with_name(path.name + ".part")
+        self._part = path.with_name(path.name + ".part")
         self._lock = None if locked else file_lock(path, error=DatasetError)
         self._driver: _FileDriver | None = None
         self._file: h5py.File | None = None
@@ -115,7 +115,7 @@ class NewHdf5:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 if self._lock is not None:
                     self._lock.__enter__()
-                self._driver = _FileDriver(self.part)
+                self._driver = _FileDriver(self._part)
             self._file = h5py.File(self._driver, "w", libver=("v110", "v110"), rdcc_nbytes=CACHE_BYTES)
         except BaseException:
             self.abort()
@@ -140,7 +140,7 @@ class NewHdf5:
             driver.sync()
         self.check_disk()
         self._refuse_existing()
-        rename(self.part, self.path)
+        rename(self._part, self.path)
         self._driver = None
         if driver is not None:
             driver.close()
@@ -153,7 +153,7 @@ class NewHdf5:
             self._close()
         finally:
             if driver is not None:
-                self.part.unlink(missing_ok=True)
+                self._part.unlink(missing_ok=True)
                 driver.close()
             self._unlock()
 

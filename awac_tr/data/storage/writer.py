@@ -73,11 +73,6 @@ class DatasetWriter:
         self._admission = EpisodeCheck(meta)
         self._check = RowCheck(meta)
 
-    @property
-    def part(self) -> Path:
-        """The file while it is being written."""
-        return self._new.part
-
     def __enter__(self) -> Self:
         self._new.__enter__()
         try:
