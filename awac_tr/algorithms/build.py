@@ -12,6 +12,7 @@ from awac_tr.algorithms.base import Learner, Statistics
 from awac_tr.algorithms.parts import Parts
 
 if TYPE_CHECKING:
+    from tensordict import TensorDictBase
     from torch import Tensor
 
     from awac_tr.envs.env_info import EnvInfo
@@ -28,6 +29,7 @@ def build_learner(
     *,
     action_bounds: tuple[Tensor, Tensor] | None = None,
     initial_policy: Mapping[str, Tensor] | None = None,
+    demonstrations: TensorDictBase | None = None,
 ) -> Learner:
     """Networks, loss and optimisers of a recipe; initial weights are drawn from torch's global generator.
 
@@ -38,6 +40,7 @@ def build_learner(
         device: where the networks live.
         action_bounds: (low, high), each [action_size] float32; None: -1 and 1.
         initial_policy: tensors of a policy to start from, statistics included; None: random weights.
+        demonstrations: all transitions [M] of demonstrations, where the algorithm needs them.
 
     Raises:
         CheckpointError: the initial policy's tensors do not fit the recipe's.
@@ -45,6 +48,6 @@ def build_learner(
     """
     config = recipe.algorithm
     module = import_module(f"awac_tr.algorithms.{config.name}.learner")
-    parts = Parts(recipe, env, statistics, action_bounds, torch.device(device), initial_policy)
+    parts = Parts(recipe, env, statistics, action_bounds, torch.device(device), initial_policy, demonstrations)
     learner: Learner = module.build(config, parts)
     return learner

@@ -15,6 +15,7 @@ from awac_tr.errors import CheckpointError
 from awac_tr.policies.build import RANGE, build_policy, build_qvalues, build_value, set_observation_statistics
 
 if TYPE_CHECKING:
+    from tensordict import TensorDictBase
     from tensordict.nn import ProbabilisticTensorDictSequential
     from torch import Tensor
 
@@ -38,6 +39,7 @@ class Parts:
         action_bounds: (low, high), each [action_size] float32; None: -1 and 1.
         device: where the networks live.
         initial_policy: tensors of a policy to start from, statistics included; None: random weights.
+        demonstrations: all transitions [M] of demonstrations, where the algorithm needs them; None: it does not.
     """
 
     recipe: Recipe
@@ -46,6 +48,7 @@ class Parts:
     action_bounds: tuple[Tensor, Tensor] | None
     device: torch.device
     initial_policy: Mapping[str, Tensor] | None = None
+    demonstrations: TensorDictBase | None = None
 
     @cached_property
     def compile_update(self) -> bool:

@@ -15,6 +15,7 @@ ALGORITHMS: Final[dict[str, str]] = {
     "awac": "AWACConfig",
     "awr": "AWRConfig",
     "bc": "BCConfig",
+    "dapg": "DAPGConfig",
     "iql": "IQLConfig",
     "mpo": "MPOConfig",
 }

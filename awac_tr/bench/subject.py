@@ -185,7 +185,12 @@ class Bench:
         """Build the learner of a setting and run its first updates; always from the same initial weights."""
         seed_everything(Seeds.of(self.recipe.seed).learner)
         learner = build_learner(
-            setting.of(self.recipe), self.env, self.statistics, self.device, action_bounds=self.bounds
+            setting.of(self.recipe),
+            self.env,
+            self.statistics,
+            self.device,
+            action_bounds=self.bounds,
+            demonstrations=self.buffer.demonstrations,
         )
         means = RunningMeans()
 

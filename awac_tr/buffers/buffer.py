@@ -187,6 +187,11 @@ class TransitionBuffer(TensorDictReplayBuffer):
             self._episodes.clear()
         self.end_of_offline_rows()
 
+    @property
+    def demonstrations(self) -> TensorDictBase | None:
+        """A copy of the rows that are demonstrations, [M]; None where nobody asked for them."""
+        return None if self._demonstrations is None else self._storage.get(self._demonstrations)
+
     def extend(self, tensordicts: TensorDictBase, *, update_priority: bool | None = None) -> torch.Tensor:
         """Add transitions.
 

@@ -144,6 +144,7 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Experiment:
         device,
         action_bounds=bounds,
         initial_policy=_initial_policy(recipe, facts, clone),
+        demonstrations=buffer.demonstrations,
     )
     clone = _usable(clone, facts) if recipe.eval.clone else clone
     names = ", ".join(path.name for path in datasets)

@@ -51,7 +51,7 @@ def small(tmp_path: Path, play: Path) -> Any:
             f"name: small\nalgorithm: {{name: {name}}}\nenv: {{id: Pendulum-v1, horizon: 25}}\n"
             f"data: {{datasets: ['{play}']}}\npolicy: {{hidden_sizes: [16]}}\nqvalue: {{hidden_sizes: [16]}}\n"
             "offline: {updates: 20, batch_size: 32}\n"
-            f"online: {{steps: {online}, batch_size: 32, steps_per_round: 20}}\n"
+            f"online: {{steps: {online}, batch_size: 32, steps_per_round: 20, updates_per_step: 1}}\n"
             "eval: {every: 0, episodes: 2}\nlog: {every: 5}\ncheckpoint: {every: 7, measure: return}\n",
             encoding="utf-8",
         )

@@ -12,6 +12,7 @@ from tensordict import TensorDict
 
 from awac_tr.algorithms.awr.rounds import AWRLearner
 from awac_tr.algorithms.build import build_learner
+from awac_tr.algorithms.passes import ShuffledPasses
 from awac_tr.envs.env_info import EnvInfo
 from awac_tr.errors import RecipeError
 from awac_tr.objectives.returns import td_lambda_returns, whitened
@@ -81,15 +82,20 @@ def test_targets_stand_still_and_weights_see_the_new_value() -> None:
     assert made._targets is kept
 
 
-def test_passes_take_every_row_alike() -> None:
-    made, rows = learner(offline={"updates": 100, "batch_size": 8}), episodes()  # 20 rows: 3 minibatches a pass
-    made.update(rows)
-    made._new_pass(20)
-    first = torch.cat([made._minibatch(20) for _ in range(3)])
+def test_passes_take_every_row_alike_and_go_on_where_they_were() -> None:
+    passes = ShuffledPasses()
+    passes.begin()
+    first = torch.cat([passes.take(20, 8) for _ in range(3)])
     assert first[:20].sort()[0].tolist() == list(range(20))
     assert first[20:].tolist() == first[:4].tolist()
-    second = torch.cat([made._minibatch(20) for _ in range(3)])
-    assert second.tolist() != first.tolist()
+    second = [passes.take(20, 8)]
+    other = ShuffledPasses()
+    other.load_state_dict(passes.state_dict())
+    second.append(other.take(20, 8))
+    assert torch.cat(second).tolist() == torch.cat([second[0], passes.take(20, 8)]).tolist()
+    assert len(set(torch.cat(second).tolist())) == 16
+    assert torch.cat(second).tolist() != first[:16].tolist()
+    assert passes.take(3, 8).shape == (3,)
 
 
 def test_only_what_it_says_is_trained() -> None:

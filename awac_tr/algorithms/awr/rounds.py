@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from tensordict import TensorDict
 
+from awac_tr.algorithms.passes import ShuffledPasses
 from awac_tr.keys import ACTION, NEXT_OBSERVATION, OBSERVATION
 from awac_tr.objectives.returns import td_lambda_returns, whitened
 from awac_tr.policies.build import set_observation_statistics
@@ -67,8 +68,7 @@ class AWRLearner:
         self._batch_size = recipe.offline.batch_size
         self._planned, self._made = recipe.offline.updates, 0
         self._targets: Tensor | None = None  # of the part of the round: returns, or weights, [N, 1]
-        self._pass = (0, 0)  # seed of the order of a pass, minibatches taken of it
-        self._order: Tensor | None = None
+        self._passes = ShuffledPasses()
         self._diagnostics: dict[str, Tensor] = {}
 
     @property
@@ -90,7 +90,8 @@ class AWRLearner:
         targets = self._targets
         if self._made in (0, self.value_updates) or targets is None or len(targets) != len(batch):
             targets = self._targets = self._begin(batch, of_value=of_value)
-        rows, self._made = self._minibatch(len(batch)), self._made + 1
+        rows = self._passes.take(len(batch), self._batch_size).to(targets.device)
+        self._made += 1
         target = targets[rows]
         if of_value:
             data = TensorDict({OBSERVATION: batch.get(OBSERVATION)[rows], "return": target}, [len(rows)])
@@ -114,7 +115,7 @@ class AWRLearner:
             self._standardize(batch.get(OBSERVATION))
         following = self.loss.values(batch.get(NEXT_OBSERVATION))
         returns = td_lambda_returns(batch, following, gamma=self.config.gamma, lmbda=self.config.lmbda)
-        self._new_pass(len(batch))
+        self._passes.begin()
         if of_value:
             return returns
         advantage = returns - self.loss.values(batch.get(OBSERVATION))
@@ -129,22 +130,6 @@ class AWRLearner:
         std = torch.where(std < CONSTANT_STD, torch.ones_like(std), std)
         for network in self._networks:
             set_observation_statistics(network, mean, std)
-
-    def _new_pass(self, rows: int) -> None:
-        self._pass = (int(torch.randint(2**31, ())), 0)
-        self._order = _order_of(self._pass[0], rows)
-
-    def _minibatch(self, rows: int) -> Tensor:
-        """Numbers of the next rows [B]; the last minibatch of a pass is filled up with the first ones of it."""
-        size = min(self._batch_size, rows)
-        if self._pass[1] * size >= rows:
-            self._new_pass(rows)
-        seed, taken = self._pass
-        if self._order is None:
-            self._order = _order_of(seed, rows)
-        self._pass = (seed, taken + 1)
-        chosen = self._order[torch.arange(taken * size, (taken + 1) * size) % rows]
-        return chosen.to(self.loss.scale.device)
 
     def _step(
         self,
@@ -167,7 +152,7 @@ class AWRLearner:
             "made": self._made,
             "batch_size": self._batch_size,
             "targets": self._targets,
-            "pass": self._pass,
+            "passes": self._passes.state_dict(),
             "diagnostics": dict(self._diagnostics),
         }
 
@@ -180,10 +165,5 @@ class AWRLearner:
         device = self.loss.scale.device
         targets = state["targets"]
         self._targets = None if targets is None else targets.to(device)
-        self._pass, self._order = tuple(state["pass"]), None
+        self._passes.load_state_dict(state["passes"])
         self._diagnostics = {name: value.to(device) for name, value in state["diagnostics"].items()}
-
-
-def _order_of(seed: int, rows: int) -> Tensor:
-    """A random order of the rows [rows] int64, the same one for the same seed."""
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,1 @@
+"""DAPG, the demonstration-augmented policy gradient (Rajeswaran et al., 2018)."""
