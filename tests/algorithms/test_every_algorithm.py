@@ -56,7 +56,9 @@ def test_each_counts_other_operations(small: Any) -> None:
     for name in ALGORITHMS:  # a critic of the policy's size would count as the policy does
         critics = ["qvalue.hidden_sizes=[24]"] if "qvalue" in config_class(name).reads else []
         counts[name] = sum(bench(small(name, *critics).recipe, options).flops.values())
-    assert len(set(counts.values())) == len(ALGORITHMS)
+    # what is measured is the first phase, which of DAPG is cloning
+    assert counts.pop("dapg") == counts["bc"]
+    assert len(set(counts.values())) == len(counts)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
