@@ -10,7 +10,15 @@ from pydantic import Field
 
 from awac_tr.recipes.base import NonNegative, Positive, PositiveCount, Section
 
-__all__ = ["AdvantageConfig", "AlgorithmConfig", "BoundedCriticConfig", "Conflict", "CriticConfig", "Needs"]
+__all__ = [
+    "AdvantageConfig",
+    "AlgorithmConfig",
+    "BoundedCriticConfig",
+    "Conflict",
+    "CriticConfig",
+    "EntropyConfig",
+    "Needs",
+]
 
 Conflict = tuple[tuple[str, ...], str]
 """Dotted recipe keys that contradict each other, the one to name first; and the text."""
@@ -132,3 +140,31 @@ class AdvantageConfig(BoundedCriticConfig):
         if self.value_estimate == "mean" and self.value_samples > 1:
             text = f"{self.value_samples} has no effect with algorithm.value_estimate mean; leave it out or use sample"
             yield ("algorithm.value_samples", "algorithm.value_estimate"), text
+
+
+class EntropyConfig(BoundedCriticConfig):
+    """Base for soft actor-critics: values with an entropy bonus, and an actor that climbs them."""
+
+    alpha: Annotated[
+        NonNegative, Field(description="entropy coefficient, in units of return; where it is tuned, its first value")
+    ] = 1.0
+    tune_alpha: Annotated[bool, Field(description="learn alpha, with the policy's learning rate")] = True
+    target_entropy: Annotated[
+        float | None, Field(description="entropy that a tuned alpha leads to, in nats; null: minus the action's size")
+    ] = None
+    ignore_terminals: Annotated[
+        bool, Field(description="bootstrap through terminal states (the authors' hand tasks)")
+    ] = False
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Those of the critics, and of alpha."""
+        yield from super().conflicts()
+        if self.tune_alpha and self.alpha == 0:
+            text = "an alpha of 0 cannot be tuned, only its logarithm is learnt; set algorithm.tune_alpha to false"
+            yield ("algorithm.alpha", "algorithm.tune_alpha"), text
+        if not self.tune_alpha and self.target_entropy is not None:
+            text = f"{self.target_entropy:g} has no effect with algorithm.tune_alpha false; leave it out"
+            yield ("algorithm.target_entropy", "algorithm.tune_alpha"), text
+        if self.value_bounds != (None, None) and (self.tune_alpha or self.alpha > 0):
+            text = "values with an entropy bonus may leave the range of returns; set alpha 0 and tune_alpha false"
+            yield ("algorithm.value_bounds", "algorithm.alpha"), text

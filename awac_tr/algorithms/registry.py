@@ -18,6 +18,8 @@ ALGORITHMS: Final[dict[str, str]] = {
     "dapg": "DAPGConfig",
     "iql": "IQLConfig",
     "mpo": "MPOConfig",
+    "sac": "SACConfig",
+    "sac_bc": "SACBCConfig",
 }
 """Name, which is also the folder beside this file -> the class in its ``config.py``.
 

@@ -5,5 +5,6 @@ from awac_tr.objectives.awac import AWACLoss
 from awac_tr.objectives.batch import BatchError
 from awac_tr.objectives.bc import BCLoss
 from awac_tr.objectives.mpo import MPOLoss
+from awac_tr.objectives.sac import SACLoss
 
-__all__ = ["ABMLoss", "AWACLoss", "BCLoss", "BatchError", "MPOLoss"]
+__all__ = ["ABMLoss", "AWACLoss", "BCLoss", "BatchError", "MPOLoss", "SACLoss"]

@@ -16,7 +16,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 from torchrl.objectives import SoftUpdate
 
-from awac_tr.objectives import ABMLoss, AWACLoss, MPOLoss
+from awac_tr.objectives import ABMLoss, AWACLoss, MPOLoss, SACLoss
 from awac_tr.objectives.weights import indicator_weights
 from awac_tr.policies.build import Keyed, build_policy
 from awac_tr.recipes.schema import PolicySection
@@ -144,3 +144,11 @@ def test_undetached_mpo_goes_nowhere() -> None:
     mean, std = learnt(loss, updates=4000)
     assert mean == pytest.approx(0, abs=0.01)
     assert std < 0.01
+
+
+@pytest.mark.slow
+def test_sac_ends_at_exp_q() -> None:
+    """alpha 1: N(.3, .2^2)."""
+    mean, std = learnt(made(SACLoss, alpha=1.0, tune_alpha=False))
+    assert mean == pytest.approx(0.3, abs=0.01)
+    assert std == pytest.approx(0.2, rel=0.05)

@@ -1,0 +1,1 @@
+"""SAC (Haarnoja et al., 2018), from scratch, from prior data, or from a clone."""

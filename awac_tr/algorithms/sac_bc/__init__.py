@@ -1,0 +1,1 @@
+"""SAC with a term of behaviour cloning on demonstrations."""
