@@ -15,15 +15,14 @@ from awac_tr.algorithms.base import Learner, Statistics
 from awac_tr.algorithms.build import build_learner
 from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
 from awac_tr.bench.clock import settle
-from awac_tr.buffers.buffer import TransitionBuffer, build_buffer, load_buffer, observation_statistics
-from awac_tr.buffers.sampling import Sampling
+from awac_tr.buffers.buffer import TransitionBuffer, build_buffer, observation_statistics
 from awac_tr.data.storage.paths import SUFFIXES, dataset_path
 from awac_tr.envs.env_info import EnvInfo
 from awac_tr.errors import RecipeError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 from awac_tr.recipes.cards import load_card
 from awac_tr.recipes.schema import Recipe
-from awac_tr.training.experiment_setup import action_margin
+from awac_tr.training.experiment_setup import recipe_buffer
 from awac_tr.training.progress import RunningMeans
 from awac_tr.training.reproducibility import Seeds, seed_everything
 
@@ -81,18 +80,7 @@ def rows_of(recipe: Recipe, env: EnvInfo, device: torch.device) -> Rows:
             buffer.end_of_offline_rows(torch.arange(len(buffer)))
         return Rows(buffer, len(buffer), missing=missing)
     before = time.perf_counter()
-    buffer = load_buffer(
-        paths,
-        capacity,
-        env=env,
-        action_margin=action_margin(recipe),
-        out_of_bounds=recipe.data.out_of_bounds,
-        storage=recipe.buffer.storage,
-        growth=recipe.online.steps,
-        device=device,
-        generator=generator,
-        sampling=Sampling.of(recipe),
-    )
+    buffer = recipe_buffer(recipe, paths, env, device, generator)
     return Rows(buffer, len(buffer), files=tuple(map(str, paths)), seconds=time.perf_counter() - before)
 
 

@@ -7,14 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import numpy as np
 import torch
 from tensordict import TensorDictBase
 from torchrl.data import RandomSampler, TensorDictReplayBuffer
 
 from awac_tr.buffers.episode_index import EpisodeIndex
 from awac_tr.buffers.hindsight import Hindsight, goal_rule_of
-from awac_tr.buffers.loading import load_transitions, open_all, read_rows
+from awac_tr.buffers.loading import demonstration_rows, load_transitions, open_all, read_rows
 from awac_tr.buffers.sampling import MixedSampler, NStep, Sampling
 from awac_tr.buffers.storage import MappedRows, RowStorage, draw
 from awac_tr.data.storage.action_reader import ActionRules, OutOfBounds
@@ -22,7 +21,6 @@ from awac_tr.errors import DatasetError
 from awac_tr.keys import ACTION, DEMONSTRATIONS, DISK_TO_MEMORY, DONE, EXTRA, GOALS, OBSERVATION, TRUNCATED
 
 if TYPE_CHECKING:
-    from awac_tr.data.storage.reader import Dataset
     from awac_tr.envs.env_info import EnvInfo
     from awac_tr.envs.goal_rule import GoalRule
 
@@ -36,8 +34,6 @@ __all__ = [
 ]
 
 _CONSTANT: Final = 1e-6
-_DEMONSTRATED: Final = ("demos", "import", "teleop")
-"""Sources of datasets that hold demonstrations; what others recorded is taken for some."""
 _SUMMED_ROWS: Final = 1 << 13
 _KEYS: Final = (*DISK_TO_MEMORY.values(), DONE)
 
@@ -91,36 +87,14 @@ def load_buffer(
             # a ring would write over the offline rows first
             _refuse_too_many(rows + growth, capacity)
         size = capacity if growth is None else min(capacity, rows + growth)
-        rows_of = (
-            MappedRows(size, folder=Path(folder), device=device)
-            if storage == "memmap"
-            else RowStorage(capacity, device=device)
-        )
+        mapped = storage == "memmap"
+        kept = MappedRows(size, folder=Path(folder), device=device) if mapped else RowStorage(capacity, device=device)
         buffer = TransitionBuffer(
-            storage=rows_of, batch_size=batch_size, generator=generator, sampling=sampling, rule=rule
+            storage=kept, batch_size=batch_size, generator=generator, sampling=sampling, rule=rule
         )
         read_rows(datasets, env, ActionRules(action_margin, out_of_bounds), buffer.extend, rule)
-        buffer.end_of_offline_rows(_demonstrations(datasets) if sampling.demonstrations else None)
+        buffer.end_of_offline_rows(demonstration_rows(datasets) if sampling.demonstrations else None)
         return buffer
-
-
-def _demonstrations(datasets: Sequence[Dataset]) -> torch.Tensor:
-    """Numbers of the rows that come from demonstrations.
-
-    Raises:
-        DatasetError: there are none.
-    """
-    ends = np.cumsum([dataset.n_transitions for dataset in datasets])
-    found = [
-        torch.arange(end - dataset.n_transitions, end)
-        for end, dataset in zip(ends, datasets, strict=True)
-        if dataset.meta.source in _DEMONSTRATED
-    ]
-    if not found:
-        sources = ", ".join(f"{dataset.path.name} ({dataset.meta.source})" for dataset in datasets)
-        hint = "Add a dataset of demonstrations to data.datasets, made with --source demos or imported."
-        raise DatasetError(f"the algorithm needs demonstrations, and none of these are any: {sources}", hint)
-    return torch.cat(found)
 
 
 def select_transitions(data: TensorDictBase, *, goals: bool = False) -> TensorDictBase:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -25,11 +24,12 @@ if TYPE_CHECKING:
     from awac_tr.envs.env_info import EnvInfo
     from awac_tr.envs.goal_rule import GoalRule
 
-__all__ = ["load_transitions", "open_all", "read_rows"]
+__all__ = ["demonstration_rows", "load_transitions", "open_all", "read_rows"]
 
 Array = np.ndarray[Any, Any]
 
-_LOG = logging.getLogger(__name__)
+_DEMONSTRATED: Final = ("demos", "import", "teleop")
+"""Sources of datasets that hold demonstrations; what others recorded is taken for some."""
 
 
 def load_transitions(
@@ -119,6 +119,25 @@ def read_rows(
         actions.report()
         if goals is not None:
             goals.report()
+
+
+def demonstration_rows(datasets: Sequence[Dataset]) -> torch.Tensor:
+    """Numbers of the rows that come from demonstrations, [M] int64.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    ends = np.cumsum([dataset.n_transitions for dataset in datasets])
+    found = [
+        torch.arange(end - dataset.n_transitions, end)
+        for end, dataset in zip(ends, datasets, strict=True)
+        if dataset.meta.source in _DEMONSTRATED
+    ]
+    if not found:
+        sources = ", ".join(f"{dataset.path.name} ({dataset.meta.source})" for dataset in datasets)
+        hint = "Add a dataset of demonstrations to data.datasets, made with --source demos or imported."
+        raise DatasetError(f"the algorithm needs demonstrations, and none of these are any: {sources}", hint)
+    return torch.cat(found)
 
 
 def _hand_on(

@@ -130,7 +130,7 @@ class OnlineCollector:
             wherever they live.
         seed: of the environments' episodes.
         how: who takes the steps, and when; None: this process, when asked.
-        env_step: steps taken in earlier sittings.
+        env_step: steps taken before the run was resumed.
 
     Attributes:
         dropped: episodes of the last round in which the environment failed.

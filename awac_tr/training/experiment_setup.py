@@ -15,7 +15,7 @@ from tensordict import TensorDict
 from awac_tr.algorithms.base import Learner, Statistics
 from awac_tr.algorithms.build import build_learner
 from awac_tr.algorithms.config import CriticConfig
-from awac_tr.buffers.buffer import load_buffer, observation_statistics
+from awac_tr.buffers.buffer import TransitionBuffer, load_buffer, observation_statistics
 from awac_tr.buffers.sampling import Sampling
 from awac_tr.collectors.online import OnlineCollector
 from awac_tr.data.storage.paths import dataset_path
@@ -35,11 +35,10 @@ from awac_tr.training.reproducibility import Seeds, seed_everything
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torchrl.data import TensorDictReplayBuffer
 
-    from awac_tr.recipes.schema import EnvSection, Recipe
+    from awac_tr.recipes.schema import EnvSection, PolicySection, Recipe
 
-__all__ = ["Experiment", "action_margin", "clone_path", "device_of", "prepare", "task_of"]
+__all__ = ["Experiment", "clone_path", "device_of", "prepare", "recipe_buffer", "task_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Experiment:
     clone: Path | None
     measure: str
     generator: torch.Generator
-    buffer: TensorDictReplayBuffer
+    buffer: TransitionBuffer
     learner: Learner
     collector: OnlineCollector | None = None
     newest_round: TensorDict = field(default_factory=lambda: TensorDict({}, batch_size=[0]))
@@ -122,19 +121,7 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Experiment:
     device = device_of(recipe.device)
     seeds = Seeds.of(recipe.seed)
     generator = torch.Generator(device=device).manual_seed(seeds.buffer)
-    buffer = load_buffer(
-        datasets,
-        recipe.buffer.capacity,
-        env=facts,
-        action_margin=action_margin(recipe),
-        out_of_bounds=recipe.data.out_of_bounds,
-        storage=recipe.buffer.storage,
-        folder=scratch or Path(),
-        growth=recipe.online.steps,
-        device=device,
-        generator=generator,
-        sampling=Sampling.of(recipe),
-    )
+    buffer = recipe_buffer(recipe, datasets, facts, device, generator, scratch=scratch)
     seed_everything(seeds.learner)
     clone = _find_clone(datasets)
     learner = build_learner(
@@ -143,7 +130,7 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Experiment:
         Statistics(*observation_statistics(buffer)) if recipe.data.normalize_observations else None,
         device,
         action_bounds=bounds,
-        initial_policy=_initial_policy(recipe, facts, clone),
+        initial_policy=_initial_policy(recipe.policy, facts, clone),
         demonstrations=buffer.demonstrations,
     )
     clone = _usable(clone, facts) if recipe.eval.clone else clone
@@ -154,6 +141,35 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Experiment:
     else:
         _log.info("%d transitions of %s in the buffer", len(buffer), names)
     return Experiment(recipe, facts, bounds, datasets, _hashes(datasets), clone, measure, generator, buffer, learner)
+
+
+def recipe_buffer(
+    recipe: Recipe,
+    datasets: Sequence[Path],
+    env: EnvInfo,
+    device: torch.device,
+    generator: torch.Generator,
+    *,
+    scratch: Path | None = None,
+) -> TransitionBuffer:
+    """Datasets in a buffer as the recipe wants it.
+
+    Raises:
+        AwacError: as :func:`load_buffer`.
+    """
+    return load_buffer(
+        datasets,
+        recipe.buffer.capacity,
+        env=env,
+        action_margin=inner_margin(recipe.policy) if recipe.data.action_margin is None else recipe.data.action_margin,
+        out_of_bounds=recipe.data.out_of_bounds,
+        storage=recipe.buffer.storage,
+        folder=scratch or Path(),
+        growth=recipe.online.steps,
+        device=device,
+        generator=generator,
+        sampling=Sampling.of(recipe),
+    )
 
 
 def _find_clone(datasets: Sequence[Path]) -> Path | None:
@@ -184,11 +200,6 @@ def task_of(section: EnvSection) -> tuple[EnvInfo, tuple[Tensor, Tensor]]:
     return facts, (torch.from_numpy(low), torch.from_numpy(high))
 
 
-def action_margin(recipe: Recipe) -> float:
-    """How far actions are pulled inside their bounds."""
-    return inner_margin(recipe.policy) if recipe.data.action_margin is None else recipe.data.action_margin
-
-
 def device_of(name: str) -> torch.device:
     """The device that a recipe means.
 
@@ -214,9 +225,9 @@ def _hashes(datasets: Sequence[Path]) -> dict[str, str]:
     return hashes
 
 
-def _initial_policy(recipe: Recipe, facts: EnvInfo, clone: Path | None) -> dict[str, Tensor] | None:
+def _initial_policy(section: PolicySection, facts: EnvInfo, clone: Path | None) -> dict[str, Tensor] | None:
     """Tensors of the policy to start from, observation statistics included: its weights mean nothing without them."""
-    wanted = recipe.policy.init_from
+    wanted = section.init_from
     if wanted is None:
         return None
     if wanted == "clone" and clone is None:
@@ -228,9 +239,9 @@ def _initial_policy(recipe: Recipe, facts: EnvInfo, clone: Path | None) -> dict[
     policy = load_policy(path)
     policy.require(facts.id, facts.observation_size, facts.action_size)
     differing = [
-        f"policy.{key}: {getattr(policy.spec, key)}, not {getattr(recipe.policy, key)}"
+        f"policy.{key}: {getattr(policy.spec, key)}, not {getattr(section, key)}"
         for key in ("distribution", "squash_mean", "std", "hidden_sizes", "activation")
-        if getattr(policy.spec, key) != getattr(recipe.policy, key)
+        if getattr(policy.spec, key) != getattr(section, key)
     ]
     if differing:
         message = f"{path} is a policy of another kind than the recipe's: {'; '.join(differing)}"

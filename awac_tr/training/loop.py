@@ -117,7 +117,7 @@ class Loop:
         self._finish_evaluation()
         self.monitor.require_finite(self.experiment.learner.policy, self.progress.update)
         with self.progress.timed("checkpoint"):
-            self.progress.checkpointed = (self.progress.update, self.progress.env_step)
+            self.progress.checkpointed = self.progress.counters
             content = self._content()
             self.metrics.sync()
             save_last(self.folder, content)
@@ -223,9 +223,7 @@ class Loop:
         if progress.evaluated is None:
             return True
         periodic = every > 0 and progress.update % every == 0 and progress.update != progress.evaluated[0]
-        return periodic or (
-            progress.at_rest(self.recipe) and (progress.update, progress.env_step) != progress.evaluated
-        )
+        return periodic or (progress.at_rest(self.recipe) and progress.counters != progress.evaluated)
 
     def _evaluate(self, *, later: bool) -> None:
         """Evaluate the policy as it stands: now, or while training goes on."""
@@ -233,11 +231,11 @@ class Loop:
         policy, progress = self.experiment.learner.evaluate, self.progress
         if later:
             self.experiment.evaluator.begin(policy)
-            progress.evaluated = (progress.update, progress.env_step)
+            progress.evaluated = progress.counters
             self._pending = _Pending(self._place("eval"), state.kept(self._content()))
             return
         values = self._measured(policy)
-        progress.evaluated = (progress.update, progress.env_step)
+        progress.evaluated = progress.counters
         self._record_evaluation(self._place("eval"), values)
 
     def _finish_evaluation(self) -> None:
@@ -289,7 +287,7 @@ class Loop:
 
     def _checkpoint_due(self) -> bool:
         progress, every = self.progress, self.recipe.checkpoint.every
-        if (progress.update, progress.env_step) == progress.checkpointed:
+        if progress.counters == progress.checkpointed:
             return False
         return progress.at_rest(self.recipe) or (every > 0 and progress.update > 0 and progress.update % every == 0)
 

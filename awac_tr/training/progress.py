@@ -50,6 +50,11 @@ class Progress:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
+    def counters(self) -> tuple[int, int]:
+        """(update, env_step)."""
+        return self.update, self.env_step
+
+    @property
     def phase(self) -> Phase:
         """``offline`` until the first environment step."""
         return "online" if self.env_step else "offline"

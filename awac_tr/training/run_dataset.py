@@ -118,7 +118,7 @@ def _lanes(saved: Saved) -> Iterator[TensorDict]:
     """The transitions of each environment in each round, in the order of time.
 
     A round's steps are shared out to ``collect.workers`` environments, whose shares stand one behind the other. A part
-    on disk holds whole rounds, of which the last one of a sitting may be short.
+    on disk holds whole rounds, of which the last one before a resume may be short.
     """
     recipe = saved.content["recipe"]
     workers, steps = recipe["collect"]["workers"], recipe["online"]["steps_per_round"]
