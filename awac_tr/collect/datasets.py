@@ -94,7 +94,6 @@ def _locked(out: Path, *, wait: bool = False) -> Iterator[Lock]:
 
 
 def _make_parent(dataset: Path, make: CarryOut) -> None:
-    """What a clone is to be made of."""
     name = dataset.stem
     if dataset_path(name) != dataset or not _has_card(name):
         raise DatasetError(f"no dataset to clone at {dataset}", "name one with --from, or collect it first.")

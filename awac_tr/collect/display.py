@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from awac_tr.collect.report import CollectProgress
 from awac_tr.training.cloning import CloneProgress
@@ -34,21 +34,15 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._console = PlainConsole(err=True)
-        self._live: Progress | None = None
-        self._task: TaskID | None = None
         self._said = 0.0
+        self._live: Progress | None = None
+        console, note = PlainConsole(err=True), TextColumn("{task.fields[note]}")
+        if not quiet and console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note, TimeRemainingColumn())
+            self._live = Progress(*columns, console=console, transient=True)
 
     def __enter__(self) -> Self:
-        if not self._quiet and self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(),
-            )
-            self._live = Progress(*columns, console=self._console, transient=True)
+        if self._live is not None:
             self._live.start()
         return self
 
@@ -74,19 +68,17 @@ class CollectDisplay(AbstractContextManager["CollectDisplay"]):
 
     def _show(self, what: str, done: int, total: int | None, note: str, *, last: bool) -> None:
         if self._live is not None:
-            self._show_live(what, done, total, note)
+            _show_live(self._live, what, done, total, note)
         elif not self._quiet and (last or time.monotonic() - self._said > _LINE_EVERY):
             self._said = time.monotonic()
             count = f"{done}" if total is None else f"{done}/{total}"
             echo(f"{what} {count}: {note}", err=True)
 
-    def _show_live(self, what: str, done: int, total: int | None, note: str) -> None:
-        """One bar; it starts afresh when something else begins, so that its time left is of what it shows."""
-        live = self._live
-        if live is None:
-            return
-        if self._task is None or live.tasks[0].description != what or done < live.tasks[0].completed:
-            if self._task is not None:
-                live.remove_task(self._task)
-            self._task = live.add_task(what, total=total, note=note)
-        live.update(self._task, completed=done, total=total, note=note)
+
+def _show_live(live: Progress, what: str, done: int, total: int | None, note: str) -> None:
+    """One bar; it starts afresh when something else begins, so that its time left is of what it shows."""
+    if not live.tasks or live.tasks[0].description != what or done < live.tasks[0].completed:
+        for old in live.task_ids:
+            live.remove_task(old)
+        live.add_task(what, total=total, note=note)
+    live.update(live.task_ids[0], completed=done, total=total, note=note)

@@ -13,6 +13,7 @@ from awac_tr.errors import CheckpointError
 from awac_tr.recipes.base import Section
 from awac_tr.recipes.build import build
 from awac_tr.recipes.cards import OPTIONS, DatasetCard, NoOptions, load_card
+from awac_tr.recipes.compose import merged
 from awac_tr.recipes.env_files import EnvChanges, EnvSaid, chosen_env
 from awac_tr.recipes.library import cards
 from awac_tr.recipes.schema import EnvSection, FoundEnv
@@ -122,7 +123,7 @@ def plan(
         dataset=None if dataset is None else dataset_path(dataset),
         policy=policy,
         trust=trust,
-        settings=_settings(source, _merged(card.options if card else {}, options or {})),
+        settings=_settings(source, merged(options or {}, card.options if card else {})),
         **more,
     )
 
@@ -144,14 +145,6 @@ def _settings(source: Kind, options: Mapping[str, Any]) -> Section:
     if settings is None:
         raise problems_error(f"the settings of source {source}", problems)
     return settings
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        inner = merged.get(key)
-        merged[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return merged
 
 
 def default_name(env_id: str, source: str) -> str:

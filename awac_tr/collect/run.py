@@ -95,7 +95,6 @@ def _source(plan: Plan, env: EnvInfo, partial: Partial, on_check: Callable[[Clon
 def _fill(
     partial: Partial, plan: Plan, env: EnvInfo, source: Source, tally: Tally, workers: int, stop: Interruption
 ) -> None:
-    """Collect the episodes that are not there yet."""
     partial.begin(meta_of(plan, env, source))
     for episode in read_episodes(partial.path, plan.n):
         tally.keep(episode)

@@ -77,7 +77,6 @@ def _exists(path: Path) -> DatasetError:
 
 
 def _found(plan: Plan, *, check: bool = False) -> PartialSummary | None:
-    """The unfinished collection of a plan's dataset, if there is one."""
     path = partial_path(plan.out)
     if not path.exists():
         return None

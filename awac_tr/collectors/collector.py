@@ -199,7 +199,6 @@ class FastCollector(Collector):
             actor.reset(seed)
 
     def _drop(self, error: EnvError) -> None:
-        """Forget an episode in which the environment failed."""
         stepper = self._fast
         stepper.observation = None
         stepper.failures += 1

@@ -80,7 +80,6 @@ class EpisodeCollector(FastCollector):
 
 
 def _episode(rows: Rows, length: int, states: Sequence[dict[str, NDArray[np.float64]]], seed: int) -> Episode:
-    """Copies of the first rows."""
     infos: dict[str, NDArray[Any]] = {}
     if rows.told[:length].all():
         infos["success"] = rows.next_success[:length, 0].copy()
@@ -263,7 +262,6 @@ class _Player:
         self._acting: tuple[Controller, Callable[[Episode], Any]] | None = None
 
     def play(self, acting: bytes | tuple[Controller, Callable[[Episode], Any]], seed: int) -> Any:
-        """What is wanted of the episode of a seed."""
         if isinstance(acting, bytes):
             if self._acting is None or acting != self._pickled:  # unpickled once
                 make_controller, digest = pickle.loads(acting)  # noqa: S301  (our own, through our own pipe)
@@ -278,5 +276,4 @@ class _Player:
             raise
 
     def close(self) -> None:
-        """Free the environment."""
         self._collector.shutdown()

@@ -100,8 +100,6 @@ class _Rows:
 
 
 class _Sample:
-    """Goals of the environment's own distribution, held to their shape."""
-
     def __init__(self, method: Callable[..., Any], size: int, name: str) -> None:
         self._method, self._size, self._name = method, size, name
 

@@ -170,7 +170,6 @@ class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         return clipped
 
     def _kept(self, info: dict[str, Any]) -> dict[str, Any]:
-        """What of the infos goes into the record."""
         told = [info[name] for name in _SUCCESS if name in info]
         kept: dict[str, Any] = {"success": bool(told[0])} if told else {}
         for name in self._info_names:
@@ -249,7 +248,6 @@ class _Track:
 
     @property
     def finite(self) -> bool:
-        """No NaN and no infinity in the last step."""
         numbers = (self._actions[-1], self._observations[-1], self._rewards[-1])
         return all(bool(np.isfinite(values).all()) for values in numbers)
 
@@ -271,7 +269,6 @@ class _Track:
         self._achieved.append(achieved)
 
     def drop_last(self) -> None:
-        """Forget the last step, if there is one."""
         if self.steps:
             for values in (self._actions, self._rewards, self._infos, self._observations, self._achieved):
                 values.pop()

@@ -63,7 +63,6 @@ def _healthy_rule(name: str, env: Any) -> TerminationRule | None:
 def _outside(
     states: NDArray[np.float32], *, limits: tuple[tuple[float, float], ...], blind: float = np.inf
 ) -> tuple[Bools, Bools]:
-    """Ended where one of the first entries leaves its limits."""
     seen = states[:, : len(limits)].astype(np.float64)
     low, high = (np.asarray([limit[side] for limit in limits]) for side in (0, 1))
     ended: Bools = np.asarray(((seen < low - _MARGIN) | (seen > high + _MARGIN)).any(axis=1))
@@ -72,6 +71,5 @@ def _outside(
 
 
 def _pole_fell(states: NDArray[np.float32]) -> tuple[Bools, Bools]:
-    """InvertedPendulum ends where the pole leans by more than 0.2 rad."""
     lean = np.abs(states[:, 1].astype(np.float64))
     return lean > 0.2 + _MARGIN, lean < 0.2 - _MARGIN

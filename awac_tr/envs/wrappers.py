@@ -22,6 +22,7 @@ Around it all, :class:`~awac_tr.envs.checked_env.CheckedEnv` makes float32 of th
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +41,7 @@ from awac_tr.envs.imports import imported
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 
-__all__ = ["GOAL_KEYS", "GoalObservation", "NewReward", "StretchedActions", "add_wrappers"]
+__all__ = ["GOAL_KEYS", "GoalObservation", "NewReward", "StretchedActions", "add_wrappers", "leaves"]
 
 GOAL_KEYS: Final = ("observation", "achieved_goal", "desired_goal")
 """What the observations of a goal environment are called."""
@@ -107,7 +108,7 @@ class NewReward(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def begin_at(self, observation: Any) -> None:
         """Take this for the observation before the next action."""
-        self._before = _copied(observation)
+        self._before = copy.deepcopy(observation)  # some environments hand out one array again and again
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """As the environment does, with the function's reward.
@@ -204,7 +205,6 @@ def _rule(name: str) -> Rule:
 
 
 def _number(reward: Any, name: str) -> float:
-    """What a rule gave, a finite number."""
     plain = isinstance(reward, (int, float, np.number, np.bool_)) or (
         isinstance(reward, np.ndarray) and reward.ndim == 0 and reward.dtype.kind in "fiub"
     )
@@ -214,13 +214,12 @@ def _number(reward: Any, name: str) -> float:
 
 
 def _flat(env: Env, env_id: str) -> Env:
-    """With observations that are vectors."""
     space: Any = env.observation_space
     if _is_goal(space):
         return GoalObservation(env)
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return env
-    pictures = list(_pictures(space))
+    pictures = _pictures(space)
     if pictures:
         hint = "Policies here see vectors; a wrapper (env.wrappers) can turn pictures into some, or leave them out."
         raise EnvError(f"the observations of {env_id} are pictures: {', '.join(pictures)}", hint)
@@ -234,14 +233,21 @@ def _flat(env: Env, env_id: str) -> Env:
     return flat
 
 
-def _pictures(space: Any, name: str = "") -> Iterator[str]:
-    """Parts of a space that have three axes and more."""
-    if isinstance(space, (spaces.Dict, spaces.Tuple)):
-        parts = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
-        for key, part in parts:
-            yield from _pictures(part, f"{name}.{key}" if name else str(key))
-    elif len(space.shape or ()) >= _PICTURE_AXES:
-        yield f"{name} {space.shape}".strip()
+def leaves(space: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The parts of a space that are no dictionary and no tuple, however deep, with their dotted names."""
+    inner: Any = {}
+    if isinstance(space, spaces.Dict):
+        inner = space.spaces
+    elif isinstance(space, spaces.Tuple):
+        inner = dict(enumerate(space.spaces))
+    if not inner:
+        yield prefix, space
+    for name, part in inner.items():
+        yield from leaves(part, f"{prefix}.{name}" if prefix else str(name))
+
+
+def _pictures(space: Any) -> list[str]:
+    return [f"{name} {part.shape}".strip() for name, part in leaves(space) if len(part.shape or ()) >= _PICTURE_AXES]
 
 
 def _is_goal(space: Any) -> bool:
@@ -249,7 +255,7 @@ def _is_goal(space: Any) -> bool:
         return False
     goals = [space["achieved_goal"], space["desired_goal"]]
     vectors = all(isinstance(goal, spaces.Box) and len(goal.shape) == 1 for goal in goals)
-    return vectors and goals[0].shape == goals[1].shape and not list(_pictures(space["observation"]))
+    return vectors and goals[0].shape == goals[1].shape and not (_pictures(space["observation"]))
 
 
 def _check_actions(space: Any, section: EnvSection) -> None:
@@ -260,12 +266,3 @@ def _check_actions(space: Any, section: EnvSection) -> None:
         raise EnvError(f"the actions of {section.id} are {space}", "The actions must be vectors of real numbers.")
     if section.rescale_actions and not all(map(math.isfinite, [*space.low, *space.high])):
         raise EnvError(f"the actions of {section.id} have no bounds to stretch to", "Leave env.rescale_actions out.")
-
-
-def _copied(observation: Any) -> Any:
-    """Some environments hand out one array again and again."""
-    if isinstance(observation, dict):
-        return {name: _copied(value) for name, value in observation.items()}
-    if isinstance(observation, tuple):
-        return tuple(_copied(value) for value in observation)
-    return observation.copy() if isinstance(observation, np.ndarray) else observation

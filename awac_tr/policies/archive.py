@@ -112,13 +112,11 @@ class _Inert(PlainUnpickler):
     """Goes through a pickle as torch would, and makes nothing of it: tensors and all else it names are empty."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Stands for a name of tensors."""
         if f"{module}.{name}" == "collections.OrderedDict":
             return _Named
         return _Tensor if _TENSORS.fullmatch(f"{module}.{name}") else self.refuse_name(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
-        """Stands for the numbers of a tensor."""
         return None
 
 

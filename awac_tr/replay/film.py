@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from awac_tr.envs.episode import Episode
-from awac_tr.envs.state import has_pose, set_pose
+from awac_tr.envs.state import has_pose, pose_of, set_pose
 from awac_tr.errors import EnvError
 from awac_tr.recipes.schema import EnvSection
 from awac_tr.replay.compare import OnStep
@@ -18,10 +18,10 @@ from awac_tr.video.camera import drawing_env
 from awac_tr.video.film import FILM_FPS, Captions
 from awac_tr.video.mp4 import SIZE, Film, Picture
 
-__all__ = ["Cinema", "cinema"]
+__all__ = ["ReplayFilms", "replay_films"]
 
 
-class Cinema:
+class ReplayFilms:
     """Makes ``episode-NUMBER.mp4`` files.
 
     Args:
@@ -39,72 +39,42 @@ class Cinema:
     @contextmanager
     def filming(self, number: int, episode: Episode) -> Iterator[OnStep]:
         """What is to be called at the steps of an episode; the film is there when the block ends well."""
-        path = self._folder / f"episode-{number}.mp4"
+        path, title = self._folder / f"episode-{number}.mp4", f"{self._name}   episode {number}"
         both = self._record is not None and "qpos" in episode.infos
         size = (SIZE[0] * 2, SIZE[1]) if both else SIZE
         fps = min(float(self.env.metadata.get("render_fps") or FILM_FPS), FILM_FPS)
-        comment = f"replay of episode {number}, {self._name}"
+        sides: list[Picture] = []
+        film: Film | None = None
+        right = Captions(f"{title}   replayed", len(episode), sides.append)
+        left = Captions(f"{title}   recorded", len(episode), sides.append) if both else None
         with ExitStack() as opened:
-            # Opened with the first picture: an episode that cannot be begun has none, and makes no film.
-            sides = _Sides(lambda: opened.enter_context(Film(path, fps, size, comment)), 2 if both else 1)
-            shown = Captions(f"{self._name}   episode {number}   replayed", len(episode), sides.add)
-            left = Captions(f"{self._name}   episode {number}   recorded", len(episode), sides.add) if both else None
-            yield _Scene(self, episode, left, shown)
-        if sides.opened:
+
+            def show(step: int, reward: float, success: bool | None, difference: float) -> None:  # noqa: FBT001  (called as OnStep)
+                nonlocal film
+                if left is not None:
+                    self._show_recorded(left, episode, step)
+                right.note = f"apart by {difference:.2g}"
+                right(self.env.render(), step, reward, None if success is None else bool(success))
+                # Opened with the first picture: an episode that cannot be begun has none, and makes no film.
+                comment = f"replay of episode {number}, {self._name}"
+                film = film or opened.enter_context(Film(path, fps, size, comment))
+                film.add(np.concatenate(sides, axis=1))
+                sides.clear()
+
+            yield show
+        if film is not None:
             self.films.append(path)
 
-    def recorded(self, episode: Episode, step: int) -> Picture:
-        """The picture of a recorded state; after the last action, whose state was not recorded, the one before."""
-        row = min(step, len(episode) - 1)
+    def _show_recorded(self, captions: Captions, episode: Episode, step: int) -> None:
+        """A recorded state; after the last action, whose state was not recorded, the one before."""
+        row, success = min(step, len(episode) - 1), episode.infos.get("success")
         set_pose(self._record, {name: rows[row] for name, rows in episode.infos.items()})
-        picture: Picture = self._record.render()
-        return picture
-
-
-class _Sides:
-    """A reel that puts so many pictures side by side into one of the film."""
-
-    def __init__(self, open_reel: Callable[[], Film], count: int) -> None:
-        self._open_reel, self._count = open_reel, count
-        self._reel: Film | None = None
-        self._waiting: list[Picture] = []
-
-    @property
-    def opened(self) -> bool:
-        """There is a picture, and so a film."""
-        return self._reel is not None
-
-    def add(self, picture: Picture) -> None:
-        """Take the picture of one side."""
-        self._waiting.append(picture)
-        if len(self._waiting) == self._count:
-            self._reel = self._reel or self._open_reel()
-            self._reel.add(np.concatenate(self._waiting, axis=1))
-            self._waiting.clear()
-
-
-class _Scene:
-    """Draws both sides of one moment."""
-
-    def __init__(self, cinema: Cinema, episode: Episode, left: Captions | None, right: Captions) -> None:
-        self._cinema, self._episode, self._left, self._right = cinema, episode, left, right
-
-    def __call__(self, step: int, reward: float, success: bool | None, difference: float) -> None:  # noqa: FBT001  (called as OnStep)
-        if self._left is not None:
-            success_then = self._episode.infos.get("success")
-            before = step == 0
-            self._left(
-                self._cinema.recorded(self._episode, step),
-                step,
-                float("nan") if before else float(self._episode.rewards[step - 1]),
-                None if before or success_then is None else bool(success_then[step - 1]),
-            )
-        self._right.note = f"apart by {difference:.2g}"
-        self._right(self._cinema.env.render(), step, reward, None if success is None else bool(success))
+        reward = float(episode.rewards[step - 1]) if step else float("nan")
+        captions(self._record.render(), step, reward, bool(success[step - 1]) if step and success is not None else None)
 
 
 @contextmanager
-def cinema(folder: Path, section: EnvSection) -> Iterator[Cinema]:
+def replay_films(folder: Path, section: EnvSection) -> Iterator[ReplayFilms]:
     """The simulators that films need, closed afterwards.
 
     Raises:
@@ -112,16 +82,14 @@ def cinema(folder: Path, section: EnvSection) -> Iterator[Cinema]:
     """
     with drawing_env(section) as env:
         if not has_pose(env):
-            yield Cinema(folder, env, None, section.id)
+            yield ReplayFilms(folder, env, None, section.id)
             return
         with drawing_env(section) as record:
-            yield Cinema(folder, env, record if _can_be_set(record) else None, section.id)
+            yield ReplayFilms(folder, env, record if _can_be_set(record) else None, section.id)
 
 
 def _can_be_set(env: Any) -> bool:
     """Whether states of this environment can be set; some keep what :func:`set_pose` needs to themselves."""
-    from awac_tr.envs.state import pose_of
-
     try:
         set_pose(env, pose_of(env))
     except EnvError:

@@ -26,7 +26,7 @@ from awac_tr.replay.compare import EpisodeReplay, replay_episode
 from awac_tr.replay.verdict import remarks, verdict
 
 if TYPE_CHECKING:
-    from awac_tr.replay.film import Cinema
+    from awac_tr.replay.film import ReplayFilms
 
 _LOG = logging.getLogger(__name__)
 
@@ -214,8 +214,7 @@ def _conversion(dataset: Dataset, task: EnvSection) -> Conversion | None:
 
 
 @contextmanager
-def _simulator(dataset: Dataset, task: EnvSection, films: Path | None) -> Iterator[tuple[Any, Cinema | None]]:
-    """The simulator, and what films it."""
+def _simulator(dataset: Dataset, task: EnvSection, films: Path | None) -> Iterator[tuple[Any, ReplayFilms | None]]:
     env = make_env(task)
     try:
         for name, space in (("observations", env.observation_space), ("actions", env.action_space)):
@@ -227,9 +226,9 @@ def _simulator(dataset: Dataset, task: EnvSection, films: Path | None) -> Iterat
             return
     finally:
         env.close()
-    from awac_tr.replay.film import cinema
+    from awac_tr.replay.film import replay_films
 
-    with cinema(films, task) as shown:
+    with replay_films(films, task) as shown:
         yield shown.env, shown
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import FlattenObservation
 
-from awac_tr.envs.wrappers import GOAL_KEYS, GoalObservation
+from awac_tr.envs.wrappers import GOAL_KEYS, GoalObservation, leaves
 
 __all__ = ["Clock", "Part", "SpaceDescription", "clock_of", "space_of", "versions_of"]
 
@@ -151,23 +151,10 @@ def _flattening(env: Env) -> Any:
 
 
 def _flattened(layer: Any) -> Named:
-    """Parts of the vector, in the order in which they are joined."""
     space = layer.env.observation_space
     if isinstance(layer, GoalObservation):
         return [(key, space[key].shape[0]) for key in GOAL_KEYS if key != "achieved_goal"]
-    return [(name or "all", spaces.flatdim(part)) for name, part in _leaves(space)]
-
-
-def _leaves(space: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    inner: Any = {}
-    if isinstance(space, spaces.Dict):
-        inner = space.spaces
-    elif isinstance(space, spaces.Tuple):
-        inner = dict(enumerate(space.spaces))
-    if not inner:
-        yield prefix, space
-    for name, part in inner.items():
-        yield from _leaves(part, f"{prefix}.{name}" if prefix else str(name))
+    return [(name or "all", spaces.flatdim(part)) for name, part in leaves(space)]
 
 
 def _structure(env: Any) -> Named:

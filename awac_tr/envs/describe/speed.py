@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any, Final
 
 import gymnasium
@@ -31,33 +32,8 @@ class Speed:
     steps: int
 
 
-class _Player:
-    """Steps one environment, on and on, with actions drawn beforehand."""
-
-    def __init__(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
-        self._env = env
-        env.action_space.seed(seed)
-        self._actions = [env.action_space.sample() for _ in range(_ACTIONS)]
-        self._taken = 0
-        env.reset(seed=seed)
-
-    def play(self, steps: int) -> None:
-        step, reset, actions = self._env.step, self._env.reset, self._actions
-        for count in range(self._taken, self._taken + steps):
-            _, _, terminated, truncated, _ = step(actions[count % _ACTIONS])
-            if terminated or truncated:
-                reset()
-        self._taken += steps
-
-    def block(self, steps: int) -> tuple[float, float]:
-        """Seconds of the clock and of the processor for so many steps."""
-        wall, processor = time.perf_counter(), time.process_time()
-        self.play(steps)
-        return time.perf_counter() - wall, time.process_time() - processor
-
-
 def measure_speed(
-    envs: Mapping[str, gymnasium.Env[Any, Any]], *, seconds: float = 2.0, blocks: int = 7, seed: int = 0
+    envs: Mapping[str, gymnasium.Env[Any, Any]], *, seconds: float = 2.0, blocks: int = 7
 ) -> dict[str, Speed]:
     """Step environments in turns, block by block, so that what else the machine does hits all of them alike.
 
@@ -65,22 +41,38 @@ def measure_speed(
         envs: the environments by a name of the caller's; any action space. They stay open.
         seconds: of measuring, for all together.
         blocks: per environment.
-        seed: of resets and actions.
 
     Returns:
         The speed of each, by the same names.
     """
-    players = {name: _Player(env, seed) for name, env in envs.items()}
+    players = {name: _player(env) for name, env in envs.items()}
     sizes: dict[str, int] = {}
-    for name, player in players.items():
-        player.play(_WARM_UP)
-        taken, _ = player.block(_WARM_UP)
+    for name, play in players.items():
+        play(_WARM_UP)
+        taken, _ = play(_WARM_UP)
         sizes[name] = max(1, round(seconds / len(players) / blocks * _WARM_UP / max(taken, 1e-9)))
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in players}
     for _ in range(blocks):
-        for name, player in players.items():
-            times[name].append(player.block(sizes[name]))
-    return {name: _speed(sizes[name], blocks) for name, blocks in times.items()}
+        for name, play in players.items():
+            times[name].append(play(sizes[name]))
+    return {name: _speed(sizes[name], taken) for name, taken in times.items()}
+
+
+def _player(env: gymnasium.Env[Any, Any]) -> Callable[[int], tuple[float, float]]:
+    """Takes so many steps with actions drawn beforehand; seconds of the clock and of the processor."""
+    env.action_space.seed(0)
+    actions = cycle([env.action_space.sample() for _ in range(_ACTIONS)])
+    env.reset(seed=0)
+
+    def play(steps: int) -> tuple[float, float]:
+        wall, processor = time.perf_counter(), time.process_time()
+        for action in islice(actions, steps):
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        return time.perf_counter() - wall, time.process_time() - processor
+
+    return play
 
 
 def _speed(steps: int, times: list[tuple[float, float]]) -> Speed:

@@ -15,8 +15,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from awac_tr.envs.pose import SimulatedEnv, State, check_state
-from awac_tr.envs.sawyer.reach import reach
-from awac_tr.envs.sawyer.scene import load_scene
+from awac_tr.envs.sawyer.scene import load_scene, reach
 from awac_tr.envs.sawyer.task import (
     ACTION_SCALE,
     HIGH,
@@ -211,5 +210,4 @@ class SawyerPushEnv(SimulatedEnv, gymnasium.Env[Observation, NDArray[np.float32]
 
 
 def _box(low: NDArray[np.float64], high: NDArray[np.float64]) -> spaces.Box:
-    """Of hand x, y and puck x, y."""
     return spaces.Box(np.tile(low, 2).astype(np.float32), np.tile(high, 2).astype(np.float32))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.archive import load_tensors
+from awac_tr.policies.archive import first_line, load_tensors
 from awac_tr.utils.budget import PACKED, Budget
 
 __all__ = ["read_data", "read_tensors", "refusal", "refuse"]
@@ -205,4 +205,4 @@ def _number(field: bytes) -> int:
 
 
 def _line(error: BaseException) -> str:
-    return ascii((str(error).strip() or type(error).__name__).splitlines()[0][:160])[1:-1]
+    return ascii(first_line(error))[1:-1]
