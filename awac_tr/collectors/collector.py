@@ -150,15 +150,12 @@ class FastCollector(Collector):
         return self._maybe_set_truncated(out)
 
     def take(self, actor: Any, noise: Floats | None, *, begin: int) -> TensorDictBase:
-        """Steps of an actor, on the fast path.
+        """Steps [T] of an actor, on the fast path; the next ones write over them.
 
         Args:
             actor: acts.
             noise: [T, noise_size] float32, a row for each step; None: ``frames_per_batch`` deterministic actions.
             begin: steps taken before, from which new episodes get their seeds.
-
-        Returns:
-            [T], which the next steps write over.
 
         Raises:
             EnvError: episodes failed again and again.

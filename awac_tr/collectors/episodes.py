@@ -149,7 +149,7 @@ def rollouts(
         make_controller: makes the controller, once per process; picklable when ``workers > 1``.
         seeds: one per episode, see :func:`episode_seeds`.
         workers: number of processes; 1 runs here.
-        record_state: keep the simulator's states, see :func:`rollout`.
+        record_state: as of :func:`rollout`.
 
     Raises:
         EnvError: as :func:`make_env` and :func:`rollout`, or a worker process died.

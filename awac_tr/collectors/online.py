@@ -21,26 +21,13 @@ from numpy.typing import NDArray
 from tensordict import TensorDict
 from torch import Tensor
 
+from awac_tr import keys
 from awac_tr.collectors.collector import ActorModule, FastCollector
 from awac_tr.collectors.stepper import TRAJ_IDS, EpisodeState
 from awac_tr.collectors.workers import LocalWorker, Workers
 from awac_tr.envs.make import make_torchrl_env
 from awac_tr.errors import AwacError
-from awac_tr.keys import (
-    ACHIEVED_GOAL,
-    ACTION,
-    DESIRED_GOAL,
-    DONE,
-    EPISODE,
-    NEXT_ACHIEVED_GOAL,
-    NEXT_OBSERVATION,
-    OBSERVATION,
-    REWARD,
-    SUCCESS,
-    TERMINATED,
-    TRUNCATED,
-    Key,
-)
+from awac_tr.keys import Key
 from awac_tr.policies.actor import Actor, actor_of
 
 if TYPE_CHECKING:
@@ -55,7 +42,10 @@ Floats = NDArray[np.float32]
 _log = logging.getLogger(__name__)
 
 _LIMIT: Final = 2**31
-_KEPT: Final[tuple[Key, ...]] = (OBSERVATION, ACTION, REWARD, NEXT_OBSERVATION, TERMINATED, TRUNCATED, DONE)
+_KEPT: Final[tuple[Key, ...]] = (
+    *(keys.OBSERVATION, keys.ACTION, keys.REWARD, keys.NEXT_OBSERVATION),
+    *(keys.TERMINATED, keys.TRUNCATED, keys.DONE),
+)
 
 
 class Share(NamedTuple):
@@ -103,12 +93,12 @@ class EnvRounds:
         rows = collector.take(actor, noise, begin=begin)
         columns: dict[Key, NDArray[Any]] = {key: rows[key].numpy().copy() for key in _KEPT}
         if collector.tells_success:
-            columns[SUCCESS] = rows[SUCCESS].numpy().copy()
-        if ACHIEVED_GOAL in rows.keys():  # noqa: SIM118  (a TensorDict)
-            columns |= {key: rows[key].numpy().copy() for key in (ACHIEVED_GOAL, NEXT_ACHIEVED_GOAL)}
-            columns[DESIRED_GOAL] = columns[OBSERVATION][:, -columns[ACHIEVED_GOAL].shape[1] :].copy()
+            columns[keys.SUCCESS] = rows[keys.SUCCESS].numpy().copy()
+        if keys.ACHIEVED_GOAL in rows.keys():  # noqa: SIM118  (a TensorDict)
+            columns |= {key: rows[key].numpy().copy() for key in (keys.ACHIEVED_GOAL, keys.NEXT_ACHIEVED_GOAL)}
+            columns[keys.DESIRED_GOAL] = columns[keys.OBSERVATION][:, -columns[keys.ACHIEVED_GOAL].shape[1] :].copy()
             # an environment's share always stands in the same place, and steps are far fewer than 2**40
-            columns[EPISODE] = rows[TRAJ_IDS].numpy()[:, None] + (self._worker << 40)
+            columns[keys.EPISODE] = rows[TRAJ_IDS].numpy()[:, None] + (self._worker << 40)
         return Share(columns, collector.episode_state, there, collector.dropped)
 
     def close(self) -> None:
@@ -179,8 +169,8 @@ class OnlineCollector:
         self._env_step += steps
         if self._ahead and then > 0:
             self._begin(then)
-        keys = [key for key in shares[0].columns if all(key in share.columns for share in shares)]
-        columns = {key: torch.from_numpy(np.concatenate([share.columns[key] for share in shares])) for key in keys}
+        told = [key for key in shares[0].columns if all(key in share.columns for share in shares)]
+        columns = {key: torch.from_numpy(np.concatenate([share.columns[key] for share in shares])) for key in told}
         return TensorDict(columns, batch_size=[steps])
 
     def close(self) -> None:

@@ -10,22 +10,11 @@ import torch
 from numpy.typing import NDArray
 from tensordict import TensorDictBase
 
+from awac_tr import keys
 from awac_tr.envs.checked_env import CheckedEnv
 from awac_tr.envs.episode import action_bounds
 from awac_tr.errors import EnvError
-from awac_tr.keys import (
-    ACHIEVED_GOAL,
-    ACTION,
-    DONE,
-    NEXT_ACHIEVED_GOAL,
-    NEXT_OBSERVATION,
-    OBSERVATION,
-    REWARD,
-    SUCCESS,
-    TERMINATED,
-    TRUNCATED,
-    Key,
-)
+from awac_tr.keys import Key
 
 __all__ = ["TRAJ_IDS", "EpisodeState", "Rows", "Stepper"]
 
@@ -76,12 +65,12 @@ class Rows:
             tensor = rollout.get(key, None)
             return None if tensor is None else tensor.numpy()
 
-        self.observation, self.next_observation = array(OBSERVATION), array(NEXT_OBSERVATION)
-        self.action, self.traj_ids = array(ACTION), array(TRAJ_IDS)
-        flags = (REWARD, TERMINATED, TRUNCATED, DONE)
+        self.observation, self.next_observation = array(keys.OBSERVATION), array(keys.NEXT_OBSERVATION)
+        self.action, self.traj_ids = array(keys.ACTION), array(TRAJ_IDS)
+        flags = (keys.REWARD, keys.TERMINATED, keys.TRUNCATED, keys.DONE)
         self.reward, self.terminated, self.truncated, self.done = (array(key)[:, 0] for key in flags)
-        self.achieved, self.next_achieved = array(ACHIEVED_GOAL), array(NEXT_ACHIEVED_GOAL)
-        self.success, self.next_success = array("success"), array(SUCCESS)
+        self.achieved, self.next_achieved = array(keys.ACHIEVED_GOAL), array(keys.NEXT_ACHIEVED_GOAL)
+        self.success, self.next_success = array("success"), array(keys.SUCCESS)
         self.told = np.zeros(len(self.reward), np.bool_)
 
 

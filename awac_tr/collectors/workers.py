@@ -101,12 +101,7 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def start(self, method: str, tasks: Sequence[Task], *, ahead: int | None = None) -> Batch:
-        """Hand out work.
-
-        Args:
-            method: of the worker.
-            tasks: its arguments, one tuple for each call, picklable.
-            ahead: how many are under way at the same time; None: all.
+        """Hand out work: a call of ``method`` for each tuple of arguments, ``ahead`` (None: all) under way at a time.
 
         Raises:
             WorkerDiedError: a process has died.

@@ -122,14 +122,11 @@ class GLChoice:
 
 
 def probe(backend: str, timeout: float = PROBE_SECONDS) -> GLProbe:
-    """Draw one 64x64 picture with ``backend`` in a process of its own.
+    """Draw one 64x64 picture in a process of its own; a crash, a hang and a missing library are answers too.
 
     Args:
         backend: a value of ``MUJOCO_GL``.
         timeout: seconds before the attempt is given up.
-
-    Returns:
-        What happened; a crash, a hang and a missing library are all answers, never exceptions.
     """
     environment = os.environ | {_VARIABLE: backend, "PYTHONSAFEPATH": "1"}
     # Left over from another backend, PyOpenGL's own variable makes mujoco refuse this one.

@@ -87,10 +87,7 @@ class _Rows:
         self._method, self._kind, self._name = method, kind, name
 
     def __call__(self, achieved: Floats, desired: Floats) -> NDArray[Any]:
-        try:
-            found = np.asarray(self._method(achieved, desired, {}))
-        except Exception as error:
-            raise EnvError(f"{self._name} raised {type(error).__name__}: {error}") from error
+        found = _called(self._name, self._method, achieved, desired, {})
         if found.shape != (len(achieved),):
             hint = "It must take rows: achieved [N, g], desired [N, g], info -> [N]."
             raise EnvError(f"{self._name} gave shape {found.shape} for {len(achieved)} rows", hint)
@@ -104,10 +101,14 @@ class _Sample:
         self._method, self._size, self._name = method, size, name
 
     def __call__(self, count: int, rng: np.random.Generator) -> Floats:
-        try:
-            goals = np.asarray(self._method(count, rng), np.float32)
-        except Exception as error:
-            raise EnvError(f"{self._name} raised {type(error).__name__}: {error}") from error
+        goals: Floats = _called(self._name, self._method, count, rng, kind=np.float32)
         if goals.shape != (count, self._size) or not np.isfinite(goals).all():
             raise EnvError(f"{self._name} gave shape {goals.shape}, or no finite numbers, for {count} goals")
         return goals
+
+
+def _called(name: str, method: Callable[..., Any], *arguments: Any, kind: type[Any] | None = None) -> NDArray[Any]:
+    try:
+        return np.asarray(method(*arguments), kind)
+    except Exception as error:
+        raise EnvError(f"{name} raised {type(error).__name__}: {error}") from error

@@ -48,10 +48,10 @@ def chosen_measure(wanted: str | None, facts: EnvInfo) -> str:
 
 
 def measure(episodes: Iterable[Episode], goal_steps: int | None) -> dict[str, NDArray[np.float64]]:
-    """Measures of each episode.
+    """Measures of each episode; they are read once, so a generator of rollouts will do.
 
     Args:
-        episodes: read once, so a generator of rollouts will do.
+        episodes: of one task.
         goal_steps: ``success_steps`` is 1 with more goal steps than this; None leaves that measure out.
 
     Returns:

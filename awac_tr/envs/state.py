@@ -42,8 +42,7 @@ def has_pose(env: gymnasium.Env[Any, Any]) -> bool:
 def pose_of(env: gymnasium.Env[Any, Any]) -> State:
     """The state that a picture of this moment, or a replay from a start, needs.
 
-    Returns:
-        Copies, float64: ``qpos``, ``qvel`` and, of our environments, what the reset drew.
+    Copies, float64: ``qpos``, ``qvel`` and, of our environments, what the reset drew.
 
     Raises:
         EnvError: there is no MuJoCo state.
@@ -57,15 +56,11 @@ def pose_of(env: gymnasium.Env[Any, Any]) -> State:
 
 
 def set_pose(env: gymnasium.Env[Any, Any], pose: Mapping[str, NDArray[Any]]) -> Observation:
-    """Put a simulation into a state of :func:`pose_of`; the wrappers are left as they are.
+    """Put a simulation, reset at least once, into a state of :func:`pose_of`; the wrappers are left as they are.
 
     From the start of an episode on, the same actions then give the same observations, bit for bit. In the middle of
     one the solver's warm start is missing: a step then agrees within about 1e-5. Our environments also take the other
-    entries of their ``get_state``, with which the middle is as exact as the start.
-
-    Args:
-        env: reset at least once.
-        pose: entries of :func:`pose_of`; those nobody knows are ignored.
+    entries of their ``get_state``, with which the middle is as exact as the start. Entries nobody knows are ignored.
 
     Returns:
         The observation [o] float32.

@@ -18,11 +18,8 @@ __all__ = ["InfoReader"]
 class InfoReader(BaseInfoDictReader):
     """Puts ``info["success"]`` under ``"success"``, bool [1] like the done flags, and goals under ``"achieved_goal"``.
 
-    TorchRL's own reader wants numpy values and keeps them without the trailing dimension.
-
-    Args:
-        success: the environment tells of success.
-        goal_size: numbers of a goal, g; 0: it has none.
+    TorchRL's own reader wants numpy values and keeps them without the trailing dimension. Without goals,
+    ``goal_size`` is 0.
     """
 
     def __init__(self, *, success: bool, goal_size: int) -> None:

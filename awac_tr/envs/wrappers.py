@@ -54,10 +54,6 @@ Rule = Callable[[Any, Any, Any, dict[str, Any]], Any]
 def add_wrappers(env: Env, section: EnvSection) -> Env:
     """Add what the description says, so that observations and actions are vectors of real numbers.
 
-    Args:
-        env: as ``gymnasium.make`` gives it.
-        section: the description.
-
     Raises:
         EnvError: a dotted name leads nowhere or to something else, a wrapper does not take its arguments, or spaces
             that no vector can stand for.
@@ -73,12 +69,7 @@ def add_wrappers(env: Env, section: EnvSection) -> Env:
 
 
 class NewReward(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Replaces the reward by a function of the step.
-
-    Args:
-        env: an environment.
-        rule: ``module:name`` of a function that gives the reward for (observation, action, next observation, info), in
-            the environment's own terms.
+    """Replaces the reward by a function ``module:name`` of (observation, action, next observation, info).
 
     Raises:
         EnvError: the name leads nowhere, or to something else.
@@ -161,11 +152,7 @@ class GoalObservation(gymnasium.Wrapper[NDArray[Any], Any, Any, Any], RecordCons
 
 
 class StretchedActions(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArgs):
-    """Takes actions in [-1, 1] and stretches them to the bounds of the environment's, both ends exactly.
-
-    Args:
-        env: its actions are vectors with finite bounds.
-    """
+    """Takes actions in [-1, 1] and stretches them to the finite bounds of the environment's, both ends exactly."""
 
     def __init__(self, env: Env) -> None:
         RecordConstructorArgs.__init__(self)

@@ -122,14 +122,7 @@ class RowPolicy:
         return RowPolicy, (self._weights,)
 
     def distribution(self, observation: Array) -> tuple[Array, Array]:
-        """``loc`` and ``scale``, [action_size] float32 each, before any squashing of actions.
-
-        Args:
-            observation: [observation_size] float32.
-
-        Returns:
-            Arrays that the next call may overwrite.
-        """
+        """``loc`` and ``scale``, [action_size] float32 each, before any squashing; the next call may overwrite them."""
         weights = self._weights
         np.subtract(observation, weights.location, out=self._input_row)
         np.divide(self._input_row, weights.spread, out=self._input_row)
@@ -183,12 +176,7 @@ class RowPolicy:
 
 
 def finite_rows(observation: ArrayLike, size: int, *, more: bool = False) -> Array:
-    """An observation, or a batch of them, as float32.
-
-    Args:
-        observation: [size] or [B, size].
-        size: entries of one.
-        more: one may have more entries.
+    """An observation [size], or a batch [B, size] of them, as float32; with ``more`` it may have more entries.
 
     Raises:
         AwacError: it has another shape, or NaN or infinity.

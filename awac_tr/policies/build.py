@@ -187,14 +187,10 @@ def _critic_options(spec: QValueSection, precision: Precision) -> dict[str, Any]
 
 
 def set_observation_statistics(module: nn.Module, mean: Tensor | npt.ArrayLike, std: Tensor | npt.ArrayLike) -> None:
-    """Standardise observations by this mean and deviation in a policy or critic of this package.
+    """Standardise observations by mean and deviation, [observation_size] each, in a policy or critic of this package.
 
-    A loss copies the buffers of its critics when it is built: set statistics before that.
-
-    Args:
-        module: what :func:`build_policy` gave, or one of :func:`build_qvalues`.
-        mean: [observation_size].
-        std: [observation_size]; features with a deviation below 1e-6 are centred only.
+    A loss copies the buffers of its critics when it is built: set statistics before that. Features with a deviation
+    below 1e-6 are centred only.
 
     Raises:
         ValueError: unsuitable statistics, or a module that standardises nothing.

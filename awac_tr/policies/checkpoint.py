@@ -134,12 +134,7 @@ def policy_entry(
 def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> Path:
     """Write a checkpoint under its final name only when it is complete; an older file of that name is replaced.
 
-    Args:
-        path: where to; missing folders are made.
-        payload: the dictionary of the module's docstring; ``format`` and ``version`` are filled in.
-
-    Returns:
-        The path.
+    Missing folders are made; ``format`` and ``version`` are filled in.
 
     Raises:
         CheckpointError: the disk is full or the place cannot be written; nothing is left behind.
@@ -159,12 +154,9 @@ def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> Path:
 def read_checkpoint(path: str | Path, *, kind: Literal["policy", "train"] | None = None) -> dict[str, Any]:
     """Read a checkpoint's dictionary, tensors on the CPU, without running anything that stands in the file.
 
-    Args:
-        path: the file.
-        kind: insist on this kind.
-
     Raises:
-        CheckpointError: missing, truncated, not ours, of a newer version, of another kind, or holding more than data.
+        CheckpointError: missing, truncated, not ours, of a newer version, not of the ``kind`` insisted on, or holding
+            more than data.
     """
     path = Path(path)
     payload = read_archive(path)

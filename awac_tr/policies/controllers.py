@@ -87,12 +87,7 @@ class NetworkController:
 
 
 class NoisyController:
-    """Another controller with Gaussian noise on its actions, as in DART (Laskey et al., 2017).
-
-    Args:
-        controller: the one that decides.
-        sigma: deviation of the noise, in the action's units.
-    """
+    """Another controller with Gaussian noise, of deviation ``sigma``, on its actions: DART (Laskey et al., 2017)."""
 
     def __init__(self, controller: Controller, sigma: float) -> None:
         self.controller = controller
@@ -111,12 +106,7 @@ class NoisyController:
 
 
 class ConvertedController:
-    """Another controller whose actions are converted into other units.
-
-    Args:
-        controller: the one that decides.
-        conversion: of its actions.
-    """
+    """Another controller whose actions are converted into other units."""
 
     def __init__(self, controller: Controller, conversion: Conversion) -> None:
         self.controller, self.conversion = controller, conversion

@@ -35,11 +35,8 @@ class ExpertNoise:
 def expert_noise(arrays: Mapping[str, NDArray[Any]], features: int, actions: int) -> ExpertNoise | None:
     """The noise that a policy's arrays describe; None: they describe none.
 
-    Args:
-        arrays: ``log_std`` [actions]; or ``log_std_W`` [actions, features] and ``log_std_b`` [actions]; or
-            ``sde_log_std`` [features, actions or 1], ``sde_expln``, ``sde_sample_freq``.
-        features: entries of the last hidden layer.
-        actions: entries of an action.
+    ``log_std`` [actions]; or ``log_std_W`` [actions, features] and ``log_std_b`` [actions]; or ``sde_log_std``
+    [features, actions or 1], ``sde_expln``, ``sde_sample_freq``. Features are those of the last hidden layer.
 
     Raises:
         KeyError, ValueError: they are incomplete, or of other shapes.

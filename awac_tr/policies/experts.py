@@ -67,24 +67,23 @@ class ExpertController:
     def _read_scales(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.action_size = len(self._layers[-1][1])
         self.observation_size = self._layers[0][0].shape[1]
-        self._clip = np.float32(np.inf)
+        self._clip, self._mean_clip = np.float32(np.inf), np.float32(arrays.get("mean_clip", 0) or np.inf)
         self._shift: Array = np.zeros(self.observation_size, np.float32)
         self._scale: Array = np.ones(self.observation_size, np.float32)
-        self._mean_clip = np.float32(arrays.get("mean_clip", 0) or np.inf)
-        self._final = "clip" if self._dapg else str(arrays["final"])
+        self._out_shift: Array = np.zeros(self.action_size, np.float32)
+        self._out_scale: Array = np.ones(self.action_size, np.float32)
         if self._dapg:
+            self._final = "bounds"
             self._shift, self._scale = _floats(arrays["in_shift"]), _floats(arrays["in_scale"] + 1e-8)
+            self.action_bounds = (-self._out_scale, self._out_scale)
             self._out_scale, self._out_shift = _floats(arrays["out_scale"]), _floats(arrays["out_shift"])
-            self.action_bounds = (np.full(self.action_size, -1, np.float32), np.ones(self.action_size, np.float32))
             return
-        self.action_bounds = self._low, self._high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
+        self._final = str(arrays["final"])
+        self.action_bounds = low, high = _floats(arrays["act_low"]), _floats(arrays["act_high"])
         if self._final not in ("tanh", "clip", "bounds"):
             raise ValueError(f"unknown final {self._final!r}")
         if self._final != "bounds":
-            self._out_scale, self._out_shift = (
-                _floats((self._high - self._low) / 2),
-                _floats((self._high + self._low) / 2),
-            )
+            self._out_scale, self._out_shift = _floats((high - low) / 2), _floats((high + low) / 2)
             if not np.isfinite(self._out_scale).all():
                 raise ValueError("actions without bounds have no range to scale to")
         if "obs_mean" in arrays:
@@ -98,13 +97,10 @@ class ExpertController:
             self._noise.reset(action_generator(seed))
 
     def act(self, observation: Array) -> Array:
-        """The action for one observation, or actions for a batch, within the bounds.
+        """Actions [action_size] or [B, action_size] float32, within the bounds.
 
         Args:
             observation: [o] or [B, o] float32, o no less than ``observation_size``.
-
-        Returns:
-            [action_size] or [B, action_size] float32.
 
         Raises:
             AwacError: observations of another shape, or with NaN or infinity.
@@ -123,15 +119,11 @@ class ExpertController:
         return action
 
     def _finished(self, y: Array, noise: Array | np.float32) -> Array:
-        finished: Array
-        if self._dapg:
-            finished = np.clip(y * self._out_scale + self._out_shift + noise, -1, 1)
-        elif self._final == "bounds":
-            finished = np.clip(y + noise, self._low, self._high)
-        else:
-            unit = np.tanh(y + noise) if self._final == "tanh" else np.clip(y + noise, -1, 1)
-            finished = unit * self._out_scale + self._out_shift
-        return finished
+        if self._final == "bounds":
+            finished: Array = np.clip(y * self._out_scale + self._out_shift + noise, *self.action_bounds)
+            return finished
+        unit: Array = np.tanh(y + noise) if self._final == "tanh" else np.clip(y + noise, -1, 1)
+        return unit * self._out_scale + self._out_shift
 
 
 def load_expert(path: str | Path, mode: Literal["mean", "sample"] = "mean") -> ExpertController:

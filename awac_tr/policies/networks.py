@@ -105,13 +105,10 @@ class MLP(nn.Module):
             init_last(self.last, last_layer_init)
 
     def features(self, *inputs: Tensor) -> Tensor:
-        """What enters the last layer.
+        """What enters the last layer, [..., hidden_sizes[-1]], in the dtype of its weights.
 
         Args:
             inputs: tensors [..., n_i] with the n_i summing to ``in_size``; they are joined in the given order.
-
-        Returns:
-            [..., hidden_sizes[-1]] in the dtype of the weights.
         """
         x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, -1)
         x = x.to(torch.bfloat16 if self.precision == "bf16" else self.last.weight.dtype)

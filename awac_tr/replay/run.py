@@ -176,10 +176,7 @@ def _numbers(dataset: Dataset, episodes: Sequence[int] | None) -> Sequence[int]:
 def task_of(dataset: Dataset, env: str | EnvSection | None = None, *, trust: bool = False) -> EnvSection:
     """The simulator for a file, with a horizon that no episode is longer than.
 
-    Args:
-        dataset: the file.
-        env: what the user says; an id alone leaves the rest of the description to the file, where it names the same.
-        trust: the file may decide what is imported.
+    An id alone leaves the rest of the description to the file, where it names the same.
 
     Raises:
         DatasetError: the file names none, or its actions were not executed.

@@ -115,8 +115,6 @@ def uses_of(env_id: str) -> Uses:
     """
     mine = {name: env for name, env in envs_of_recipes().items() if env.name == env_id}
     kwargs = {name: env.kwargs for name, env in mine.items() if env.kwargs}
-    return Uses(tuple(mine), tuple(name for name in cards() if _env_of(name).name == env_id), kwargs)
-
-
-def _env_of(card: str) -> EnvSection:
-    return EnvSection.of(load_card(card).env)
+    return Uses(
+        tuple(mine), tuple(name for name in cards() if EnvSection.of(load_card(name).env).name == env_id), kwargs
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import packages_distributions, version
 from typing import Any, Final, Literal
 
 import gymnasium
@@ -114,18 +114,11 @@ def versions_of(env: Any) -> dict[str, str]:
     distributions = packages_distributions()
     names = {name for top in tops & _RELEVANT for name in distributions.get(top, ())}
     names |= {name for owner in owners for name in distributions.get(owner.partition(".")[0], ())}
-    return {name: found for name in sorted(names) if (found := _version(name))}
+    return {name: version(name) for name in sorted(names)}
 
 
 _RELEVANT: Final = frozenset({"mujoco", "pygame", "Box2D", "metaworld"})
 """Simulators that an environment may keep objects of."""
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _bodies(env: Any) -> list[Any]:

@@ -35,13 +35,6 @@ _MAX_NAMES: Final = 1000
 _MAX_DIRECTORY: Final = 1 << 20
 """Bytes of a zip's table of contents; Python makes an object of each entry before anybody can count them."""
 
-_END: Final = b"PK\x05\x06"
-_END_SIZE: Final = 22
-_MAX_COMMENT: Final = 0xFFFF
-_LOCATOR: Final = b"PK\x06\x07"
-_LOCATOR_SIZE: Final = 20
-_END64: Final = b"PK\x06\x06"
-_END64_SIZE: Final = 56 + _LOCATOR_SIZE
 _ENCRYPTED: Final = 1
 
 
@@ -83,7 +76,7 @@ def read_tensors(path: Path, ignored: tuple[str, ...]) -> dict[str, Array]:
     """
     raw = _member(path, "policy.pth")
     try:
-        with _opened(path, io.BytesIO(raw), len(raw), "policy.pth") as archive:
+        with _opened(path, io.BytesIO(raw), "policy.pth") as archive:
             members = archive.infolist()
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 refuse(path, "its policy.pth is compressed, which torch never does")
@@ -137,7 +130,7 @@ def _member(path: Path, name: str) -> bytes:
     if size > _MAX_FILE:
         refuse(path, f"it has {size:,} bytes; policies are read up to {_MAX_FILE:,}")
     try:
-        with path.open("rb") as file, _opened(path, file, size, "file") as archive:
+        with path.open("rb") as file, _opened(path, file, "file") as archive:
             member = _found(path, archive, name)
             with archive.open(member) as stream:
                 return stream.read()
@@ -175,33 +168,15 @@ def _budget(path: Path) -> Budget:
     return Budget(path, PACKED, CheckpointError)
 
 
-def _opened(path: Path, file: IO[bytes], size: int, what: str) -> zipfile.ZipFile:
-    """A zip whose table of contents is small enough to be read at all."""
-    file.seek(max(0, size - _END_SIZE - _MAX_COMMENT - _END64_SIZE))
-    entries, directory = _extent(file.read())
+def _opened(path: Path, file: IO[bytes], what: str) -> zipfile.ZipFile:
+    """A zip whose table of contents is small enough to be read at all, by the numbers that ZipFile itself goes by."""
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # noqa: SLF001  (nothing public tells them before)
+    if not end:
+        raise zipfile.BadZipFile("no end of a zip")
+    entries, directory = end[zipfile._ECD_ENTRIES_TOTAL], end[zipfile._ECD_SIZE]  # type: ignore[attr-defined]  # noqa: SLF001
     if entries > _MAX_NAMES or directory > _MAX_DIRECTORY:
         refuse(path, f"the table of contents of its {what} is far larger than a policy needs")
     return zipfile.ZipFile(file)
-
-
-def _extent(tail: bytes) -> tuple[int, int]:
-    """Entries of a zip's table of contents and its size in bytes, from the last bytes of the file."""
-    end = tail.rfind(_END)
-    if end < 0 or len(tail) - end < _END_SIZE:
-        raise zipfile.BadZipFile("no end of a zip")
-    entries, directory = _number(tail[end + 10 : end + 12]), _number(tail[end + 12 : end + 16])
-    if not tail[:end][-_LOCATOR_SIZE:].startswith(_LOCATOR):
-        return entries, directory
-    # torch writes the 64-bit form as well; 16 or 32 bits of ones then say: look there
-    wide = tail[:end][-_END64_SIZE:]
-    if not wide.startswith(_END64):
-        raise zipfile.BadZipFile("no 64-bit end where one is announced")
-    entries, directory = entries % 0xFFFF, directory % 0xFFFFFFFF
-    return max(entries, _number(wide[32:40])), max(directory, _number(wide[40:48]))
-
-
-def _number(field: bytes) -> int:
-    return int.from_bytes(field, "little")
 
 
 def _line(error: BaseException) -> str:

@@ -39,9 +39,6 @@ def load_sb3(
         mode: ``mean``: SB3's ``predict(deterministic=True)``; ``sample``: with the noise it explored with.
         env: the task, which also gives the range of the actions where the file does not; None: the file's own.
 
-    Returns:
-        The controller, and what its actions mean.
-
     Raises:
         CheckpointError: the file cannot be read, belongs to another task, or does not say all that acting needs
             without running code of it.
