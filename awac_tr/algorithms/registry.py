@@ -16,6 +16,7 @@ ALGORITHMS: Final[dict[str, str]] = {
     "awr": "AWRConfig",
     "bc": "BCConfig",
     "dapg": "DAPGConfig",
+    "brac": "BRACConfig",
     "iql": "IQLConfig",
     "mpo": "MPOConfig",
     "sac": "SACConfig",

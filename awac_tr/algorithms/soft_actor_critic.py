@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tensordict import TensorDict
 from torchrl.objectives import ValueEstimators
@@ -28,15 +28,31 @@ __all__ = ["cloning_of", "soft_learner", "soft_loss", "soft_steps"]
 Losses = Callable[["TensorDictBase"], "TensorDictBase"]
 
 
-def soft_loss(config: EntropyConfig, parts: Parts, policy: ProbabilisticTensorDictSequential) -> SACLoss:
+Loss = TypeVar("Loss", bound=SACLoss)
+
+
+def soft_loss(
+    config: EntropyConfig,
+    parts: Parts,
+    *actors: ProbabilisticTensorDictSequential,
+    make: Callable[..., Loss],
+    **more: Any,
+) -> Loss:
     """The loss of a recipe, with fresh critics.
+
+    Args:
+        config: of the recipe.
+        parts: make the critics.
+        actors: what the loss takes before the critics: the policy first.
+        make: the loss's class.
+        more: options of it beyond those of :class:`SACLoss`.
 
     Raises:
         RecipeError: ``value_bounds: reward_range`` where the environment's rewards are unbounded on both sides.
     """
     entropy = -float(parts.env.action_size) if config.target_entropy is None else config.target_entropy
-    loss = SACLoss(
-        policy,
+    loss = make(
+        *actors,
         parts.qvalues(),
         alpha=config.alpha,
         tune_alpha=config.tune_alpha,
@@ -44,6 +60,7 @@ def soft_loss(config: EntropyConfig, parts: Parts, policy: ProbabilisticTensorDi
         value_bounds=resolved_bounds(config, parts.env.reward_range),
         ignore_terminals=config.ignore_terminals,
         deactivate_vmap=not parts.batch_critics,
+        **more,
     )
     loss.make_value_estimator(ValueEstimators.TD0, gamma=config.gamma)
     return loss
@@ -65,7 +82,7 @@ def soft_steps(
         (trained(loss.qvalue_network_params), config.qvalue_lr, config.qvalue_weight_decay),
     ]
     steps = [GradientStep(losses or loss, groups)]
-    if config.tune_alpha:
+    if loss.tune_alpha:
         steps.insert(0, GradientStep(loss.alpha_loss, [([loss.log_alpha], config.policy_lr, 0.0)]))
     return steps if phases is None else [replace(step, phases=phases) for step in steps]
 

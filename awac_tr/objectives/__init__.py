@@ -4,7 +4,9 @@ from awac_tr.objectives.abm import ABMLoss
 from awac_tr.objectives.awac import AWACLoss
 from awac_tr.objectives.batch import BatchError
 from awac_tr.objectives.bc import BCLoss
+from awac_tr.objectives.behaviour import BehaviourModel
+from awac_tr.objectives.brac import BRACLoss
 from awac_tr.objectives.mpo import MPOLoss
 from awac_tr.objectives.sac import SACLoss
 
-__all__ = ["ABMLoss", "AWACLoss", "BCLoss", "BatchError", "MPOLoss", "SACLoss"]
+__all__ = ["ABMLoss", "AWACLoss", "BCLoss", "BRACLoss", "BatchError", "BehaviourModel", "MPOLoss", "SACLoss"]

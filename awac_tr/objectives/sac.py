@@ -16,7 +16,7 @@ from awac_tr.objectives.base import log_prob
 
 __all__ = ["SACLoss"]
 
-_TERMS: Final = ("loss_actor", "loss_qvalue", "log_prob", "actor_qvalue", "qvalue", "target_value")
+_TERMS: Final = ("loss_actor", "loss_qvalue", "log_prob", "actor_qvalue", "penalty", "qvalue", "target_value")
 
 
 def _not_negative(name: str, value: Any) -> float:
@@ -55,7 +55,8 @@ class SACLoss(AdvantageLoss):
     Returns:
         From :meth:`forward`, scalars: ``loss_actor`` and ``loss_qvalue``, each with gradient to its own network only,
         and, detached, ``log_prob`` (mean of log pi(a~ | s), the negative entropy), ``actor_qvalue`` (mean of
-        minQ(s, a~)), ``qvalue``, ``target_value`` and ``alpha``. Under ``reduction="none"`` each but alpha is [B].
+        minQ(s, a~)), ``penalty`` (mean of alpha log pi(a~ | s)), ``qvalue``, ``target_value`` and ``alpha``. Under
+        ``reduction="none"`` each but alpha is [B].
     """
 
     _coefficients: ClassVar = {
@@ -140,9 +141,10 @@ class SACLoss(AdvantageLoss):
         states = batch.exclude("next").set(self.tensor_keys.action, action)
         (qvalues,) = self._qvalues(self.qvalue_network_params.detach(), states)
         lowest = qvalues.min(0)[0].squeeze(-1)
-        loss = self.penalty(batch, action, likelihood) - lowest
-        return self._reduce_loss(loss, weights=self._weights(batch)), {
+        penalty = self.penalty(batch, action, likelihood)
+        return self._reduce_loss(penalty - lowest, weights=self._weights(batch)), {
             "log_prob": self._mean(likelihood),
             "actor_qvalue": self._mean(lowest),
+            "penalty": self._mean(penalty),
             "alpha": self.entropy_weight(),
         }

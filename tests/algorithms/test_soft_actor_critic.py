@@ -119,12 +119,35 @@ def test_cloning_term_counts_by_its_weight() -> None:
     assert 0 < float(out["loss_clone"]) < 1
 
 
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"tune_alpha": False}, "which holds the entropy"),
+        ({"alpha": 0.5}, "which holds the entropy"),
+        ({"penalty": "reward", "value_penalty": True}, "has no effect"),
+        ({"penalty": "reward", "value_bounds": [None, 0.0]}, "may leave the range of returns"),
+    ],
+)
+def test_a_penalty_refuses_keys_it_does_not_read(keys: dict[str, Any], text: str) -> None:
+    with pytest.raises(RecipeError, match=text):
+        learner(name="brac", **keys)
+    assert learner(name="brac", value_bounds="reward_range")
+
+
+def test_the_model_of_the_behaviour_learns_first_and_offline_and_online() -> None:
+    made = learner(name="brac", policy_lr=1e-2)
+    for phase in ("offline", "online"):
+        made.on_phase(phase)
+        found = [float(made.update(batch())["behaviour_log_prob"]) for _ in range(20)]
+        assert found[-1] > found[0]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(cannot_compile(CPU) is not None, reason=f"cannot compile here: {cannot_compile(CPU)}")
 @pytest.mark.parametrize(
     "algorithm",
-    [{"name": "sac"}, {"name": "sac", "preset": "authors"}, {"name": "sac_bc"}],
-    ids=["sac", "sac authors", "sac_bc"],
+    [{"name": "sac"}, {"name": "sac", "preset": "authors"}, {"name": "sac_bc"}, {"name": "brac"}],
+    ids=["sac", "sac authors", "sac_bc", "brac"],
 )
 def test_compiled_update_is_the_same(algorithm: dict[str, Any]) -> None:
     found = []

@@ -16,7 +16,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 from torchrl.objectives import SoftUpdate
 
-from awac_tr.objectives import ABMLoss, AWACLoss, MPOLoss, SACLoss
+from awac_tr.objectives import ABMLoss, AWACLoss, BRACLoss, MPOLoss, SACLoss
 from awac_tr.objectives.weights import indicator_weights
 from awac_tr.policies.build import Keyed, build_policy
 from awac_tr.recipes.schema import PolicySection
@@ -152,3 +152,11 @@ def test_sac_ends_at_exp_q() -> None:
     mean, std = learnt(made(SACLoss, alpha=1.0, tune_alpha=False))
     assert mean == pytest.approx(0.3, abs=0.01)
     assert std == pytest.approx(0.2, rel=0.05)
+
+
+@pytest.mark.slow
+def test_brac_ends_at_the_product() -> None:
+    """w 1, a model that is the data's N(0, .25^2): N(.182927, .156174^2), as AWAC."""
+    mean, std = learnt(made(BRACLoss, gaussian(1e-9, 0.25), penalty_weight=1.0))
+    assert mean == pytest.approx(0.182927, abs=0.01)
+    assert std == pytest.approx(0.156174, rel=0.05)

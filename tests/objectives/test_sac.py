@@ -192,4 +192,4 @@ def test_works_by_keywords(make_sac: Any, transitions: Any) -> None:
         next_reward=batch["next", "reward"],
         next_terminated=batch["next", "terminated"],
     )
-    assert len(out) == 7
+    assert len(out) == 8

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from awac_tr.algorithms.gradient_learner import GradientLearner
 from awac_tr.algorithms.soft_actor_critic import cloning_of, soft_learner, soft_loss, soft_steps
 from awac_tr.objectives.bc import BCLoss
+from awac_tr.objectives.sac import SACLoss
 
 if TYPE_CHECKING:
     from tensordict import TensorDictBase
@@ -24,7 +25,8 @@ def build(config: SACBCConfig, parts: Parts) -> GradientLearner:
         RecipeError: ``value_bounds: reward_range`` where the environment's rewards are unbounded on both sides.
     """
     policy = parts.policy()
-    loss, cloning = soft_loss(config, parts, policy), cloning_of(BCLoss(policy, loss_function=config.cloning))
+    loss = soft_loss(config, parts, policy, make=SACLoss)
+    cloning = cloning_of(BCLoss(policy, loss_function=config.cloning))
 
     def losses(batch: TensorDictBase) -> TensorDictBase:
         imitation = cloning(batch)
