@@ -2,7 +2,7 @@
 
 The public names below are imported when they are first asked for, so that ``import awac_tr`` costs next to nothing.
 The verbs are not among them, since a module has that name already: ``from awac_tr.collect import collect``,
-``from awac_tr.evaluate import evaluate``.
+``from awac_tr.evaluation.evaluate import evaluate``.
 """
 
 from __future__ import annotations

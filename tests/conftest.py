@@ -79,7 +79,7 @@ def _fixed_seeds() -> None:
 @pytest.fixture
 def door_checkpoint(tmp_path: Path) -> Path:
     """A checkpoint of a small untrained policy for the door: episodes of 6 steps, and any door counts as open."""
-    from awac_tr.policies.build import build_policy
+    from awac_tr.models.build import build_policy
     from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
     from awac_tr.recipes.schema import PolicySection
 

@@ -26,8 +26,8 @@ from awac_tr.data.validation.validate import validate
 from awac_tr.envs.action_units import ActionUnits, conversion
 from awac_tr.envs.env_info import env_info
 from awac_tr.errors import AwacError, CheckpointError, DatasetError, EnvError
-from awac_tr.evaluate import evaluate
-from awac_tr.policies.build import build_policy
+from awac_tr.evaluation.evaluate import evaluate
+from awac_tr.models.build import build_policy
 from awac_tr.policies.checkpoint import load_policy, policy_entry, save_checkpoint
 from awac_tr.recipes.env_files import EnvChanges
 from awac_tr.recipes.schema import EnvSection, PolicySection

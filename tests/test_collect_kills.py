@@ -23,7 +23,7 @@ from awac_tr.data.storage.reader import open_dataset
 from awac_tr.data.validation.validate import validate
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.episode import episode_seeds
-from awac_tr.policies.build import build_policy
+from awac_tr.models.build import build_policy
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
 from awac_tr.recipes.schema import EnvSection, PolicySection
 

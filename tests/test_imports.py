@@ -14,12 +14,12 @@ import pytest
 from awac_tr.cli.main import COMMANDS
 
 PACKAGE = Path(__file__).resolve().parent.parent / "awac_tr"
-VERBS = ("bench", "collect", "doctor", "evaluate", "replay", "video")
+VERBS = ("bench", "collect", "doctor", "replay", "video")
 HEAVY = ("torch", "tensordict", "torchrl", "gymnasium", "gymnasium_robotics", "mujoco", "h5py", "matplotlib", "wandb")
 
 BELOW_RECIPES = ("errors", "keys", "utils")
-BELOW_ALGORITHMS = (*BELOW_RECIPES, "recipes", "envs", "data", "policies", "objectives")
-BELOW_TRAINING = (*BELOW_ALGORITHMS, "algorithms", "buffers", "collectors")
+BELOW_ALGORITHMS = (*BELOW_RECIPES, "recipes", "envs", "data", "models", "policies", "objectives")
+BELOW_TRAINING = (*BELOW_ALGORITHMS, "algorithms", "buffers", "collectors", "evaluation")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "keys": (),
@@ -27,11 +27,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "recipes": BELOW_RECIPES,
     "envs": (*BELOW_RECIPES, "recipes"),
     "data": (*BELOW_RECIPES, "recipes", "envs"),
-    "policies": (*BELOW_RECIPES, "recipes", "envs"),
+    "models": (*BELOW_RECIPES, "recipes", "envs"),
+    "policies": (*BELOW_RECIPES, "recipes", "envs", "models"),
     "objectives": (*BELOW_RECIPES, "recipes"),
     "algorithms": BELOW_ALGORITHMS,
     "buffers": (*BELOW_RECIPES, "recipes", "envs", "data"),
     "collectors": (*BELOW_RECIPES, "recipes", "envs", "policies"),
+    "evaluation": (*BELOW_RECIPES, "recipes", "envs", "policies", "collectors"),
     "training": BELOW_TRAINING,
     **dict.fromkeys(VERBS, (*BELOW_TRAINING, "training", *VERBS)),
     "cli": (*BELOW_TRAINING, "training", *VERBS),

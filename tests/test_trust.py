@@ -22,7 +22,7 @@ from awac_tr.data.validation.validate import validate
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.errors import UntrustedCodeError
-from awac_tr.policies.build import build_policy
+from awac_tr.models.build import build_policy
 from awac_tr.policies.checkpoint import load_policy, policy_entry, save_checkpoint
 from awac_tr.policies.noise import RandomController
 from awac_tr.recipes.schema import EnvSection, FoundEnv, PolicySection

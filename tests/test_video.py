@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from awac_tr.envs.gl import choose_backend
-from awac_tr.evaluate import Evaluation, evaluate
+from awac_tr.evaluation.evaluate import Evaluation, evaluate
 from awac_tr.video.film import Captions, film, pick_episodes, video_folder
 from awac_tr.video.mp4 import SIZE, Film, Picture, VideoError
 

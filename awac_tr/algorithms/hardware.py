@@ -15,7 +15,7 @@ import torch
 from awac_tr.errors import RecipeError
 
 if TYPE_CHECKING:
-    from awac_tr.policies.networks import Precision
+    from awac_tr.models.networks import Precision
     from awac_tr.recipes.schema import Recipe
 
 __all__ = ["WORTH_COMPILING", "bf16_units", "cannot_compile", "resolve_compile", "resolve_precision"]

@@ -12,7 +12,7 @@ import torch
 from awac_tr.algorithms.base import Statistics
 from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.build import RANGE, build_policy, build_qvalues, build_value, set_observation_statistics
+from awac_tr.models.build import RANGE, build_policy, build_qvalues, build_value, set_observation_statistics
 
 if TYPE_CHECKING:
     from tensordict import TensorDictBase
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from awac_tr.envs.env_info import EnvInfo
-    from awac_tr.policies.networks import Precision
+    from awac_tr.models.networks import Precision
     from awac_tr.recipes.schema import Recipe
 
 __all__ = ["Parts"]

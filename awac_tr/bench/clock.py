@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from awac_tr.training.reproducibility import intra_op_threads
+from awac_tr.utils.threads import intra_op_threads
 
 __all__ = ["Rate", "Task", "Tell", "fitted", "in_turns", "ratio", "settle"]
 

@@ -21,8 +21,8 @@ from awac_tr.bench.subject import WARM_UP, Bench, Setting, Subject, own_setting,
 from awac_tr.doctor import usable_cores
 from awac_tr.recipes.schema import Recipe
 from awac_tr.training.experiment_setup import device_of, task_of
-from awac_tr.training.reproducibility import intra_op_threads
 from awac_tr.training.run_folder import surroundings
+from awac_tr.utils.threads import intra_op_threads
 
 __all__ = ["Options", "Tell", "bench"]
 

@@ -23,7 +23,7 @@ from awac_tr.errors import AwacError, plain
 from awac_tr.utils.terminal import echo
 
 if TYPE_CHECKING:
-    from awac_tr.evaluate import Evaluation
+    from awac_tr.evaluation.evaluate import Evaluation
     from awac_tr.video.film import Clip
 
 
@@ -77,7 +77,7 @@ def command(
     # before mujoco is imported: it reads the choice then
     if video:
         use_backend()
-    from awac_tr.evaluate import DEFAULT_SEED, evaluate
+    from awac_tr.evaluation.evaluate import DEFAULT_SEED, evaluate
 
     with progress_bar("episodes", episodes) as (bar, task):
         evaluation = evaluate(

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from awac_tr.errors import AwacError
-from awac_tr.policies.networks import GaussianNet
+from awac_tr.models.networks import GaussianNet
 
 __all__ = ["RowPolicy", "finite_rows"]
 
@@ -92,7 +92,7 @@ class RowPolicy:
         on the state excepted. Make it anew after updates. A pickled one is a copy.
 
         Args:
-            module: as :func:`awac_tr.policies.build.build_policy` makes it, on any device.
+            module: as :func:`awac_tr.models.build.build_policy` makes it, on any device.
 
         Raises:
             TypeError: a policy of another make.

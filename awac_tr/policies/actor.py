@@ -72,7 +72,7 @@ def actor_of(policy: Any) -> Actor:
     """The fastest actor for a policy, with its weights as they stand now.
 
     Args:
-        policy: a module of :func:`awac_tr.policies.build.build_policy`, on any device; any other TensorDict module
+        policy: a module of :func:`awac_tr.models.build.build_policy`, on any device; any other TensorDict module
             from ``observation`` to ``action``; or an actor already.
 
     Raises:

@@ -114,7 +114,7 @@ def policy_entry(
     """The ``policy`` part of a checkpoint: copies of the module's tensors on the CPU, and how to build it again.
 
     Args:
-        module: what :func:`awac_tr.policies.build.build_policy` returned, statistics of the observations included.
+        module: what :func:`awac_tr.models.build.build_policy` returned, statistics of the observations included.
         spec: the section it was built from.
         observation_size: entries of one observation.
         action_size: entries of one action.
@@ -201,7 +201,7 @@ def load_policy(path: str | Path) -> LoadedPolicy:
 def _built(
     entry: Mapping[str, Any], spec: PolicySection, low: np.ndarray, high: np.ndarray
 ) -> ProbabilisticTensorDictSequential:
-    from awac_tr.policies.build import build_policy
+    from awac_tr.models.build import build_policy
 
     require_room(spec, entry)
     broken = [name for name, value in entry["state"].items() if not bool(torch.isfinite(value).all())]

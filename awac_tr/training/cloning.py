@@ -24,9 +24,9 @@ from awac_tr.algorithms.bc.learner import cloning_learner
 from awac_tr.buffers.buffer import load_transitions, observation_statistics
 from awac_tr.data.storage.reader import open_dataset
 from awac_tr.keys import ACTION, DONE, OBSERVATION
-from awac_tr.policies.build import build_policy, inner_margin, set_observation_statistics
+from awac_tr.models.build import build_policy, inner_margin, set_observation_statistics
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
-from awac_tr.training.reproducibility import intra_op_threads
+from awac_tr.utils.threads import intra_op_threads
 
 if TYPE_CHECKING:
     from awac_tr.algorithms.gradient_learner import GradientLearner

@@ -24,13 +24,13 @@ from awac_tr.envs.env_info import EnvInfo, env_info
 from awac_tr.envs.make import require_env
 from awac_tr.envs.measures import chosen_measure
 from awac_tr.errors import CheckpointError, RecipeError
-from awac_tr.policies.build import inner_margin
+from awac_tr.evaluation.evaluator import Evaluator
+from awac_tr.models.build import inner_margin
 from awac_tr.policies.checkpoint import LoadedPolicy, load_policy
 from awac_tr.policies.controllers import load_controller
 from awac_tr.recipes.environment import differing_keys
 from awac_tr.training.cloning import clone_path
 from awac_tr.training.divergence import DivergenceMonitor, RewardSize, say_scale
-from awac_tr.training.evaluation import Evaluator
 from awac_tr.training.reproducibility import Seeds, seed_everything
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Seeds",
     "deterministic_algorithms",
-    "intra_op_threads",
     "restore_rng",
     "rng_state",
     "say_where_a_core_is_missing",
@@ -104,23 +103,6 @@ def deterministic_algorithms(wanted: bool) -> Iterator[None]:  # noqa: FBT001  (
         yield
     finally:
         torch.use_deterministic_algorithms(mode=before)
-
-
-@contextmanager
-def intra_op_threads(count: int | None) -> Iterator[None]:
-    """Use so many threads in the block, and as many as before after it; None changes nothing.
-
-    A single-row policy call is some eighty times slower with two threads than with one while another process is busy.
-    """
-    before = torch.get_num_threads()
-    if count is None or count == before:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def say_where_a_core_is_missing(recipe: Recipe, device: torch.device) -> None:

@@ -22,10 +22,11 @@ from awac_tr.training.interrupt import Interruption, StopRequested, TrainingInte
 from awac_tr.training.loop import Loop
 from awac_tr.training.metrics import Metrics, read_rows
 from awac_tr.training.progress import Progress
-from awac_tr.training.reproducibility import deterministic_algorithms, intra_op_threads
+from awac_tr.training.reproducibility import deterministic_algorithms
 from awac_tr.training.run_folder import NoticeKeeper, RunFolder, scratch_folder, surroundings
 from awac_tr.training.summary import summarize
 from awac_tr.utils.atomic import reason_of, remedy_for, write_text
+from awac_tr.utils.threads import intra_op_threads
 
 if TYPE_CHECKING:
     from awac_tr.recipes.loader import LoadedRecipe

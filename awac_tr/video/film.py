@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from awac_tr.collectors.episodes import rollout
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.episode import Controller
-from awac_tr.evaluate import Evaluation
+from awac_tr.evaluation.evaluate import Evaluation
 from awac_tr.video.camera import drawing_env
 from awac_tr.video.mp4 import SIZE, Film, Picture
 

@@ -13,7 +13,7 @@ from small_runs import stop_after, weights
 from awac_tr.algorithms.config import AlgorithmConfig
 from awac_tr.algorithms.registry import ALGORITHMS, config_class
 from awac_tr.bench.run import Options, bench
-from awac_tr.evaluate import evaluate
+from awac_tr.evaluation.evaluate import evaluate
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.training.interrupt import TrainingInterrupted
 from awac_tr.training.metrics import read_rows

@@ -27,7 +27,7 @@ from awac_tr.collectors.online import OnlineCollector
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.episode import action_bounds
 from awac_tr.envs.make import make_env, make_torchrl_env
-from awac_tr.policies.build import build_policy
+from awac_tr.models.build import build_policy
 from awac_tr.recipes.loader import load_recipe
 from awac_tr.recipes.schema import EnvSection, Recipe
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from awac_tr.cli.main import main
 from awac_tr.envs import gl
-from awac_tr.evaluate import DEFAULT_SEED
+from awac_tr.evaluation.evaluate import DEFAULT_SEED
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from awac_tr.collectors.episodes import rollout
 from awac_tr.envs.env_info import env_info
 from awac_tr.envs.make import make_env, make_torchrl_env
 from awac_tr.errors import EnvError
-from awac_tr.policies.build import build_policy
+from awac_tr.models.build import build_policy
 from awac_tr.recipes.schema import EnvSection, PolicySection
 
 SEVEN = (

@@ -19,8 +19,8 @@ from awac_tr.collectors.online import OnlineCollector, episode_seed
 from awac_tr.envs.make import make_env
 from awac_tr.errors import AwacError, EnvError
 from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, SUCCESS, TERMINATED, TRUNCATED
+from awac_tr.models.build import build_policy
 from awac_tr.policies.acting import RowPolicy
-from awac_tr.policies.build import build_policy
 from awac_tr.recipes.schema import CollectSection, EnvSection, PolicySection
 from awac_tr.training.state import kept
 

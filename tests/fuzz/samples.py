@@ -210,7 +210,7 @@ def experts() -> list[bytes]:
 
 
 def checkpoint(path: Path) -> None:
-    from awac_tr.policies.build import build_policy
+    from awac_tr.models.build import build_policy
     from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
     from awac_tr.recipes.schema import PolicySection
 

@@ -10,8 +10,8 @@ import torch
 from tensordict import TensorDict
 from torchrl.objectives import SoftUpdate, ValueEstimators
 
+from awac_tr.models.build import build_policy, build_qvalues, set_observation_statistics
 from awac_tr.objectives import AWACLoss
-from awac_tr.policies.build import build_policy, build_qvalues, set_observation_statistics
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
 OBSERVATION_SIZE, ACTION_SIZE, GAMMA = 3, 2, 0.75

@@ -10,9 +10,9 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from awac_tr.models.build import build_policy, build_value
 from awac_tr.objectives.awr import AWRLoss
 from awac_tr.objectives.batch import BatchError
-from awac_tr.policies.build import build_policy, build_value
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
 

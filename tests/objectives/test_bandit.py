@@ -16,9 +16,9 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 from torchrl.objectives import SoftUpdate
 
+from awac_tr.models.build import Keyed, build_policy
 from awac_tr.objectives import ABMLoss, AWACLoss, BRACLoss, MPOLoss, SACLoss
 from awac_tr.objectives.weights import indicator_weights
-from awac_tr.policies.build import Keyed, build_policy
 from awac_tr.recipes.schema import PolicySection
 
 ROWS = 512

@@ -12,8 +12,8 @@ from torchrl.modules import MLP
 from torchrl.objectives import SoftUpdate
 
 from awac_tr.errors import AwacError
+from awac_tr.models.build import build_policy
 from awac_tr.objectives import AWACLoss, BatchError
-from awac_tr.policies.build import build_policy
 from awac_tr.recipes.schema import PolicySection
 
 ROWS = ("ordinary", "terminal", "truncated")

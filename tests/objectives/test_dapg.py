@@ -9,9 +9,9 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
+from awac_tr.models.build import build_policy
 from awac_tr.objectives.batch import BatchError
 from awac_tr.objectives.dapg import DAPGLoss, baseline_features, following_values, steps_within_episodes
-from awac_tr.policies.build import build_policy
 from awac_tr.recipes.schema import PolicySection
 
 

@@ -11,8 +11,8 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchrl.objectives import SoftUpdate
 
+from awac_tr.models.build import build_policy, build_qvalues
 from awac_tr.objectives import AWACLoss
-from awac_tr.policies.build import build_policy, build_qvalues
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
 TOLERANCE = 0.1

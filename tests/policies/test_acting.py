@@ -10,8 +10,8 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from awac_tr.models.build import build_policy, set_observation_statistics
 from awac_tr.policies.acting import RowPolicy
-from awac_tr.policies.build import build_policy, set_observation_statistics
 from awac_tr.recipes.schema import PolicySection
 
 LOW, HIGH = np.array([-1.0, -2.0, 0.0], np.float32), np.array([1.0, 2.0, 4.0], np.float32)

@@ -14,9 +14,9 @@ from tensordict.nn import TensorDictModule
 from torchrl.modules import NormalParamExtractor, ProbabilisticActor, TanhNormal
 
 from awac_tr.collectors.online import OnlineCollector
+from awac_tr.models.build import build_policy
 from awac_tr.policies.acting import RowPolicy
 from awac_tr.policies.actor import TensorDictActor, actor_of
-from awac_tr.policies.build import build_policy
 from awac_tr.recipes.schema import EnvSection, PolicySection
 
 ENV = EnvSection(id="Pendulum-v1", horizon=9)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.build import build_policy
+from awac_tr.models.build import build_policy
 from awac_tr.policies.checkpoint import VERSION, load_policy, policy_entry, read_checkpoint, save_checkpoint
 from awac_tr.policies.experts import load_expert
 from awac_tr.recipes.schema import PolicySection

@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDict
 
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.build import build_policy, set_observation_statistics
+from awac_tr.models.build import build_policy, set_observation_statistics
 from awac_tr.policies.checkpoint import FORMAT, VERSION, load_policy, policy_entry, read_checkpoint, save_checkpoint
 from awac_tr.recipes.schema import EnvSection, PolicySection
 

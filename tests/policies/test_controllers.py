@@ -15,7 +15,7 @@ from torchrl.envs.utils import ExplorationType, set_exploration_type
 
 from awac_tr.envs.env_info import env_info
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.build import build_policy, set_observation_statistics
+from awac_tr.models.build import build_policy, set_observation_statistics
 from awac_tr.policies.checkpoint import policy_entry, save_checkpoint
 from awac_tr.policies.controllers import (
     NetworkController,

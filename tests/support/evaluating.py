@@ -3,8 +3,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from awac_tr.evaluation.evaluator import Evaluator
 from awac_tr.recipes.schema import EnvSection, EvalSection
-from awac_tr.training.evaluation import Evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Callable

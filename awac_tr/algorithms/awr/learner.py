@@ -8,8 +8,8 @@ import torch
 
 from awac_tr.algorithms.awr.rounds import AWRLearner
 from awac_tr.errors import RecipeError
+from awac_tr.models.networks import init_last
 from awac_tr.objectives.awr import AWRLoss
-from awac_tr.policies.networks import init_last
 
 if TYPE_CHECKING:
     from awac_tr.algorithms.awr.config import AWRConfig

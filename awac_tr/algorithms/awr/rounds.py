@@ -9,9 +9,9 @@ from tensordict import TensorDict
 
 from awac_tr.algorithms.passes import ShuffledPasses
 from awac_tr.keys import ACTION, NEXT_OBSERVATION, OBSERVATION
+from awac_tr.models.build import set_observation_statistics
+from awac_tr.models.networks import CONSTANT_STD
 from awac_tr.objectives.returns import td_lambda_returns, whitened
-from awac_tr.policies.build import set_observation_statistics
-from awac_tr.policies.networks import CONSTANT_STD
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ import torch
 from awac_tr.algorithms.dapg.rounds import DAPGLearner
 from awac_tr.errors import RecipeError
 from awac_tr.keys import ACTION, OBSERVATION
+from awac_tr.models.build import set_observation_statistics
+from awac_tr.models.networks import CONSTANT_STD, MLP
 from awac_tr.objectives.dapg import DAPGLoss
-from awac_tr.policies.build import set_observation_statistics
-from awac_tr.policies.networks import CONSTANT_STD, MLP
 
 if TYPE_CHECKING:
     from tensordict import TensorDictBase

@@ -13,8 +13,8 @@ from torch import nn
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
 from awac_tr.errors import EnvError
-from awac_tr.policies.build import Keyed, build_policy, build_qvalues, set_observation_statistics
-from awac_tr.policies.networks import Standardizer
+from awac_tr.models.build import Keyed, build_policy, build_qvalues, set_observation_statistics
+from awac_tr.models.networks import Standardizer
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
 BOTH = pytest.mark.parametrize("distribution", ["normal", "tanh_normal"])

@@ -23,7 +23,7 @@ from torchrl.modules.distributions import IndependentNormal, TanhNormal
 from awac_tr.envs.action_units import bounds_text, require_bounds
 from awac_tr.errors import EnvError
 from awac_tr.keys import ACTION, OBSERVATION
-from awac_tr.policies.networks import GaussianNet, Precision, QNet, Standardizer, VNet
+from awac_tr.models.networks import GaussianNet, Precision, QNet, Standardizer, VNet
 from awac_tr.recipes.schema import PolicySection, QValueSection
 
 __all__ = [
@@ -107,7 +107,7 @@ def build_policy(
         action_size: dimensions of an action.
         action_low: [action_size] lower bounds of an action; None: -1.
         action_high: [action_size] upper bounds; None: 1.
-        precision: ``bf16`` runs the hidden layers in bfloat16, see :class:`~awac_tr.policies.networks.MLP`.
+        precision: ``bf16`` runs the hidden layers in bfloat16, see :class:`~awac_tr.models.networks.MLP`.
 
     Returns:
         A module whose log-probabilities have shape [B] for observations [B, observation_size]. Called, it samples,

@@ -12,7 +12,8 @@ import pytest
 from evaluating import evaluate_policy
 
 from awac_tr.errors import CheckpointError, EnvError
-from awac_tr.evaluate import DEFAULT_SEED, RESAMPLES, _Task, bootstrap, estimate, evaluate, wilson
+from awac_tr.evaluation.evaluate import DEFAULT_SEED, _Task, evaluate
+from awac_tr.evaluation.intervals import RESAMPLES, bootstrap, estimate, wilson
 from awac_tr.policies.controllers import load_controller
 
 
@@ -155,7 +156,7 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_bootstrap_depends_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     table = np.arange(20.0)[:, None]
     whole = bootstrap(table, seed=1)
-    monkeypatch.setattr("awac_tr.evaluate._CHUNK", 1000)
+    monkeypatch.setattr("awac_tr.evaluation.intervals._CHUNK", 1000)
     assert bootstrap(table, seed=1) == whole
     assert bootstrap(table, seed=2) != whole
 

@@ -18,7 +18,7 @@ from awac_tr.envs.episode import Controller
 from awac_tr.envs.measures import measure_episode
 from awac_tr.errors import EnvError
 from awac_tr.policies.controllers import NetworkController
-from awac_tr.training.reproducibility import intra_op_threads
+from awac_tr.utils.threads import intra_op_threads
 
 if TYPE_CHECKING:
     from awac_tr.recipes.schema import EnvSection, EvalSection

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from awac_tr.policies.networks import MLP, GaussianNet, QNet, Standardizer
+from awac_tr.models.networks import MLP, GaussianNet, QNet, Standardizer
 
 
 class TestMLP:

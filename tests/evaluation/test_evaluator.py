@@ -14,10 +14,10 @@ from evaluating import evaluate_policy
 
 from awac_tr.envs.episode import Episode
 from awac_tr.errors import EnvError
-from awac_tr.policies.build import build_policy
+from awac_tr.evaluation.evaluator import Evaluator
+from awac_tr.models.build import build_policy
 from awac_tr.policies.controllers import RandomController
 from awac_tr.recipes.schema import EnvSection, EvalSection, PolicySection
-from awac_tr.training.evaluation import Evaluator
 
 POLICY = build_policy(PolicySection(hidden_sizes=(8,)), 39, 28)
 

@@ -1,0 +1,1 @@
+"""Networks of policies and critics, and how the sections of a recipe become them."""
