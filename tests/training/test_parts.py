@@ -21,8 +21,9 @@ from awac_tr.recipes.schema import Recipe
 from awac_tr.training.checkpoint import OnlineParts
 from awac_tr.training.interrupt import Interruption, StopRequested
 from awac_tr.training.progress import Progress, RunningMeans
-from awac_tr.training.reproducibility import Seeds, intra_op_threads, restore_rng, rng_state, seed_everything
+from awac_tr.training.reproducibility import Seeds, restore_rng, rng_state, seed_everything
 from awac_tr.training.run_folder import NoticeKeeper, RunFolder, surroundings
+from awac_tr.utils.threads import intra_op_threads
 
 
 def recipe(**sections: object) -> Recipe:
