@@ -20,6 +20,7 @@ SUCCESS: Final = ("next", "success")
 INFO: Final = "info"
 EPISODE: Final = "episode"
 NEXT_ACTION: Final = ("next", "action")
+NOISE: Final = "noise"
 STEPS_TO_NEXT: Final = "steps_to_next_obs"
 DEMONSTRATIONS: Final = "demonstrations"
 ACHIEVED_GOAL: Final = "achieved_goal"

@@ -36,8 +36,8 @@ class Needs:
             ``buffer``: all rows, episode by episode, the same ones for every update of the offline phase or of a round;
             an episode under way counts as cut where it stands. None: there is no offline phase, and the buffer begins
             empty.
-        online: the same, or ``round``: all transitions of the newest round, in the order they were taken; None: there
-            is no online phase.
+        online: the same, or ``round``: all transitions of the newest round, in the order they were taken, with
+            ``noise``; None: there is no online phase.
         keys: batch keys beyond the usual ones, of :data:`awac_tr.keys.EXTRA`.
         demonstrations: a second batch of as many rows, drawn from datasets of demonstrations, stands under the key
             ``demonstrations``.

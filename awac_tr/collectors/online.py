@@ -27,7 +27,7 @@ from awac_tr.collectors.stepper import TRAJ_IDS, EpisodeState
 from awac_tr.collectors.workers import LocalWorker, Workers
 from awac_tr.envs.make import make_torchrl_env
 from awac_tr.errors import AwacError
-from awac_tr.keys import Key
+from awac_tr.keys import NOISE, Key
 from awac_tr.policies.actor import Actor, actor_of
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ class OnlineCollector:
         seed: of the environments' episodes.
         how: who takes the steps, and when; None: this process, when asked.
         env_step: steps taken before the run was resumed.
+        keep_noise: whether rounds have ``NOISE`` [steps, noise_size] too, by which the action before it was clipped can
+            be told: from one environment.
 
     Attributes:
         dropped: episodes of the last round in which the environment failed.
@@ -134,6 +136,7 @@ class OnlineCollector:
         seed: int,
         how: CollectSection | None = None,
         env_step: int = 0,
+        keep_noise: bool = False,
     ) -> None:
         count, self._ahead = (1, False) if how is None else (how.workers, how.ahead)
         make = partial(Workers, 1) if self._ahead or count > 1 else LocalWorker
@@ -141,7 +144,7 @@ class OnlineCollector:
         self._apart = make is not LocalWorker
         self._states = [EpisodeState()] * count
         self._policy = policy
-        self._env_step = env_step
+        self._env_step, self._keep_noise = env_step, keep_noise
         self._round: _Round | None = None
         self.dropped = 0
 
@@ -165,12 +168,15 @@ class OnlineCollector:
         """
         if self._round is None:
             self._begin(steps)
+        noise = self._round.noise if self._round is not None else None
         shares = self._finish()
         self._env_step += steps
         if self._ahead and then > 0:
             self._begin(then)
         told = [key for key in shares[0].columns if all(key in share.columns for share in shares)]
         columns = {key: torch.from_numpy(np.concatenate([share.columns[key] for share in shares])) for key in told}
+        if self._keep_noise and noise is not None:
+            columns[NOISE] = noise
         return TensorDict(columns, batch_size=[steps])
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ def td_lambda_returns(rows: TensorDictBase, next_value: Tensor, *, gamma: float,
         [T, 1], without gradient.
     """
     with torch.no_grad():
-        reward, done = rows.get(REWARD), _closed(rows)
+        reward, done = rows.get(REWARD), rows.get(DONE)
         returns: Tensor = vec_td_lambda_return_estimate(
             gamma, lmbda, next_value, reward, done=done, terminated=rows.get(TERMINATED)
         )
@@ -49,7 +49,7 @@ def gae_advantages(rows: TensorDictBase, value: Tensor, next_value: Tensor, *, g
     """
     with torch.no_grad():
         advantage: Tensor = vec_generalized_advantage_estimate(
-            gamma, lmbda, value, next_value, rows.get(REWARD), done=_closed(rows), terminated=rows.get(TERMINATED)
+            gamma, lmbda, value, next_value, rows.get(REWARD), done=rows.get(DONE), terminated=rows.get(TERMINATED)
         )[0]
     return advantage
 
@@ -57,10 +57,3 @@ def gae_advantages(rows: TensorDictBase, value: Tensor, next_value: Tensor, *, g
 def whitened(values: Tensor, epsilon: float) -> Tensor:
     """(x - mean) / (population deviation + epsilon)."""
     return (values - values.mean()) / (values.std(unbiased=False) + epsilon)
-
-
-def _closed(rows: TensorDictBase) -> Tensor:
-    """``done``, also of the last row."""
-    done: Tensor = rows.get(DONE).clone()
-    done[-1] = True
-    return done

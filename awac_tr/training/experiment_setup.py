@@ -92,7 +92,14 @@ class Experiment:
         """The collector, made if there is none yet, after so many steps."""
         if self.collector is None:
             recipe, act, seed = self.recipe, self.learner.act, Seeds.of(self.recipe.seed).env
-            self.collector = OnlineCollector(recipe.env, act, seed=seed, how=recipe.collect, env_step=env_step)
+            self.collector = OnlineCollector(
+                recipe.env,
+                act,
+                seed=seed,
+                how=recipe.collect,
+                env_step=env_step,
+                keep_noise=recipe.algorithm.needs().online == "round",
+            )
         return self.collector
 
     def close(self) -> None:

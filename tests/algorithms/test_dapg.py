@@ -15,6 +15,7 @@ from awac_tr.algorithms.dapg.rounds import DAPGLearner
 from awac_tr.envs.env_info import EnvInfo
 from awac_tr.errors import RecipeError
 from awac_tr.recipes.loader import recipe_from_dict
+from awac_tr.training.experiment_setup import prepare
 from awac_tr.training.interrupt import TrainingInterrupted
 from awac_tr.training.train import train
 
@@ -153,6 +154,20 @@ def test_time_goes_on_where_an_episode_does() -> None:
     assert (features[:, 3] * 1000).tolist() == pytest.approx([4, 5, 6])
     made.on_round(fresh[:10])
     assert made._after == 0
+
+
+def test_actions_count_as_they_were_drawn(small: Any) -> None:
+    experiment = prepare(small("dapg").recipe)
+    made = experiment.learner
+    assert isinstance(made, DAPGLearner)
+    with torch.no_grad():
+        made.policy[0].module.std_parameter.fill_(4.0)
+    fresh = experiment.collector_after(0).collect(20)
+    begun(made, fresh)
+    drawn, low, high = made._chosen(fresh), *experiment.action_bounds
+    assert (drawn.abs() > high).any()
+    torch.testing.assert_close(drawn.clamp(low, high), fresh["action"])
+    assert torch.equal(made._chosen(fresh.exclude("noise")), fresh["action"])
 
 
 @pytest.mark.parametrize("updates", [5, 20, 21, 30, 41])

@@ -47,7 +47,6 @@ def test_episodes_do_not_reach_into_each_other(last_is_done: bool) -> None:
     following = VALUES[1:, None].repeat(3, 1)
     found = td_lambda_returns(rows, following, gamma=0.99, lmbda=0.95)
     torch.testing.assert_close(found, torch.cat([CUT, TERMINATED, CUT]), rtol=0, atol=5e-7)
-    assert bool(rows["next", "done"][-1]) is last_is_done, "the rows are not written to"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tensordict import TensorDict
 
 from awac_tr.algorithms.adam import adam, load_adam
 from awac_tr.algorithms.passes import ShuffledPasses
-from awac_tr.keys import ACTION, DEMONSTRATIONS, DONE, OBSERVATION
+from awac_tr.keys import ACTION, DEMONSTRATIONS, DONE, NOISE, OBSERVATION
 from awac_tr.objectives.bc import BCLoss
 from awac_tr.objectives.dapg import baseline_features, following_values, steps_within_episodes
 from awac_tr.objectives.natural_gradient import conjugate_gradient, fisher_product, flat, natural_step
@@ -100,7 +100,8 @@ class DAPGLearner:
     def _policy_step(self, batch: TensorDictBase) -> TensorDictBase:
         weight = self.config.demonstration_weight * self.config.demonstration_decay**self.iteration
         advantage = self._advantages(batch)
-        fresh = batch.select(OBSERVATION, ACTION).set("weight", whitened(advantage, _EPSILON))
+        fresh = batch.select(OBSERVATION).set(ACTION, self._chosen(batch))
+        fresh.set("weight", whitened(advantage, _EPSILON))
         shown = self._demonstrations.copy()
         shown.set("weight", torch.full_like(shown.get(ACTION)[:, :1], weight))
         gradient = flat(torch.autograd.grad(self.loss.surrogate(fresh, shown), self._parameters))
@@ -113,7 +114,18 @@ class DAPGLearner:
         self.iteration += 1
         std = self.loss.gaussian(observation[:1])[1].detach()
         numbers = {"advantage": advantage.mean(), "kl": kl, "gradient": gradient.norm(), "std": std.mean()}
-        return TensorDict(numbers | {"demonstration_weight": torch.tensor(weight)}).detach()
+        return TensorDict(numbers | {"demonstration_weight": advantage.new_tensor(weight)}).detach()
+
+    @torch.no_grad()
+    def _chosen(self, batch: TensorDictBase) -> Tensor:
+        """The actions as the policy drew them, before the environment clipped them; it has not moved since."""
+        noise = batch.get(NOISE, None)
+        if noise is None:
+            executed: Tensor = batch.get(ACTION)
+            return executed
+        mean, std = self.loss.gaussian(batch.get(OBSERVATION))
+        drawn: Tensor = mean + std * noise
+        return drawn
 
     @torch.no_grad()
     def _move(self, step: Tensor) -> None:
