@@ -142,6 +142,20 @@ def test_the_model_of_the_behaviour_learns_first_and_offline_and_online() -> Non
         assert found[-1] > found[0]
 
 
+def test_a_model_beside_awac_changes_nothing_but_is_kept() -> None:
+    found = []
+    for behaviour_model in (False, True):
+        made = learner(name="awac", behaviour_model=behaviour_model)
+        torch.manual_seed(1)
+        found.append([made.update(batch(seed)) for seed in range(3)])
+    for without, beside in zip(*found, strict=True):
+        assert all(torch.equal(value, beside[name]) for name, value in without.items())
+        assert set(beside.keys()) - set(without.keys()) == {"loss_behaviour", "behaviour_log_prob"}
+    again = learner(name="awac", behaviour_model=True)
+    again.load_state_dict(made.state_dict())
+    assert torch.equal(again.update(batch())["behaviour_log_prob"], made.update(batch())["behaviour_log_prob"])
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(cannot_compile(CPU) is not None, reason=f"cannot compile here: {cannot_compile(CPU)}")
 @pytest.mark.parametrize(

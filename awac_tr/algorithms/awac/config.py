@@ -32,6 +32,11 @@ class AWACConfig(AdvantageConfig):
         Field(description="exp(A/lambda) (paper), or batch size times its softmax over the batch (authors' code)"),
     ] = "exp"
 
+    behaviour_model: Annotated[
+        bool,
+        Field(description="also fit a Gaussian to the batches, a step each, and log its likelihood (Figure 2.4)"),
+    ] = False
+
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "authors": {

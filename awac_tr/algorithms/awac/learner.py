@@ -10,6 +10,7 @@ from awac_tr.algorithms.gradient_learner import GradientLearner, GradientStep, t
 from awac_tr.algorithms.targets import ForeachSoftUpdate
 from awac_tr.algorithms.value_bounds import resolved_bounds
 from awac_tr.objectives.awac import AWACLoss
+from awac_tr.objectives.behaviour import BehaviourModel
 
 if TYPE_CHECKING:
     from awac_tr.algorithms.awac.config import AWACConfig
@@ -49,11 +50,17 @@ def build(config: AWACConfig, parts: Parts) -> GradientLearner:
             (trained(loss.qvalue_network_params), config.qvalue_lr, config.qvalue_weight_decay),
         ],
     )
+    steps = [step]
+    if config.behaviour_model:
+        model = BehaviourModel(parts.policy())
+        loss.add_module("behaviour", model)  # so that it is in the state dict; nothing else looks at it
+        rates = (trained(model.actor_network_params), config.policy_lr, config.policy_weight_decay)
+        steps.append(GradientStep(model.fit, [rates]))
     targets = ForeachSoftUpdate(loss, tau=config.tau)
     return GradientLearner(
         policy,
         loss,
-        [step],
+        steps,
         targets=targets,
         reward_scale=config.reward_scale,
         compile_update=parts.compile_update,
