@@ -8,8 +8,8 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from awac_tr.models.build import build_policy
 from awac_tr.objectives import BehaviourModel
-from awac_tr.policies.build import build_policy
 from awac_tr.recipes.schema import PolicySection
 
 
