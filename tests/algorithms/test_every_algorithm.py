@@ -58,6 +58,8 @@ def test_each_counts_other_operations(small: Any) -> None:
         counts[name] = sum(bench(small(name, *critics).recipe, options).flops.values())
     # what is measured is the first phase, which of DAPG is cloning
     assert counts.pop("dapg") == counts["bc"]
+    # BRAC's model takes what SAC + BC takes for its second batch, and its likelihood what a tuned alpha takes
+    assert counts.pop("brac") == counts["sac_bc"]
     assert len(set(counts.values())) == len(counts)
 
 
