@@ -17,6 +17,7 @@ from awac_tr.errors import RecipeError
 from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.training.experiment_setup import prepare
 from awac_tr.training.interrupt import TrainingInterrupted
+from awac_tr.training.run_dataset import dataset_from_run
 from awac_tr.training.train import train
 
 FACTS = EnvInfo("toy", 10, (-1.0, 0.0), None, None, 3, 2)
@@ -207,3 +208,8 @@ def test_what_it_cannot_be_built_from() -> None:
         learner(demonstrations=None)
     with pytest.raises(RecipeError, match="one vector, of a plain Gaussian"):
         learner(policy={"std": "dependent"})
+
+
+def test_its_rounds_become_a_dataset(small: Any, tmp_path: Path) -> None:
+    run = train(small("dapg"), run_dir=tmp_path / "run", quiet=True)
+    assert dataset_from_run(run, tmp_path / "fresh.hdf5").transitions == 40
