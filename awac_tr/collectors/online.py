@@ -97,8 +97,8 @@ class EnvRounds:
         if keys.ACHIEVED_GOAL in rows.keys():  # noqa: SIM118  (a TensorDict)
             columns |= {key: rows[key].numpy().copy() for key in (keys.ACHIEVED_GOAL, keys.NEXT_ACHIEVED_GOAL)}
             columns[keys.DESIRED_GOAL] = columns[keys.OBSERVATION][:, -columns[keys.ACHIEVED_GOAL].shape[1] :].copy()
-            # an environment's share always stands in the same place, and steps are far fewer than 2**40
-            columns[keys.EPISODE] = rows[TRAJ_IDS].numpy()[:, None] + (self._worker << 40)
+        # an environment's share always stands in the same place, and steps are far fewer than 2**40
+        columns[keys.EPISODE] = rows[TRAJ_IDS].numpy()[:, None] + (self._worker << 40)
         return Share(columns, collector.episode_state, there, collector.dropped)
 
     def close(self) -> None:
@@ -157,9 +157,9 @@ class OnlineCollector:
                 it is now.
 
         Returns:
-            Transitions [steps] with the keys of :mod:`awac_tr.keys`, on the CPU, and ``SUCCESS`` where
-            the environment tells it; of a goal environment also goals and ``EPISODE``, a number for each episode of
-            the run. Of several environments the first one's come first.
+            Transitions [steps] with the keys of :mod:`awac_tr.keys`, on the CPU, among them ``EPISODE``, a number for
+            each episode of the run, ``SUCCESS`` where the environment tells it, and goals of a goal environment. Of
+            several environments the first one's come first.
 
         Raises:
             AwacError: the policy's weights are no finite numbers.

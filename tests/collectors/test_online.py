@@ -18,7 +18,7 @@ from awac_tr.collectors.episodes import rollout
 from awac_tr.collectors.online import OnlineCollector, episode_seed
 from awac_tr.envs.make import make_env
 from awac_tr.errors import AwacError, EnvError
-from awac_tr.keys import ACTION, DONE, NEXT_OBSERVATION, OBSERVATION, REWARD, SUCCESS, TERMINATED, TRUNCATED
+from awac_tr.keys import ACTION, DONE, EPISODE, NEXT_OBSERVATION, OBSERVATION, REWARD, SUCCESS, TERMINATED, TRUNCATED
 from awac_tr.models.build import build_policy
 from awac_tr.policies.acting import RowPolicy
 from awac_tr.recipes.schema import CollectSection, EnvSection, PolicySection
@@ -70,6 +70,7 @@ def test_keys_shapes_and_types(collector: OnlineCollector) -> None:
     kinds = dict.fromkeys(flags, torch.bool) | dict.fromkeys(
         (OBSERVATION, ACTION, REWARD, NEXT_OBSERVATION), torch.float32
     )
+    kinds[EPISODE] = torch.int64
     leaves = set(data.keys(include_nested=True, leaves_only=True))
     assert leaves == set(kinds)
     assert {key: data[key].dtype for key in leaves} == kinds
@@ -165,6 +166,10 @@ def test_two_environments_side_by_side() -> None:
         assert torch.equal(data[ACTION][rows], torch.from_numpy(episode.actions[:length]))
         assert torch.equal(data[NEXT_OBSERVATION][rows], torch.from_numpy(episode.next_observations[:length]))
     assert torch.equal(short[OBSERVATION][0], data[NEXT_OBSERVATION][2])
+    first, second = data[EPISODE][0, 0], data[EPISODE][3, 0]
+    assert first != second
+    assert data[EPISODE][:, 0].tolist() == [first] * 3 + [second] * 2
+    assert short[EPISODE][0, 0] == first
 
 
 def children() -> set[int]:
