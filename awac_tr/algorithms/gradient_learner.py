@@ -146,7 +146,7 @@ class GradientLearner:
         self._update = self._recorded()
 
     def _recorded(self) -> Callable[[TensorDictBase], TensorDictBase]:
-        return Captured(self._make_steps) if self._capture else self._make_steps
+        return Captured(self.make_steps) if self._capture else self.make_steps
 
     def _fixed(self) -> tuple[Any, ...]:
         """What a compiled or recorded update does not look at again."""
@@ -156,7 +156,8 @@ class GradientLearner:
         tau = None if self.targets is None else self.targets.eps
         return (*options, tau, *(step.fixed() for step in self.steps))
 
-    def _make_steps(self, batch: TensorDictBase) -> TensorDictBase:
+    def make_steps(self, batch: TensorDictBase) -> TensorDictBase:
+        """What :meth:`update` does, and a CUDA graph records; subclasses add to it."""
         if self._reward_scale != 1:
             batch = batch.copy().set(REWARD, batch.get(REWARD) * self._reward_scale)
         due = [step for step in self.steps if step.schedule.due(self._made, self._phase)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +13,7 @@ from awac_tr.algorithms.base import Statistics
 from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
 from awac_tr.errors import CheckpointError
 from awac_tr.models.build import RANGE, build_policy, build_qvalues, build_value, set_observation_statistics
+from awac_tr.models.cvae import build_cvae
 
 if TYPE_CHECKING:
     from tensordict import TensorDictBase
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from awac_tr.envs.env_info import EnvInfo
+    from awac_tr.models.cvae import CVAENet
     from awac_tr.models.networks import Precision
     from awac_tr.recipes.schema import Recipe
 
@@ -84,6 +86,12 @@ class Parts:
     def value(self) -> torch.nn.Module:
         """A fresh V(s)."""
         return self._placed(build_value(self.recipe.qvalue, self.env.observation_size, precision=self.precision))
+
+    def cvae(self, hidden_sizes: Sequence[int]) -> CVAENet:
+        """A fresh CVAE of actions."""
+        low, high = self.action_bounds or (None, None)
+        sizes = (self.env.observation_size, self.env.action_size, hidden_sizes)
+        return self._placed(build_cvae(*sizes, action_low=low, action_high=high, precision=self.precision))
 
     def _placed(self, module: Module) -> Module:
         if self.statistics is not None:

@@ -29,6 +29,7 @@ from awac_tr.recipes.schema import PolicySection, QValueSection
 __all__ = [
     "RANGE",
     "Keyed",
+    "action_range",
     "build_policy",
     "build_qvalues",
     "build_value",
@@ -124,7 +125,7 @@ def build_policy(
         >>> batch["action"].shape, policy.get_dist(batch).log_prob(batch["action"]).shape
         (torch.Size([5, 2]), torch.Size([5]))
     """
-    affine = _affine(action_size, action_low, action_high)
+    affine = action_range(action_size, action_low, action_high)
     squashed = spec.distribution == "tanh_normal"
     net = GaussianNet(
         observation_size,
@@ -133,6 +134,7 @@ def build_policy(
         spec.activation,
         log_std_min=spec.log_std_min,
         log_std_max=spec.log_std_max,
+        log_std_map=spec.log_std_map,
         dependent=spec.std == "dependent",
         squash_mean=spec.squash_mean and not squashed,
         affine=None if squashed else affine,
@@ -202,8 +204,12 @@ def set_observation_statistics(module: nn.Module, mean: Tensor | npt.ArrayLike, 
         part.set_statistics(mean, std)
 
 
-def _affine(size: int, low: npt.ArrayLike | None, high: npt.ArrayLike | None) -> tuple[Tensor, Tensor] | None:
-    """Centre and half-width [size] of the action bounds; None if they are -1 and 1."""
+def action_range(size: int, low: npt.ArrayLike | None, high: npt.ArrayLike | None) -> tuple[Tensor, Tensor] | None:
+    """Centre and half-width [size] of the action bounds; None if they are -1 and 1.
+
+    Raises:
+        EnvError: bounds of the wrong size, not finite, or crossed.
+    """
     bounds = [
         np.asarray(default if bound is None else bound, dtype=np.float32)
         for bound, default in ((low, -1.0), (high, 1.0))

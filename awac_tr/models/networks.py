@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["MLP", "GaussianNet", "QNet", "Standardizer", "VNet"]
+__all__ = ["MLP", "GaussianNet", "LogStdMap", "QNet", "Standardizer", "VNet", "bounded_std"]
 
 Precision = Literal["fp32", "bf16"]
+LogStdMap = Literal["sigmoid", "clamp"]
 
 ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {
     "relu": nn.ReLU,
@@ -177,8 +178,8 @@ class Standardizer(nn.Module):
 class GaussianNet(nn.Module):
     """Observation -> (loc, scale) of a Gaussian over actions.
 
-    log_std = log_std_min + (log_std_max - log_std_min) * sigmoid(p), p starting at 0 (the authors' code): with the
-    bounds -6 and 0 the first standard deviation is exp(-3) = 0.0498.
+    The deviation is :func:`bounded_std` of p, which starts at 0: by the authors' map and bounds, sigmoid, -6 and 0, it
+    is exp(-3) = 0.0498 at first; clamped it is 1.
 
     Args:
         observation_size: features of an observation.
@@ -187,6 +188,7 @@ class GaussianNet(nn.Module):
         activation: as in :class:`MLP`.
         log_std_min: lower bound of the logarithm of the standard deviation.
         log_std_max: its upper bound.
+        log_std_map: how p is mapped between them.
         dependent: p is a second head of the network instead of one learnt vector.
         squash_mean: loc = tanh(output) instead of the output itself.
         affine: (centre [action_size], half-width [action_size]) that loc and scale are mapped by; None: neither.
@@ -206,6 +208,7 @@ class GaussianNet(nn.Module):
         *,
         log_std_min: float = -6.0,
         log_std_max: float = 0.0,
+        log_std_map: LogStdMap = "sigmoid",
         dependent: bool = False,
         squash_mean: bool = True,
         affine: tuple[Tensor, Tensor] | None = None,
@@ -226,6 +229,7 @@ class GaussianNet(nn.Module):
             dropout=dropout,
         )
         self.log_std_bounds = (log_std_min, log_std_max)
+        self.log_std_map: LogStdMap = log_std_map
         self.squash_mean = squash_mean
         if dependent:
             self.std_head = nn.Linear(hidden_sizes[-1], action_size)
@@ -242,12 +246,24 @@ class GaussianNet(nn.Module):
         loc = self.mlp.last(features)
         if self.squash_mean:
             loc = torch.tanh(loc)
-        low, high = self.log_std_bounds
         p = self.std_head(features) if self.dependent else self.std_parameter
-        scale = torch.exp(low + (high - low) * torch.sigmoid(p)).expand_as(loc)
+        scale = bounded_std(p, self.log_std_bounds, self.log_std_map).expand_as(loc)
         if self.centre is not None and self.half_width is not None:
             return self.centre + self.half_width * loc, self.half_width * scale
         return loc, scale
+
+
+def bounded_std(p: Tensor, log_bounds: tuple[float, float], log_map: LogStdMap) -> Tensor:
+    """The standard deviation for p [...]: its logarithm is ``low + (high - low) * sigmoid(p)``, or p itself clamped.
+
+    The first is the AWAC authors', the second that of most other codes (at a bound it has no gradient).
+
+    Example:
+        >>> [round(float(bounded_std(torch.tensor(0.0), (-6, 0), how)), 4) for how in ("sigmoid", "clamp")]
+        [0.0498, 1.0]
+    """
+    low, high = log_bounds
+    return torch.exp(p.clamp(low, high) if log_map == "clamp" else low + (high - low) * torch.sigmoid(p))
 
 
 class QNet(nn.Module):

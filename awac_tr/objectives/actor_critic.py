@@ -224,8 +224,13 @@ class ActorCriticLoss(ActorLoss):
             vmap_randomness=None if self.deactivate_vmap else self.vmap_randomness,
         )
 
+    def _with_actions(self, batch: TensorDict, actions: Tensor) -> TensorDict:
+        """The states [*B] with other actions [K, *B, action_size]: batch size [K, *B]."""
+        states = batch.exclude("next").expand(actions.shape[0], *batch.batch_size)
+        return states.set(self.tensor_keys.action, actions)
+
     def _target_qvalues(self, states: TensorDict, actions: Tensor) -> Tensor:
-        """Q_target(s, a) of all critics, or of ``sub_sample_len`` drawn ones, [N, *B, 1]."""
+        """Q_target(s, a) of all critics or ``sub_sample_len`` drawn ones, [N, *B, 1], for states and actions [*B]."""
         params = some_critics(self.target_qvalue_network_params, self.sub_sample_len)
         return self._qvalues(params, states.copy().set(self.tensor_keys.action, actions))[0]
 

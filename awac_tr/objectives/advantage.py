@@ -90,11 +90,6 @@ class AdvantageLoss(ActorCriticLoss):
             return self._with_actions(batch, deterministic_action(policy).unsqueeze(0))
         return self._with_actions(batch, policy.sample((self.value_samples,)))
 
-    def _with_actions(self, batch: TensorDict, actions: Tensor) -> TensorDict:
-        """The states [*B] with other actions [K, *B, action_size]: batch size [K, *B]."""
-        states = batch.exclude("next").expand(actions.shape[0], *batch.batch_size)
-        return states.set(self.tensor_keys.action, actions)
-
     def _clamped_min(self, qvalues: Tensor) -> Tensor:
         """clamp(min_i Q_i) over the first dimension."""
         low, high = self.value_bounds

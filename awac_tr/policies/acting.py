@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from awac_tr.errors import AwacError
-from awac_tr.models.networks import GaussianNet
+from awac_tr.models.networks import GaussianNet, LogStdMap, bounded_std
 
 __all__ = ["RowPolicy", "finite_rows"]
 
@@ -54,6 +54,7 @@ class _Weights(NamedTuple):
     head: _Layer | None
     p: Tensor
     log_std_bounds: tuple[float, float]
+    log_std_map: LogStdMap
     squash_mean: bool
     affine: tuple[Array, Array] | None
     squash: tuple[Array, Array] | None
@@ -112,6 +113,7 @@ class RowPolicy:
             head=_Layer.of(net.std_head) if net.dependent else None,
             p=torch.zeros(len(net.mlp.last.bias)) if net.dependent else _tensor(net.std_parameter),
             log_std_bounds=net.log_std_bounds,
+            log_std_map=net.log_std_map,
             squash_mean=net.squash_mean,
             affine=affine,
             squash=_squash_range(module[-1]),
@@ -170,9 +172,9 @@ class RowPolicy:
 
     def _scale_of(self, p: Tensor) -> Array:
         """The deviation [action_size] for what the network says of it, see :class:`GaussianNet`."""
-        low, high = self._weights.log_std_bounds
-        scale: Array = torch.exp(low + (high - low) * torch.sigmoid(p)).numpy()
-        return scale if self._weights.affine is None else self._weights.affine[1] * scale
+        weights = self._weights
+        scale: Array = bounded_std(p, weights.log_std_bounds, weights.log_std_map).numpy()
+        return scale if weights.affine is None else weights.affine[1] * scale
 
 
 def finite_rows(observation: ArrayLike, size: int, *, more: bool = False) -> Array:

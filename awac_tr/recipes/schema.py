@@ -81,9 +81,11 @@ class PolicySection(Section):
     ] = "independent"
     dropout: Dropout = 0.0
     log_std_min: float = -6.0
-    log_std_max: Annotated[
-        float, Field(description="log_std = min + (max - min) * sigmoid(p), p starting at 0: exp(-3) = 0.0498")
-    ] = 0.0
+    log_std_max: float = 0.0
+    log_std_map: Annotated[
+        Literal["sigmoid", "clamp"],
+        Field(description="log_std = min + (max - min) * sigmoid(p), at first exp(-3) = 0.0498; or p clamped, first 1"),
+    ] = "sigmoid"
     init_from: Annotated[
         str | None,
         Field(description="policy checkpoint to start from, or 'clone': the clone that made the recipe's bc dataset"),

@@ -1,0 +1,1 @@
+"""BEAR (Kumar et al., 2019)."""
