@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
     from torch import Tensor
 
+    from awac_tr.models.best_of_samples import BestOfSamples
+
 __all__ = ["Learner", "Statistics"]
 
 
@@ -25,13 +27,13 @@ class Learner(Protocol):
 
     Attributes:
         policy: what is saved and exported; keys ``observation`` [B, o] -> ``loc``, ``scale``, ``action`` [B, a],
-            float32.
+            float32. Where the algorithm has no such policy, what takes the best of a model's actions.
         act: takes online steps, at random; ``observation`` [B, o] -> ``action`` [B, a]. The policy, unless the
             algorithm acts otherwise: BEAR and BCQ take the best of several samples by their Q.
         evaluate: acts in evaluations, likewise.
     """
 
-    policy: ProbabilisticTensorDictSequential
+    policy: ProbabilisticTensorDictSequential | BestOfSamples
     act: TensorDictModuleBase
     evaluate: TensorDictModuleBase
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torchrl.objectives import LossModule
     from torchrl.objectives.utils import TargetNetUpdater
 
+    from awac_tr.models.best_of_samples import BestOfSamples
+
 __all__ = ["GradientLearner", "GradientStep", "trained"]
 
 _CONSTANTS = (bool, int, float, str, tuple, type(None))
@@ -89,7 +91,7 @@ class GradientLearner:
 
     def __init__(
         self,
-        policy: ProbabilisticTensorDictSequential,
+        policy: ProbabilisticTensorDictSequential | BestOfSamples,
         loss: LossModule,
         steps: Sequence[GradientStep],
         *,

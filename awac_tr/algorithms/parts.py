@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from awac_tr.algorithms.base import Statistics
 from awac_tr.algorithms.hardware import resolve_compile, resolve_precision
 from awac_tr.errors import CheckpointError
+from awac_tr.models.best_of_samples import share_parameters
 from awac_tr.models.build import RANGE, build_policy, build_qvalues, build_value, set_observation_statistics
-from awac_tr.models.cvae import build_cvae
+from awac_tr.models.cvae import build_cvae, build_perturbation
 
 if TYPE_CHECKING:
     from tensordict import TensorDictBase
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from awac_tr.envs.env_info import EnvInfo
-    from awac_tr.models.cvae import CVAENet
+    from awac_tr.models.cvae import CVAENet, PerturbationNet
     from awac_tr.models.networks import Precision
+    from awac_tr.objectives.actor_critic import ActorCriticLoss
     from awac_tr.recipes.schema import Recipe
 
 __all__ = ["Parts"]
@@ -92,6 +94,19 @@ class Parts:
         low, high = self.action_bounds or (None, None)
         sizes = (self.env.observation_size, self.env.action_size, hidden_sizes)
         return self._placed(build_cvae(*sizes, action_low=low, action_high=high, precision=self.precision))
+
+    def perturbation(self, hidden_sizes: Sequence[int], phi: float) -> PerturbationNet:
+        """A fresh perturbation of actions."""
+        low, high = self.action_bounds or (None, None)
+        sizes = (self.env.observation_size, self.env.action_size, hidden_sizes)
+        options: dict[str, Any] = {"phi": phi, "precision": self.precision}
+        return self._placed(build_perturbation(*sizes, action_low=low, action_high=high, **options))
+
+    def first_critic(self, loss: ActorCriticLoss) -> torch.nn.Module:
+        """Q_1 of a loss made of :meth:`qvalues`, as it stands at every call: (observation, action) -> [..., 1]."""
+        network = self.qvalues()[0].get_submodule("module")
+        share_parameters(network, loss.qvalue_network_params[0].get("module"))
+        return network
 
     def _placed(self, module: Module) -> Module:
         if self.statistics is not None:

@@ -15,6 +15,7 @@ ALGORITHMS: Final[dict[str, str]] = {
     "awac": "AWACConfig",
     "awr": "AWRConfig",
     "bc": "BCConfig",
+    "bcq": "BCQConfig",
     "bear": "BEARConfig",
     "dapg": "DAPGConfig",
     "brac": "BRACConfig",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy.typing as npt
 import torch
@@ -12,12 +12,38 @@ from torch import Tensor, nn
 from awac_tr.models.build import action_range
 from awac_tr.models.networks import MLP, Precision, Standardizer
 
-__all__ = ["CVAENet", "build_cvae"]
+__all__ = ["CVAENet", "PerturbationNet", "build_cvae", "build_perturbation"]
 
 _LOG_STD: Final = (-4.0, 15.0)
+_LATENT_MAX: Final = 0.5
+"""Latents that are decoded lie this near to 0 in every dimension (BCQ; BEAR), where the decoder has seen data."""
 
 
-class CVAENet(nn.Module):
+class _Bounded(nn.Module):
+    """Knows the bounds of actions: centre and half-width [action_size]; None: -1 and 1."""
+
+    centre: Tensor | None
+    half_width: Tensor | None
+
+    def __init__(self, affine: tuple[Tensor, Tensor] | None) -> None:
+        super().__init__()
+        self.register_buffer("centre", None if affine is None else affine[0])
+        self.register_buffer("half_width", None if affine is None else affine[1])
+
+    def to_unit(self, action: Tensor) -> Tensor:
+        """An action [..., a] in units of its bounds."""
+        if self.centre is None or self.half_width is None:
+            return action
+        return (action - self.centre) / self.half_width
+
+    def from_unit(self, unit: Tensor) -> Tensor:
+        """Back from :meth:`to_unit`."""
+        if self.centre is None or self.half_width is None:
+            return unit
+        return self.centre + self.half_width * unit
+
+
+class CVAENet(_Bounded):
     """Encoder (s, a) -> N(mean, std^2) of a latent, decoder (s, latent) -> a, two MLPs.
 
     Actions are seen and made in units of their bounds, [-1, 1]. The encoder's log deviation is clamped to [-4, 15].
@@ -32,9 +58,6 @@ class CVAENet(nn.Module):
         precision: as in :class:`~awac_tr.models.networks.MLP`.
     """
 
-    centre: Tensor | None
-    half_width: Tensor | None
-
     def __init__(
         self,
         observation_size: int,
@@ -46,15 +69,13 @@ class CVAENet(nn.Module):
         affine: tuple[Tensor, Tensor] | None = None,
         precision: Precision = "fp32",
     ) -> None:
-        super().__init__()
+        super().__init__(affine)
         self.latent_size = 2 * action_size if latent_size is None else latent_size
         self.standardize = Standardizer(observation_size)
         sizes = (observation_size + action_size, hidden_sizes, 2 * self.latent_size)
         self.encoder = MLP(*sizes, activation, precision=precision)
         sizes = (observation_size + self.latent_size, hidden_sizes, action_size)
         self.decoder = MLP(*sizes, activation, precision=precision)
-        self.register_buffer("centre", None if affine is None else affine[0])
-        self.register_buffer("half_width", None if affine is None else affine[1])
 
     def forward(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """An action and what is made of it.
@@ -67,9 +88,7 @@ class CVAENet(nn.Module):
             The action in units of its bounds, and its reconstruction from a sampled latent, [..., action_size] each;
             mean and deviation of the latent, [..., latent_size] each.
         """
-        unit = action
-        if self.centre is not None and self.half_width is not None:
-            unit = (action - self.centre) / self.half_width
+        unit = self.to_unit(action)
         mean, log_std = self.encoder(self.standardize(observation), unit).chunk(2, -1)
         std = log_std.clamp(*_LOG_STD).exp()
         latent = mean + std * torch.randn_like(std)
@@ -82,10 +101,46 @@ class CVAENet(nn.Module):
 
     def action(self, raw: Tensor) -> Tensor:
         """What :meth:`decode` gave, [..., action_size], as an action in its own units."""
-        unit = torch.tanh(raw)
-        if self.centre is not None and self.half_width is not None:
-            return self.centre + self.half_width * unit
-        return unit
+        return self.from_unit(torch.tanh(raw))
+
+    @staticmethod
+    def clamp_latent(latent: Tensor) -> Tensor:
+        """Latents [...] no further from 0 than 0.5 in any dimension."""
+        return latent.clamp(-_LATENT_MAX, _LATENT_MAX)
+
+
+class PerturbationNet(_Bounded):
+    """BCQ's xi: ``clip(a + phi tanh(net(s, a)), -1, 1)``, in units of the bounds (Fujimoto et al., section 5.1).
+
+    Args:
+        observation_size: features of an observation, which are standardised.
+        action_size: dimensions of an action.
+        hidden_sizes: as in :class:`~awac_tr.models.networks.MLP`.
+        phi: the largest change, in units of half the range.
+        affine: as in :class:`CVAENet`.
+        precision: as in :class:`~awac_tr.models.networks.MLP`.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        hidden_sizes: Sequence[int] = (400, 300),
+        *,
+        phi: float = 0.05,
+        affine: tuple[Tensor, Tensor] | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        super().__init__(affine)
+        self.standardize = Standardizer(observation_size)
+        self.mlp = MLP(observation_size + action_size, hidden_sizes, action_size, precision=precision)
+        self.phi = phi
+
+    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """The perturbed action [..., action_size], for actions within the bounds."""
+        unit = self.to_unit(action)
+        change = self.phi * torch.tanh(self.mlp(self.standardize(observation), unit))
+        return self.from_unit((unit + change).clamp(-1, 1))
 
 
 def build_cvae(
@@ -95,7 +150,7 @@ def build_cvae(
     *,
     action_low: npt.ArrayLike | None = None,
     action_high: npt.ArrayLike | None = None,
-    precision: Precision = "fp32",
+    **options: Any,
 ) -> CVAENet:
     """A :class:`CVAENet` for actions between these bounds, [action_size] each; None: -1 and 1.
 
@@ -107,4 +162,18 @@ def build_cvae(
         4
     """
     affine = action_range(action_size, action_low, action_high)
-    return CVAENet(observation_size, action_size, hidden_sizes, affine=affine, precision=precision)
+    return CVAENet(observation_size, action_size, hidden_sizes, affine=affine, **options)
+
+
+def build_perturbation(
+    observation_size: int,
+    action_size: int,
+    hidden_sizes: Sequence[int] = (400, 300),
+    *,
+    action_low: npt.ArrayLike | None = None,
+    action_high: npt.ArrayLike | None = None,
+    **options: Any,
+) -> PerturbationNet:
+    """The same for a :class:`PerturbationNet`."""
+    affine = action_range(action_size, action_low, action_high)
+    return PerturbationNet(observation_size, action_size, hidden_sizes, affine=affine, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from tensordict import NestedKey, TensorDict, TensorDictBase, TensorDictParams, unravel_key
@@ -82,6 +82,8 @@ class ActorCriticLoss(ActorLoss):
 
     default_keys = _AcceptedKeys
     tensor_keys: _AcceptedKeys
+    _target_actor: ClassVar[bool] = False
+    """Whether a target follows the actor, too."""
     default_value_estimator = ValueEstimators.TD0
 
     qvalue_network: TensorDictModule
@@ -109,7 +111,7 @@ class ActorCriticLoss(ActorLoss):
         self.separate_losses = separate_losses
         self.deactivate_vmap = deactivate_vmap
         self.use_prioritized_weights = use_prioritized_weights
-        self.convert_to_functional(actor_network, "actor_network")
+        self.convert_to_functional(actor_network, "actor_network", create_target_params=self._target_actor)
         self._take_critics(*critic_list(qvalue_network, num_qvalue_nets))
         self.sub_sample_len = sub_sample_len
         if sub_sample_len is not None and not 1 <= sub_sample_len <= self.num_qvalue_nets:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from tensordict import NestedKey, TensorDict, TensorDictBase, TensorDictParams
@@ -16,9 +15,6 @@ from awac_tr.objectives.batch import working_copy
 from awac_tr.objectives.ensemble import parameters_in
 
 __all__ = ["CVAEModel", "cvae_loss"]
-
-_LATENT_MAX: Final = 0.5
-"""Latents that are decoded lie this near to 0 in every dimension (BCQ; BEAR), where the decoder has seen data."""
 
 
 def cvae_loss(action: Tensor, reconstruction: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,5 +108,5 @@ class CVAEModel(LossModule):
         size = (*observation.shape[:-1], network.latent_size)
         latent = torch.randn(size, device=observation.device, dtype=observation.dtype)
         with parameters_in(network, self.cvae_network_params):
-            raw = network.decode(observation, latent.clamp(-_LATENT_MAX, _LATENT_MAX))
+            raw = network.decode(observation, network.clamp_latent(latent))
             return raw, network.action(raw)

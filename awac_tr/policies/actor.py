@@ -11,7 +11,9 @@ from tensordict import TensorDict
 from tensordict.nn import TensorDictModuleBase
 
 from awac_tr.keys import ACTION, OBSERVATION
+from awac_tr.models.best_of_samples import BestOfSamples
 from awac_tr.policies.acting import RowPolicy
+from awac_tr.policies.best_of_samples import BestOfSamplesActor
 
 __all__ = ["Actor", "TensorDictActor", "actor_of"]
 
@@ -23,6 +25,8 @@ _SEED_NUMBERS: Final = 2
 
 class Actor(Protocol):
     """Acts as its weights stand; can be pickled, which copies it.
+
+    One with a true attribute ``always_random`` is given noise in evaluations too.
 
     Attributes:
         noise_size: standard normal numbers that a random action is made of.
@@ -81,6 +85,8 @@ def actor_of(policy: Any) -> Actor:
     if hasattr(policy, "act"):
         actor: Actor = policy
         return actor
+    if isinstance(policy, BestOfSamples):
+        return BestOfSamplesActor(policy)
     try:
         return RowPolicy.of(policy)
     except TypeError:

@@ -3,11 +3,13 @@
 A checkpoint is a dictionary::
 
     {"format": "awac-tr-checkpoint", "version": 1, "kind": "policy" | "train",
-     "policy": {"spec", "state", "observation_size", "action_size", "action_low", "action_high"},
+     "policy": {"spec", "state", "observation_size", "action_size", "action_low", "action_high", "acting"},
      "env": {"id", "kwargs", "horizon"},
      "info": {...}}                       # plain data: where it came from, how well it did
 
-and for ``kind: train`` whatever the loop needs to go on. A file is never trusted to run code.
+and for ``kind: train`` whatever the loop needs to go on. ``acting``, in files of version 2 only, is how a policy acts
+that takes the best of several actions; where these are not its own samples, ``state`` is empty. A file is never trusted
+to run code.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ from torch import Tensor, nn
 
 from awac_tr.envs.action_units import ActionUnits
 from awac_tr.errors import CheckpointError
-from awac_tr.policies.acting import RowPolicy
+from awac_tr.policies.actor import Actor, actor_of
 from awac_tr.policies.archive import first_line, read_archive, require_room
+from awac_tr.policies.best_of_samples import build_acting
 from awac_tr.recipes.schema import FoundEnv, PolicySection
 from awac_tr.utils.atomic import cannot_write, replacing
 
@@ -37,11 +40,14 @@ if TYPE_CHECKING:
     from tensordict.nn import ProbabilisticTensorDictSequential
 
     from awac_tr.envs.env_info import EnvInfo
+    from awac_tr.models.best_of_samples import BestOfSamples
 
 __all__ = ["FORMAT", "VERSION", "LoadedPolicy", "load_policy", "policy_entry", "read_checkpoint", "save_checkpoint"]
 
 FORMAT: Final = "awac-tr-checkpoint"
-VERSION: Final = 1
+VERSION: Final = 2
+_PLAIN_VERSION: Final = 1
+"""Of files that earlier releases read too: a policy that acts by itself."""
 
 _POLICY_KEYS: Final = ("spec", "state", "observation_size", "action_size", "action_low", "action_high")
 _log = logging.getLogger(__name__)
@@ -52,7 +58,9 @@ class LoadedPolicy:
     """A policy and what its file says of it.
 
     Attributes:
-        module: keys ``observation`` [B, observation_size] -> ``loc``, ``scale``, ``action`` [B, action_size], float32.
+        module: keys ``observation`` [B, observation_size] -> ``loc``, ``scale``, ``action`` [B, action_size], float32;
+            None where actions are not a policy's.
+        acting: takes the best of several actions, ``observation`` -> ``action``; None: the policy acts by itself.
         spec: the recipe section it was built from.
         env: the environment it was trained for; nothing that it names has been imported, see :class:`FoundEnv`.
         action_low: lower bounds of the actions, [action_size] float32.
@@ -62,7 +70,8 @@ class LoadedPolicy:
         path: the file it came from.
     """
 
-    module: ProbabilisticTensorDictSequential
+    module: ProbabilisticTensorDictSequential | None
+    acting: BestOfSamples | None
     spec: PolicySection
     env: FoundEnv
     observation_size: int
@@ -88,12 +97,20 @@ class LoadedPolicy:
             )
 
     def act(self, observation: ArrayLike, noise: np.ndarray | None = None) -> np.ndarray:
-        """Actions for an observation [o] or a batch [B, o], not clipped, see :meth:`RowPolicy.act`."""
+        """Actions for an observation [o] or a batch [B, o], not clipped, see :meth:`.actor.Actor.act`."""
         return self._rows.act(observation, noise)
 
+    @property
+    def acts(self) -> ProbabilisticTensorDictSequential | BestOfSamples:
+        """What acts: the policy, or what takes the best of several actions."""
+        found = self.module if self.acting is None else self.acting
+        if found is None:
+            raise CheckpointError(f"{self.path} holds nothing that acts")
+        return found
+
     @cached_property
-    def _rows(self) -> RowPolicy:
-        return RowPolicy.of(self.module)
+    def _rows(self) -> Actor:
+        return actor_of(self.acts)
 
     def units(self, env: EnvInfo) -> ActionUnits:
         """What the numbers of its actions mean, as far as its file and the environment it is used in tell."""
@@ -110,16 +127,19 @@ def policy_entry(
     action_size: int,
     action_low: np.ndarray | Sequence[float],
     action_high: np.ndarray | Sequence[float],
+    acting: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The ``policy`` part of a checkpoint: copies of the module's tensors on the CPU, and how to build it again.
 
     Args:
-        module: what :func:`awac_tr.models.build.build_policy` returned, statistics of the observations included.
+        module: what :func:`awac_tr.models.build.build_policy` returned, statistics of the observations included; one
+            without tensors where ``acting`` has no use for a policy.
         spec: the section it was built from.
         observation_size: entries of one observation.
         action_size: entries of one action.
         action_low: [action_size], or one number for all.
         action_high: the same.
+        acting: of :func:`awac_tr.policies.best_of_samples.acting_entry`; None: the policy acts by itself.
     """
     return {
         "spec": spec.model_dump(mode="json"),
@@ -128,6 +148,7 @@ def policy_entry(
         "action_size": int(action_size),
         "action_low": [float(x) for x in np.broadcast_to(action_low, (action_size,))],
         "action_high": [float(x) for x in np.broadcast_to(action_high, (action_size,))],
+        **({} if acting is None else {"acting": acting}),
     }
 
 
@@ -141,7 +162,8 @@ def save_checkpoint(path: str | Path, payload: Mapping[str, Any]) -> Path:
         TypeError: the payload holds something other than tensors and plain data (a mistake of the caller).
     """
     path = Path(path)
-    whole = {"format": FORMAT, "version": VERSION, **payload}
+    version = VERSION if "acting" in payload["policy"] else _PLAIN_VERSION
+    whole = {"format": FORMAT, "version": version, **payload}
     _require_plain(whole, "checkpoint")
     try:
         with replacing(path) as file:
@@ -178,9 +200,10 @@ def load_policy(path: str | Path) -> LoadedPolicy:
         spec = PolicySection.model_validate_json(json.dumps(entry["spec"]))
         low = np.asarray(entry["action_low"], dtype=np.float32)
         high = np.asarray(entry["action_high"], dtype=np.float32)
-        module = _built(entry, spec, low, high)
+        module, acting = _built(entry, spec, low, high)
         return LoadedPolicy(
             module=module,
+            acting=acting,
             spec=spec,
             env=FoundEnv.model_validate_json(json.dumps(env)),
             observation_size=entry["observation_size"],
@@ -200,22 +223,35 @@ def load_policy(path: str | Path) -> LoadedPolicy:
 
 def _built(
     entry: Mapping[str, Any], spec: PolicySection, low: np.ndarray, high: np.ndarray
-) -> ProbabilisticTensorDictSequential:
-    from awac_tr.models.build import build_policy
-
-    require_room(spec, entry)
-    broken = [name for name, value in entry["state"].items() if not bool(torch.isfinite(value).all())]
+) -> tuple[ProbabilisticTensorDictSequential | None, BestOfSamples | None]:
+    """The policy, if the file has one, and what takes the best of several actions, likewise."""
+    acting = entry.get("acting")
+    states = [entry["state"], *([] if acting is None else [acting["state"]])]
+    broken = [name for state in states for name, value in state.items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise ValueError(f"values that are not finite in {', '.join(broken[:3])}: the training diverged")
     # the initial weights are overwritten; the caller's random stream must not notice that they were drawn
     with torch.random.fork_rng(devices=[]):
-        module = build_policy(
-            spec,
-            entry["observation_size"],
-            entry["action_size"],
-            action_low=torch.as_tensor(low),
-            action_high=torch.as_tensor(high),
-        )
+        policy = None if acting is not None and not entry["state"] else _policy(entry, spec, low, high)
+        if acting is None:
+            return policy, None
+        sizes = (entry["observation_size"], entry["action_size"])
+        return policy, build_acting(acting, policy, *sizes, (low, high))
+
+
+def _policy(
+    entry: Mapping[str, Any], spec: PolicySection, low: np.ndarray, high: np.ndarray
+) -> ProbabilisticTensorDictSequential:
+    from awac_tr.models.build import build_policy
+
+    require_room(spec, entry)
+    module = build_policy(
+        spec,
+        entry["observation_size"],
+        entry["action_size"],
+        action_low=torch.as_tensor(low),
+        action_high=torch.as_tensor(high),
+    )
     module.load_state_dict(entry["state"])
     return module.eval().requires_grad_(requires_grad=False)
 

@@ -62,7 +62,8 @@ class NetworkController:
 
     Args:
         policy: what :func:`awac_tr.policies.actor.actor_of` takes.
-        mode: ``mean``: the distribution's deterministic action; ``sample``: one drawn from it.
+        mode: ``mean``: the distribution's deterministic action; ``sample``: one drawn from it. What takes the best of
+            several samples draws them either way.
     """
 
     def __init__(self, policy: TensorDictModuleBase | Actor, mode: Mode = "mean") -> None:
@@ -80,7 +81,7 @@ class NetworkController:
 
     def act(self, observation: Array) -> Array:
         """Actions [action_size] or [B, action_size] float32, not clipped, as of :meth:`Actor.act`."""
-        if self.mode == "mean":
+        if self.mode == "mean" and not getattr(self._actor, "always_random", False):
             return self._actor.act(observation)
         shape = (*np.shape(observation)[:-1], self._actor.noise_size)
         return self._actor.act(observation, self._generator.standard_normal(shape, dtype=np.float32))
@@ -156,7 +157,7 @@ def load_controller(
         units = ActionUnits(controller.action_bounds)
     else:
         policy = load_policy(path)
-        controller = NetworkController(policy.module, mode)
+        controller = NetworkController(policy.acts, mode)
         if env is None:
             return controller
         policy.require(env.id, env.observation_size, env.action_size)

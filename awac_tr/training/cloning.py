@@ -135,7 +135,7 @@ def clone(
         fitting = _Fitting(cloning_learner(module, section), section, split, batch_size, observation_noise * deviation)
         fitting.run(max_updates, on_check)
     report = fitting.report(Path(out), time.perf_counter() - start)
-    sizes = {"observation_size": env.observation_size, "action_size": env.action_size}
+    sizes: dict[str, Any] = {"observation_size": env.observation_size, "action_size": env.action_size}
     entry = policy_entry(module, spec, **sizes, action_low=low, action_high=high)
     info = _info(report, dataset_paths, section, seed, batch_size)
     save_checkpoint(out, {"kind": "policy", "policy": entry, "env": env.env.to_plain(), "info": info})

@@ -245,19 +245,23 @@ def _initial_policy(section: PolicySection, facts: EnvInfo, clone: Path | None) 
     path = clone if wanted == "clone" and clone is not None else Path(wanted)
     policy = load_policy(path)
     policy.require(facts.id, facts.observation_size, facts.action_size)
+    if policy.module is None:
+        raise CheckpointError(
+            f"policy.init_from: {path} holds no policy, it acts by a model of the data", "name another."
+        )
     differing = [
         f"policy.{key}: {getattr(policy.spec, key)}, not {getattr(section, key)}"
-        for key in ("distribution", "squash_mean", "std", "hidden_sizes", "activation")
+        for key in ("distribution", "squash_mean", "std", "log_std_map", "hidden_sizes", "activation")
         if getattr(policy.spec, key) != getattr(section, key)
     ]
     if differing:
         message = f"{path} is a policy of another kind than the recipe's: {'; '.join(differing)}"
         raise CheckpointError(message, "make the recipe's policy section agree with the one it was trained with.")
     _log.info("the policy starts from %s, and keeps its observation statistics", path)
-    return _in_units_of(policy, facts)
+    return _in_units_of(policy, policy.module, facts)
 
 
-def _in_units_of(policy: LoadedPolicy, facts: EnvInfo) -> dict[str, Tensor]:
+def _in_units_of(policy: LoadedPolicy, learnt: torch.nn.Module, facts: EnvInfo) -> dict[str, Tensor]:
     """The tensors of a policy, which do the same in units of the environment: its outputs are mapped to those.
 
     Raises:
@@ -273,4 +277,4 @@ def _in_units_of(policy: LoadedPolicy, facts: EnvInfo) -> dict[str, Tensor]:
         _log.info("actions of %s are converted: %s to %s", policy.path, units, facts.units)
     for text in differing_keys(policy.env, facts.env).values():
         _log.warning("%s was trained with %s as in this recipe", policy.path, text)
-    return dict(policy.module.state_dict())
+    return dict(learnt.state_dict())

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from awac_tr.errors import CheckpointError, RecipeError
+from awac_tr.models.best_of_samples import BestOfSamples
+from awac_tr.policies.best_of_samples import acting_entry
 from awac_tr.policies.checkpoint import policy_entry
 from awac_tr.recipes.loader import recipe_from_dict
 from awac_tr.training.progress import Progress
@@ -37,17 +39,19 @@ def payload(
 ) -> dict[str, Any]:
     """What a checkpoint of kind ``train`` holds, as things stand; the learner's tensors are not copied."""
     low, high = experiment.action_bounds
-    facts, recipe = experiment.facts, experiment.recipe
+    facts, recipe, act = experiment.facts, experiment.recipe, experiment.learner.evaluate
+    policy = experiment.learner.policy
     where = {"update": progress.update, "env_step": progress.env_step}
     return {
         "kind": "train",
         "policy": policy_entry(
-            experiment.learner.policy,
+            torch.nn.Module() if isinstance(policy, BestOfSamples) else policy,
             recipe.policy,
             observation_size=facts.observation_size,
             action_size=facts.action_size,
             action_low=low.numpy(),
             action_high=high.numpy(),
+            acting=acting_entry(act, recipe.qvalue) if isinstance(act, BestOfSamples) else None,
         ),
         "env": facts.env.to_plain(),
         "info": {"algorithm": recipe.algorithm.name, "recipe": recipe.name, "seed": recipe.seed, **where},

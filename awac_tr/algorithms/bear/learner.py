@@ -9,6 +9,7 @@ from torchrl.objectives import ValueEstimators
 
 from awac_tr.algorithms.gradient_learner import GradientLearner, GradientStep, trained
 from awac_tr.algorithms.targets import ForeachSoftUpdate
+from awac_tr.models.best_of_samples import BestOfPolicy
 from awac_tr.objectives.bear import BEARLoss
 
 if TYPE_CHECKING:
@@ -72,4 +73,5 @@ def build(config: BEARConfig, parts: Parts) -> GradientLearner:
     options: dict[str, Any] = {"reward_scale": config.reward_scale, "compile_update": parts.compile_update}
     learner = BEARLearner(policy, loss, steps, targets=ForeachSoftUpdate(loss, tau=config.tau), **options)
     learner.late_online = config.late_from == "online"
+    learner.act = learner.evaluate = BestOfPolicy(policy, parts.first_critic(loss), config.acting_samples)
     return learner

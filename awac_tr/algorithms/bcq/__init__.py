@@ -1,0 +1,1 @@
+"""BCQ (Fujimoto et al., 2019)."""
