@@ -10,9 +10,8 @@ from tensordict.nn import TensorDictModule
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from awac_tr.models.cvae import CVAENet
 from awac_tr.objectives.actor_critic import ActorCriticLoss
-from awac_tr.objectives.cvae import CVAEModel
+from awac_tr.objectives.cvae import CVAEModel, CVAENetwork
 
 __all__ = ["BatchConstrainedLoss", "best_mixed_value"]
 
@@ -52,7 +51,7 @@ class BatchConstrainedLoss(ActorCriticLoss):
     def __init__(
         self,
         actor_network: Any,
-        cvae_network: CVAENet,
+        cvae_network: CVAENetwork,
         qvalue_network: TensorDictModule | Sequence[TensorDictModule] | nn.ModuleList,
         *,
         minimum_weight: float = 0.75,

@@ -10,9 +10,8 @@ from tensordict.nn import TensorDictModule, dispatch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from awac_tr.models.build import Keyed
-from awac_tr.models.cvae import CVAENet
 from awac_tr.objectives.batch_constrained import BatchConstrainedLoss
+from awac_tr.objectives.cvae import CVAENetwork
 from awac_tr.objectives.ensemble import parameters_in
 
 __all__ = ["BCQLoss"]
@@ -29,7 +28,7 @@ class BCQLoss(BatchConstrainedLoss):
     A target follows the perturbation as well as the critics.
 
     Args:
-        perturbation_network: xi, in TensorDict form: it reads ``observation`` and ``action``.
+        perturbation_network: xi: it reads ``observation`` and ``action``, and writes the perturbed ``action``.
         cvae_network: G and its encoder; it learns by ``cvae.fit`` alone.
         qvalue_network: Q, as in :class:`~awac_tr.objectives.AWACLoss`.
 
@@ -51,8 +50,8 @@ class BCQLoss(BatchConstrainedLoss):
 
     def __init__(
         self,
-        perturbation_network: Keyed,
-        cvae_network: CVAENet,
+        perturbation_network: TensorDictModule,
+        cvae_network: CVAENetwork,
         qvalue_network: TensorDictModule | Sequence[TensorDictModule] | nn.ModuleList,
         *,
         next_samples: int = 10,
@@ -87,10 +86,8 @@ class BCQLoss(BatchConstrainedLoss):
     def _perturbed(self, states: TensorDict, count: int, params: TensorDictBase) -> Tensor:
         """``xi(s, G(s, z))``, [count, *B, action_size] for states [*B]."""
         _, actions = self.cvae.sample(states, count)
-        observation = states.get(self.cvae.tensor_keys.observation).expand(count, *states.batch_size, -1)
-        network = cast("Keyed", self.actor_network)
-        with parameters_in(network, params):
-            perturbed: Tensor = network.module(observation, actions)
+        with parameters_in(self.actor_network, params):
+            perturbed: Tensor = self.actor_network(self._with_actions(states, actions)).get(self.tensor_keys.action)
             return perturbed
 
     def _policies(self, *states: TensorDictBase) -> tuple[Distribution, ...]:

@@ -11,10 +11,10 @@ from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule, d
 from torch import Tensor, nn
 from torch.distributions import Distribution, TransformedDistribution
 
-from awac_tr.models.cvae import CVAENet
 from awac_tr.objectives.advantage import cap, positive
 from awac_tr.objectives.base import check_choice
 from awac_tr.objectives.batch_constrained import BatchConstrainedLoss
+from awac_tr.objectives.cvae import CVAENetwork
 
 __all__ = ["KERNELS", "BEARLoss", "KernelName", "mean_discrepancy"]
 
@@ -116,7 +116,7 @@ class BEARLoss(BatchConstrainedLoss):
     def __init__(
         self,
         actor_network: ProbabilisticTensorDictSequential,
-        cvae_network: CVAENet,
+        cvae_network: CVAENetwork,
         qvalue_network: TensorDictModule | Sequence[TensorDictModule] | nn.ModuleList,
         *,
         kernel: KernelName = "laplacian",

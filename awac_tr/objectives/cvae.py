@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from tensordict import NestedKey, TensorDict, TensorDictBase, TensorDictParams
@@ -10,11 +11,31 @@ from torch import Tensor
 from torchrl.objectives import LossModule
 
 from awac_tr.keys import ACTION, OBSERVATION
-from awac_tr.models.cvae import CVAENet
 from awac_tr.objectives.batch import working_copy
 from awac_tr.objectives.ensemble import parameters_in
 
-__all__ = ["CVAEModel", "cvae_loss"]
+if TYPE_CHECKING:
+    from tensordict.nn import TensorDictModule
+
+__all__ = ["CVAEModel", "CVAENetwork", "cvae_loss"]
+
+
+class CVAENetwork(Protocol):
+    """A CVAE of actions, :class:`awac_tr.models.cvae.CVAENet` for example; an ``nn.Module``."""
+
+    latent_size: int
+
+    def __call__(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Action and reconstruction [..., a] in units of the bounds; mean and deviation of the latent [..., z]."""
+
+    def clamp_latent(self, latent: Tensor) -> Tensor:
+        """A drawn latent [..., z] as it is decoded."""
+
+    def decode(self, observation: Tensor, latent: Tensor) -> Tensor:
+        """The action of a latent before its tanh, [..., a]."""
+
+    def action(self, raw: Tensor) -> Tensor:
+        """The same as an action in its own units, [..., a]."""
 
 
 def cvae_loss(action: Tensor, reconstruction: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,13 +83,13 @@ class CVAEModel(LossModule):
 
     default_keys = _AcceptedKeys
     tensor_keys: _AcceptedKeys
-    cvae_network: CVAENet
+    cvae_network: Any
     cvae_network_params: TensorDictParams
     target_cvae_network_params: TensorDictParams
 
-    def __init__(self, cvae_network: CVAENet) -> None:
+    def __init__(self, cvae_network: CVAENetwork) -> None:
         super().__init__()
-        self.convert_to_functional(cvae_network, "cvae_network")
+        self.convert_to_functional(cast("TensorDictModule", cvae_network), "cvae_network")
 
     def _forward_value_estimator_keys(self, **_: NestedKey) -> None:
         """There is no value estimator."""
