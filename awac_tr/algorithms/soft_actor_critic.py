@@ -87,11 +87,16 @@ def soft_steps(
     return steps if phases is None else [replace(step, phases=phases) for step in steps]
 
 
-def cloning_of(cloning: BCLoss) -> Losses:
-    """Its loss on a batch's second batch, of demonstrations, as ``loss_clone`` and ``demonstration_log_prob``."""
+def cloning_of(cloning: BCLoss, rows: int | None = None) -> Losses:
+    """Its loss on a batch's second batch, of demonstrations, as ``loss_clone`` and ``demonstration_log_prob``.
+
+    Args:
+        cloning: the loss.
+        rows: of the second batch that count, its first ones; None: all.
+    """
 
     def losses(batch: TensorDictBase) -> TensorDict:
-        out = cloning(batch.get(DEMONSTRATIONS))
+        out = cloning(batch.get(DEMONSTRATIONS)[:rows])
         return TensorDict({"loss_clone": out["loss_actor"], "demonstration_log_prob": out["log_prob"]})
 
     return losses

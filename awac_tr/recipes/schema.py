@@ -242,6 +242,10 @@ class Recipe(Section):
         bool | Literal["auto"],
         Field(description="compile the update (half a minute, once); auto: in runs of at least 20,000 updates"),
     ] = "auto"
+    on_divergence: Annotated[
+        Literal["stop", "warn"],
+        Field(description="where values pass a hundred times any return: end the run, or say it and go on"),
+    ] = "stop"
     env: EnvSection
     data: DataSection
     policy: PolicySection = PolicySection()

@@ -95,9 +95,13 @@ class DivergenceMonitor:
         gamma: discount.
         horizon: steps of an episode; with gamma 1 they bound the sum.
         reward_scale: critics see rewards times this.
+        stop: values far beyond any return end the run; else they are said once.
     """
 
-    def __init__(self, reward: float, gamma: float, horizon: int, *, reward_scale: float = 1.0) -> None:
+    def __init__(
+        self, reward: float, gamma: float, horizon: int, *, reward_scale: float = 1.0, stop: bool = True
+    ) -> None:
+        self._stop, self._said = stop, False
         self._scale = reward_scale
         self._sum = 1 / (1 - gamma) if gamma < 1 else float(horizon)
         self._bound = 0.0
@@ -112,7 +116,7 @@ class DivergenceMonitor:
         """Refuse to go on where the means say that there is nothing left to learn from.
 
         Raises:
-            DivergenceError: a loss is no finite number, or the mean Q lies far beyond any return.
+            DivergenceError: a loss is no finite number, or, with ``stop``, the mean Q lies far beyond any return.
         """
         broken = [name for name, value in means.items() if name.startswith("loss") and not math.isfinite(value)]
         if broken:
@@ -120,7 +124,12 @@ class DivergenceMonitor:
         value = means.get("qvalue", 0.0)
         if abs(value) > _BEYOND * self._bound:
             self._before = (update, means)
-            raise self.diverged(f"the mean Q is {value:.3g}", update)
+            error = self.diverged(f"the mean Q is {value:.3g}", update)
+            if self._stop:
+                raise error
+            if not self._said:
+                _log.warning("%s. Going on, as on_divergence says.", error.message)
+                self._said = True
         self._before = (update, means)
 
     def require_finite(self, policy: nn.Module, update: int, cause: BaseException | None = None) -> None:

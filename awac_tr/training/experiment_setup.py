@@ -86,7 +86,8 @@ class Experiment:
         if not isinstance(config, CriticConfig):
             return DivergenceMonitor(size.largest, 1.0, horizon)
         say_scale(size, config, horizon)
-        return DivergenceMonitor(size.largest, config.gamma, horizon, reward_scale=config.reward_scale)
+        stop = self.recipe.on_divergence == "stop"
+        return DivergenceMonitor(size.largest, config.gamma, horizon, reward_scale=config.reward_scale, stop=stop)
 
     def collector_after(self, env_step: int) -> OnlineCollector:
         """The collector, made if there is none yet, after so many steps."""

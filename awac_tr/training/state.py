@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _FREE: Final = (
     "online.steps", "buffer.storage", "eval", "log", "checkpoint", "threads", "device", "precision", "compile",
+    "on_divergence",
 )  # fmt: skip
 """Keys (or sections) that may change when a run goes on: none of them changes what was computed so far."""
 

@@ -214,3 +214,13 @@ def test_it_resumes_to_the_bit_from_every_start(
     stopped = train(recipe, resume=tmp_path / "stopped", quiet=True)
     one, other = weights(whole), weights(stopped)
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_only_the_first_rows_of_demonstrations_count() -> None:
+    some, cut = learner(name="sac_bc", demonstration_batch_size=3), learner(name="sac_bc")
+    rows, first = batch(), batch()[:3]
+    rows["demonstrations"], first["demonstrations"] = batch(2), batch(2)[:3]
+    found = [float(each.update(data)["demonstration_log_prob"]) for each, data in ((some, rows), (cut, first))]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    whole = float(learner(name="sac_bc").update(rows)["demonstration_log_prob"])
+    assert found[0] != pytest.approx(whole, rel=1e-5)

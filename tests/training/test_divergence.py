@@ -86,6 +86,16 @@ def test_the_reason_is_read_from_the_last_sound_row() -> None:
     assert "value_bounds" not in str(caught.value)
 
 
+def test_values_beyond_any_return_are_said_once_where_the_run_shall_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    monitor = DivergenceMonitor(1.0, 0.99, 200, stop=False)
+    for update in (10, 20):
+        monitor.check(SOUND | {"qvalue": 1e7}, update)
+    (said,) = [record.getMessage() for record in caplog.records if "diverged" in record.getMessage()]
+    assert "the mean Q is 1e+07 at update 10" in said
+    with pytest.raises(DivergenceError, match="loss_qvalue is no finite number"):
+        monitor.check(SOUND | {"loss_qvalue": math.nan}, 30)
+
+
 def test_large_rewards_raise_the_bound() -> None:
     monitor = DivergenceMonitor(1.0, 0.99, 200)
     monitor.observe(1e6)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from awac_tr.algorithms.config import EntropyConfig, Needs
-from awac_tr.recipes.base import Positive
+from awac_tr.recipes.base import Positive, PositiveCount
 
 __all__ = ["SACBCConfig"]
 
@@ -24,6 +24,9 @@ class SACBCConfig(EntropyConfig):
     cloning: Annotated[
         Literal["nll", "mse"], Field(description="negative log-likelihood, or squared error of the mean")
     ] = "nll"
+    demonstration_batch_size: Annotated[
+        PositiveCount, Field(description="rows of demonstrations in the cloning term; at most as many as in a batch")
+    ] = 128
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},

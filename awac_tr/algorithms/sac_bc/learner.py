@@ -26,7 +26,7 @@ def build(config: SACBCConfig, parts: Parts) -> GradientLearner:
     """
     policy = parts.policy()
     loss = soft_loss(config, parts, policy, make=SACLoss)
-    cloning = cloning_of(BCLoss(policy, loss_function=config.cloning))
+    cloning = cloning_of(BCLoss(policy, loss_function=config.cloning), rows=config.demonstration_batch_size)
 
     def losses(batch: TensorDictBase) -> TensorDictBase:
         imitation = cloning(batch)
