@@ -73,6 +73,10 @@ class AlgorithmConfig(Section):
         """gamma, in [0, 1]; None for an algorithm without values."""
         return None
 
+    def models_behaviour(self) -> bool:
+        """Whether its loss has a ``behaviour``, a Gaussian model of the data."""
+        return False
+
     def conflicts(self) -> Iterator[Conflict]:
         """Contradictions within the section."""
         yield from ()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torchrl.data import RandomSampler, TensorDictReplayBuffer
 
 from awac_tr.buffers.episode_index import EpisodeIndex
+from awac_tr.buffers.held_out import HeldOut
 from awac_tr.buffers.hindsight import Hindsight, goal_rule_of
 from awac_tr.buffers.loading import demonstration_rows, load_transitions, open_all, read_rows
 from awac_tr.buffers.sampling import MixedSampler, NStep, Sampling
@@ -33,6 +35,8 @@ __all__ = [
     "select_transitions",
 ]
 
+_log = logging.getLogger(__name__)
+
 _CONSTANT: Final = 1e-6
 _SUMMED_ROWS: Final = 1 << 13
 _KEYS: Final = (*DISK_TO_MEMORY.values(), DONE)
@@ -52,6 +56,8 @@ def load_buffer(
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
     sampling: Sampling | None = None,
+    held_out: float = 0.0,
+    seed: int = 0,
 ) -> TransitionBuffer:
     """Read and validate dataset files straight into a replay buffer, block by block.
 
@@ -71,6 +77,8 @@ def load_buffer(
         device: where samples appear.
         generator: as of :func:`build_buffer`.
         sampling: how batches are made of rows; with hindsight the rows hold the goals of the files too. None: rows.
+        held_out: share of the episodes that are not put into the buffer, but into its ``held_out``.
+        seed: of that choice.
 
     Raises:
         DatasetError: as of :func:`load_transitions`; or the buffer is too small, or the disk; or the files have no
@@ -92,7 +100,14 @@ def load_buffer(
         buffer = TransitionBuffer(
             storage=kept, batch_size=batch_size, generator=generator, sampling=sampling, rule=rule
         )
-        read_rows(datasets, env, ActionRules(action_margin, out_of_bounds), buffer.extend, rule)
+        apart = HeldOut(held_out, seed, buffer.extend)
+        take = apart if held_out else buffer.extend
+        read_rows(datasets, env, ActionRules(action_margin, out_of_bounds), take, rule)
+        if not len(buffer):
+            raise DatasetError(f"all {apart.episodes} episodes are held out", "make data.held_out smaller.")
+        buffer.held_out = apart.rows
+        if held_out:
+            _log.info("%d episodes are held out, %d transitions", apart.episodes, len(apart.rows))
         buffer.end_of_offline_rows(demonstration_rows(datasets) if sampling.demonstrations else None)
         return buffer
 
@@ -120,6 +135,9 @@ class TransitionBuffer(TensorDictReplayBuffer):
         sampling: how batches are made of rows; what ``buffer[...]`` reads stays as it was recorded. None: rows.
         rule: of the goals, with hindsight.
         **options: of TorchRL's buffer, without ``sampler``.
+
+    Attributes:
+        held_out: rows [N] of offline episodes that were not added.
     """
 
     def __init__(self, *, sampling: Sampling | None = None, rule: GoalRule | None = None, **options: Any) -> None:
@@ -130,6 +148,7 @@ class TransitionBuffer(TensorDictReplayBuffer):
         follows = self.sampling.follows_episodes
         self._episodes = EpisodeIndex(self._storage.max_size, device=where) if follows else None
         self._demonstrations: torch.Tensor | None = None
+        self.held_out = TensorDict({}, batch_size=[0])
         self._changes = list(self._changes_of(rule))
 
     def _changes_of(self, rule: GoalRule | None) -> Iterator[Callable[[TensorDictBase, torch.Tensor], None]]:

@@ -252,7 +252,17 @@ class AWACLoss(AdvantageLoss):
         value = self._clamped_min(acting).mean(0)
         advantage = (self._clamped_min(qvalues) - value).squeeze(-1)
         caps = {"advantage_max": self.advantage_max, "weight_max": self.weight_max}
-        weights = WEIGHTS[self.weighting](advantage, self.temperature, **caps)
-        diagnostics = weight_diagnostics(advantage, weights, **caps)
+        weighed, diagnostics = self._weighed(batch, advantage, value)
+        weights = WEIGHTS[self.weighting](weighed, self.weighing_temperature(), **caps)
+        diagnostics |= weight_diagnostics(weighed, weights, **caps)
         diagnostics |= {"advantage": self._mean(advantage), "log_prob": self._mean(likelihood)}
         return self._reduce_loss(-weights * likelihood, weights=self._weights(batch)), diagnostics
+
+    def weighing_temperature(self) -> Tensor:
+        """Lambda of the weights, a scalar without gradient."""
+        return self.temperature
+
+    def _weighed(self, batch: TensorDict, advantage: Tensor, value: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the weights are made of in place of A [*B], given V(s) [*B, 1]; and what there is to say of it."""
+        del batch, value
+        return advantage, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
+from torch.distributions import Distribution
 
 from awac_tr.objectives.base import log_prob
 from awac_tr.objectives.bc import BCLoss
@@ -24,13 +25,17 @@ class BehaviourModel(BCLoss):
         out = self(tensordict)
         return TensorDict({"loss_behaviour": out["loss_actor"], "behaviour_log_prob": out["log_prob"]})
 
+    def distribution(self, batch: TensorDict) -> Distribution:
+        """pi_b(. | s) for states [*B], without gradient to pi_b."""
+        network = self.actor_network
+        with parameters_in(network, self.actor_network_params.detach()):
+            model: Distribution = network.get_dist(batch.select(*network.in_keys))
+        return model
+
     def likelihood(self, batch: TensorDict, action: Tensor) -> Tensor:
         """Log pi_b(a | s), [*B], for states [*B] and actions [*B, a]; gradient flows to the actions, never to pi_b.
 
         Raises:
             BatchError: the distribution does not sum over the dimensions of an action.
         """
-        network = self.actor_network
-        with parameters_in(network, self.actor_network_params.detach()):
-            model = network.get_dist(batch.select(*network.in_keys))
-        return log_prob(model, action, batch)
+        return log_prob(self.distribution(batch), action, batch)

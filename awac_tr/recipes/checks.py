@@ -23,7 +23,7 @@ _SUM_TOLERANCE: Final = 1e-6
 def conflicts(recipe: Recipe) -> list[Conflict]:
     """All contradictions of a recipe, each with the dotted keys it involves."""
     found: list[Conflict] = []
-    for check in (_device, _policy, _batches, _phases, _samples, _collect, _init_from, _hindsight, _buffer):
+    for check in (_device, _policy, _batches, _phases, _samples, _held_out, _collect, _init_from, _hindsight, _buffer):
         found += check(recipe)
     return [*recipe.algorithm.conflicts(), *found]
 
@@ -110,6 +110,18 @@ def _samples(recipe: Recipe) -> Iterator[Conflict]:
     if needs.online == "round" and recipe.collect.ahead:
         text = f"true with algorithm.name {name}, which learns from steps of the policy as it is now; set it to false"
         yield ("collect.async", "algorithm.name"), text
+
+
+def _held_out(recipe: Recipe) -> Iterator[Conflict]:
+    share, name = recipe.data.held_out, recipe.algorithm.name
+    if not share:
+        return
+    if not recipe.algorithm.models_behaviour():
+        text = f"{share:g} has no effect with algorithm.name {name} as set here, which fits no model of the behaviour"
+        yield ("data.held_out", "algorithm.name"), text
+    if recipe.algorithm.needs().demonstrations:
+        text = f"{share:g} with algorithm.name {name}, which takes demonstrations apart; set it to 0"
+        yield ("data.held_out", "algorithm.name"), text
 
 
 def _without_offline(recipe: Recipe) -> Iterator[Conflict]:

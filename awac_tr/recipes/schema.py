@@ -50,6 +50,10 @@ class DataSection(Section):
         bool,
         Field(description="standardise by the offline data's mean and deviation, which travel in every checkpoint"),
     ] = True
+    held_out: Annotated[
+        float,
+        Field(ge=0, lt=1, description="share of the episodes that nothing learns from, for the likelihood of a model"),
+    ] = 0.0
     action_margin: Annotated[
         NonNegative | None,
         Field(description="actions of the data are pulled this far inside their bounds; null: 0, tanh_normal: 1e-3"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tensordict import TensorDict
@@ -31,6 +31,7 @@ from awac_tr.policies.controllers import load_controller
 from awac_tr.recipes.environment import differing_keys
 from awac_tr.training.cloning import clone_path
 from awac_tr.training.divergence import DivergenceMonitor, RewardSize, say_scale
+from awac_tr.training.likelihoods import Likelihoods
 from awac_tr.training.reproducibility import Seeds, seed_everything
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Experiment:
         learner: the algorithm.
         collector: of online steps; None until it is needed.
         newest_round: transitions of the last online round, in the order they were taken; empty before the first.
+        likelihoods: of the algorithm's model of the behaviour; None: it has none.
     """
 
     recipe: Recipe
@@ -74,6 +76,7 @@ class Experiment:
     learner: Learner
     collector: OnlineCollector | None = None
     newest_round: TensorDict = field(default_factory=lambda: TensorDict({}, batch_size=[0]))
+    likelihoods: Likelihoods | None = None
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -148,7 +151,15 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Experiment:
         _log.info("the buffer begins empty: of %s only the statistics of observations are used", names)
     else:
         _log.info("%d transitions of %s in the buffer", len(buffer), names)
-    return Experiment(recipe, facts, bounds, datasets, _hashes(datasets), clone, measure, generator, buffer, learner)
+    made = recipe, facts, bounds, datasets, _hashes(datasets), clone, measure, generator, buffer, learner
+    return Experiment(*made, likelihoods=_likelihoods(recipe, learner, buffer))
+
+
+def _likelihoods(recipe: Recipe, learner: Any, buffer: TransitionBuffer) -> Likelihoods | None:
+    """Of a learner whose loss has a model of the behaviour."""
+    if not recipe.algorithm.models_behaviour():
+        return None
+    return Likelihoods(learner.loss.behaviour, buffer, buffer.held_out)
 
 
 def recipe_buffer(
@@ -177,6 +188,8 @@ def recipe_buffer(
         device=device,
         generator=generator,
         sampling=Sampling.of(recipe),
+        held_out=recipe.data.held_out,
+        seed=recipe.seed,
     )
 
 

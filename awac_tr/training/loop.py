@@ -60,6 +60,7 @@ class Loop:
         self.recipe = experiment.recipe
         self.means = RunningMeans()
         self.monitor = experiment.monitor()
+        self.likelihoods = experiment.likelihoods
         self._pending: _Pending | None = None
         self._whole: tuple[int, TensorDictBase] | None = None
         self._held: list[dict[str, Any]] = []
@@ -195,6 +196,7 @@ class Loop:
             self.experiment.buffer.extend(transitions)
             self.parts.add(transitions)
             self.experiment.newest_round = transitions
+        likely = {} if self.likelihoods is None else self.likelihoods.of_round(transitions)
         self.experiment.learner.on_round(transitions)
         self.monitor.observe(float(transitions[REWARD].abs().max()))
         progress.env_step += steps
@@ -207,7 +209,7 @@ class Loop:
             values["success_share"] = float(success.float().mean())
         if self.experiment.collector is not None and self.experiment.collector.dropped:
             values["episodes_dropped"] = self.experiment.collector.dropped
-        self._row("round", {**values, "steps": steps})
+        self._row("round", {**values, **likely, "steps": steps})
 
     def _saved(self, error: EnvError) -> EnvError:
         """Where no step can be taken any more: save what is there, and say how to go on."""
@@ -229,14 +231,15 @@ class Loop:
         """Evaluate the policy as it stands: now, or while training goes on."""
         self._finish_evaluation()
         policy, progress = self.experiment.learner.evaluate, self.progress
+        likely = {} if self.likelihoods is None else self.likelihoods.at(progress.update)
         if later:
             self.experiment.evaluator.begin(policy)
             progress.evaluated = progress.counters
-            self._pending = _Pending(self._place("eval"), state.kept(self._content()))
+            self._pending = _Pending({**self._place("eval"), **likely}, state.kept(self._content()))
             return
         values = self._measured(policy)
         progress.evaluated = progress.counters
-        self._record_evaluation(self._place("eval"), values)
+        self._record_evaluation({**self._place("eval"), **likely}, values)
 
     def _finish_evaluation(self) -> None:
         """Take the result of the evaluation under way, if any, and write the rows that stood behind its own."""

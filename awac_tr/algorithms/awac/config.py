@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from awac_tr.algorithms.config import AdvantageConfig
+from awac_tr.algorithms.config import AdvantageConfig, Conflict
+from awac_tr.recipes.base import Count, Positive
 
 __all__ = ["AWACConfig"]
 
@@ -36,6 +37,13 @@ class AWACConfig(AdvantageConfig):
         bool,
         Field(description="also fit a Gaussian to the batches, a step each, and log its likelihood (Figure 2.4)"),
     ] = False
+    partition_samples: Annotated[
+        Count, Field(description="actions of the behaviour model for Z(s) of Eq. 16; 0: without Z(s) (A.3)")
+    ] = 0
+    target_kl: Annotated[
+        Positive | None,
+        Field(description="lambda rises while KL(pi || behaviour model) is above it, from temperature; null: fixed"),
+    ] = None
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
@@ -58,3 +66,15 @@ class AWACConfig(AdvantageConfig):
             "offline": {**_AUTHORS["offline"], "updates": 50_000},
         },
     }
+
+    def models_behaviour(self) -> bool:
+        """As set."""
+        return self.behaviour_model
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Those of the advantages, and what needs the behaviour model and has none."""
+        yield from super().conflicts()
+        for key in ("partition_samples", "target_kl"):
+            if getattr(self, key) and not self.behaviour_model:
+                text = f"{getattr(self, key):g} needs the model that algorithm.behaviour_model fits; set it to true"
+                yield (f"algorithm.{key}", "algorithm.behaviour_model"), text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torchrl.objectives import ValueEstimators
 
@@ -10,7 +10,7 @@ from awac_tr.algorithms.gradient_learner import GradientLearner, GradientStep, t
 from awac_tr.algorithms.targets import ForeachSoftUpdate
 from awac_tr.algorithms.value_bounds import resolved_bounds
 from awac_tr.objectives.awac import AWACLoss
-from awac_tr.objectives.behaviour import BehaviourModel
+from awac_tr.objectives.behaviour_awac import BehaviourAWACLoss
 
 if TYPE_CHECKING:
     from awac_tr.algorithms.awac.config import AWACConfig
@@ -29,33 +29,32 @@ def build(config: AWACConfig, parts: Parts) -> GradientLearner:
         RecipeError: ``value_bounds: reward_range`` where the environment's rewards are unbounded on both sides.
     """
     policy, qvalues = parts.policy(), parts.qvalues()
-    loss = AWACLoss(
-        policy,
-        qvalues,
-        temperature=config.temperature,
-        weighting=config.weighting,
-        advantage_max=config.advantage_max,
-        weight_max=config.weight_max,
-        value_estimate=config.value_estimate,
-        value_samples=config.value_samples,
-        value_bounds=resolved_bounds(config, parts.env.reward_range),
-        ignore_terminals=config.ignore_terminals,
-        deactivate_vmap=not parts.batch_critics,
-    )
-    loss.make_value_estimator(ValueEstimators.TD0, gamma=config.gamma)
-    step = GradientStep(
-        loss,
-        [
-            (trained(loss.actor_network_params), config.policy_lr, config.policy_weight_decay),
-            (trained(loss.qvalue_network_params), config.qvalue_lr, config.qvalue_weight_decay),
-        ],
-    )
-    steps = [step]
+    options: dict[str, Any] = {
+        "temperature": config.temperature,
+        "weighting": config.weighting,
+        "advantage_max": config.advantage_max,
+        "weight_max": config.weight_max,
+        "value_estimate": config.value_estimate,
+        "value_samples": config.value_samples,
+        "value_bounds": resolved_bounds(config, parts.env.reward_range),
+        "ignore_terminals": config.ignore_terminals,
+        "deactivate_vmap": not parts.batch_critics,
+    }
     if config.behaviour_model:
-        model = BehaviourModel(parts.policy())
-        loss.add_module("behaviour", model)  # so that it is in the state dict; nothing else looks at it
-        rates = (trained(model.actor_network_params), config.policy_lr, config.policy_weight_decay)
-        steps.append(GradientStep(model.fit, [rates]))
+        options |= {"partition_samples": config.partition_samples, "target_kl": config.target_kl}
+        loss: AWACLoss = BehaviourAWACLoss(policy, parts.policy(), qvalues, **options)
+    else:
+        loss = AWACLoss(policy, qvalues, **options)
+    loss.make_value_estimator(ValueEstimators.TD0, gamma=config.gamma)
+    groups = [
+        (trained(loss.actor_network_params), config.policy_lr, config.policy_weight_decay),
+        (trained(loss.qvalue_network_params), config.qvalue_lr, config.qvalue_weight_decay),
+    ]
+    steps = [GradientStep(loss, groups)]
+    if isinstance(loss, BehaviourAWACLoss):
+        groups += loss.temperature_groups(config.policy_lr)
+        rates = (trained(loss.behaviour.actor_network_params), config.policy_lr, config.policy_weight_decay)
+        steps.append(GradientStep(loss.behaviour.fit, [rates]))
     targets = ForeachSoftUpdate(loss, tau=config.tau)
     return GradientLearner(
         policy,

@@ -40,6 +40,10 @@ class BRACConfig(EntropyConfig):
         },
     }
 
+    def models_behaviour(self) -> bool:
+        """It does."""
+        return True
+
     def conflicts(self) -> Iterator[Conflict]:
         """Those of the penalty that is chosen, and keys that it does not read."""
         if self.penalty == "reward":
