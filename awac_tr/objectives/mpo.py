@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal
 
@@ -9,8 +10,9 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule, dispatch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from awac_tr.objectives.advantage import AdvantageLoss
+from awac_tr.objectives.advantage import AdvantageLoss, positive
 from awac_tr.objectives.base import Reduction, check_choice
 from awac_tr.objectives.batch import BatchError
 from awac_tr.objectives.weights import effective_sample_size, softmax_weights
@@ -31,6 +33,10 @@ class MPOLoss(AdvantageLoss):
     - ``batch`` (authors' code): w = B softmax over the whole batch of min(A, advantage_max) / temperature, over N,
       with A(s, a_k) = Q(s, a_k) - V(s).
 
+    With ``target_kl`` epsilon the temperature T of ``samples`` is the softplus of a parameter ``raw_temperature``. It
+    descends the dual ``loss_temperature = T (epsilon + mean_B logsumexp_k(Q / T) - log N)`` (the original's E-step): at
+    its least, the weights are epsilon from uniform, as a mean over states of their KL in nats.
+
     No gradient flows through w or, with ``detach``, through a_k. Both losses are evaluated at the parameters of before
     the step; each reaches its own network only.
 
@@ -39,6 +45,8 @@ class MPOLoss(AdvantageLoss):
         qvalue_network: Q, as in :class:`~awac_tr.objectives.AWACLoss`.
 
     Keyword Args:
+        temperature: T; its first value where it is learnt.
+        target_kl: epsilon, for ``samples``; None: the temperature is fixed.
         samples: N, at least 1; at least 2 for ``samples``, where the weight of a single one is 1.
         weighting: ``samples`` or ``batch``.
         detach: False keeps the gradient of reparameterised samples, as the released rlkit does. Then the loss has no
@@ -70,6 +78,7 @@ class MPOLoss(AdvantageLoss):
         qvalue_network: TensorDictModule | Sequence[TensorDictModule] | nn.ModuleList,
         *,
         temperature: float = 0.3,
+        target_kl: float | None = None,
         samples: int = 20,
         weighting: Literal["samples", "batch"] = "samples",
         detach: bool = True,
@@ -94,7 +103,32 @@ class MPOLoss(AdvantageLoss):
         check_choice("weighting", weighting, ("samples", "batch"))
         if samples < (2 if weighting == "samples" else 1):
             raise ValueError(f"samples is {samples}, it must be at least {2 if weighting == 'samples' else 1}")
+        if target_kl is not None and weighting != "samples":
+            raise ValueError("target_kl is of the weights of a state's samples: weighting must be samples")
         self.samples, self.weighting, self.detach = samples, weighting, detach
+        self.target_kl = None if target_kl is None else positive("target_kl", target_kl)
+        if target_kl is not None:
+            self.raw_temperature = nn.Parameter(torch.log(torch.expm1(self.temperature)))
+
+    @property
+    def out_keys(self) -> list[Any]:
+        """Those of the class docstring, and with ``target_kl`` also ``loss_temperature`` and ``temperature``."""
+        keys = super().out_keys
+        learnt = self.target_kl is not None and self._out_keys is None
+        return [*keys, "loss_temperature", "temperature"] if learnt else keys
+
+    @out_keys.setter
+    def out_keys(self, values: list[Any]) -> None:
+        self._out_keys = values
+
+    def sampling_temperature(self) -> Tensor:
+        """T as it stands, a scalar."""
+        return self.temperature if self.target_kl is None else functional.softplus(self.raw_temperature)
+
+    def temperature_loss(self, qvalues: Tensor) -> Tensor:
+        """The dual for Q(s, a_k) [N, *B]; a scalar, with gradient to the temperature."""
+        temperature = self.sampling_temperature()
+        return temperature * ((self.target_kl or 0.0) + _log_mean_exp(qvalues.detach() / temperature).mean())
 
     @dispatch
     def forward(self, tensordict: TensorDictBase) -> TensorDict:
@@ -126,14 +160,22 @@ class MPOLoss(AdvantageLoss):
             "log_prob": self._mean(likelihood.mean(0)),
             "effective_sample_size": self._mean(size),
         }
+        if self.target_kl is not None:
+            terms["loss_temperature"] = self.temperature_loss(of_samples)
+            terms["temperature"] = self.sampling_temperature().detach()
         return self._output(terms | critic, batch)
 
     @torch.no_grad()
     def _weighted(self, qvalues: Tensor, value: Tensor | None) -> tuple[Tensor, Tensor]:
         """Weights [N, *B] for Q(s, a_k) [N, *B] and V(s) [*B], and how many samples count [*B]."""
         if value is None:
-            weights = torch.softmax(qvalues / self.temperature, 0)
+            weights = torch.softmax(qvalues / self.sampling_temperature(), 0)
             return weights, 1 / weights.square().sum(0)
         advantage = qvalues - value
         weights = softmax_weights(advantage, self.temperature, advantage_max=self.advantage_max) / self.samples
         return weights, effective_sample_size(weights).expand(value.shape)
+
+
+def _log_mean_exp(values: Tensor) -> Tensor:
+    """Over the first dimension."""
+    return torch.logsumexp(values, 0) - math.log(len(values))

@@ -147,3 +147,32 @@ def test_states_go_from_one_loss_to_another(make_mpo: Any) -> None:
     other.load_state_dict(loss.state_dict())
     assert other.temperature.item() == pytest.approx(0.7)
     assert other.advantage_max.item() == 2
+
+
+def test_the_temperature_by_its_dual(make_mpo: Any) -> None:
+    """Q (1, 2, 4), epsilon .1: at T 2 the loss is 2.931513; it is least at 2.82864, where the KL is .1."""
+    loss = make_mpo(temperature=2.0, samples=3, target_kl=0.1)
+    qvalues = torch.tensor([[1.0], [2.0], [4.0]], dtype=torch.float64)
+    assert loss.temperature_loss(qvalues).detach().item() == pytest.approx(2.931513, abs=1e-6)
+    optimizer = torch.optim.Adam([loss.raw_temperature], lr=1e-2)
+    for _ in range(1500):
+        optimizer.zero_grad()
+        loss.temperature_loss(qvalues).backward()
+        optimizer.step()
+    assert loss.sampling_temperature().detach().item() == pytest.approx(2.82864, abs=1e-3)
+    weights, _ = loss._weighted(qvalues, None)
+    assert float((weights * (3 * weights).log()).sum()) == pytest.approx(0.1, abs=1e-4)
+
+
+def test_a_learnt_temperature_is_reached_by_its_own_loss_alone(make_mpo: Any, transitions: Any) -> None:
+    loss, batch = make_mpo(samples=3, target_kl=0.1), transitions(*ROWS)
+    out = loss(batch)
+    (out["loss_actor"] + out["loss_qvalue"]).backward()
+    assert loss.raw_temperature.grad is None
+    loss.zero_grad()
+    loss(batch)["loss_temperature"].backward()
+    reached = {name for name, value in loss.named_parameters() if value.grad is not None and value.grad.any()}
+    assert reached == {"raw_temperature"}
+    assert float(out["temperature"]) == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="weighting must be samples"):
+        make_mpo(weighting="batch", target_kl=0.1)

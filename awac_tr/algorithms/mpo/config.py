@@ -35,6 +35,11 @@ class MPOConfig(BoundedCriticConfig):
         Field(description="paper: Eq. 21; authors: their settings; authors-flawed: with the gradient that they kept"),
     ] = "paper"
     temperature: Annotated[Positive, Field(description="beta of Eq. 21: divides Q, in units of return")] = 0.3
+    target_kl: Annotated[
+        Positive | None,
+        Field(description="the temperature is learnt, so that weights are this far from uniform; null: it is fixed"),
+    ] = None
+    temperature_lr: Annotated[Positive, Field(description="of a temperature that is learnt")] = 1e-2
     samples: Annotated[PositiveCount, Field(description="N actions of the policy a state")] = 20
     weighting: Annotated[
         Literal["samples", "batch"],
@@ -63,7 +68,12 @@ class MPOConfig(BoundedCriticConfig):
     def conflicts(self) -> Iterator[Conflict]:
         """Those of the critics, and keys that the weighting does not read."""
         yield from super().conflicts()
+        if self.target_kl is None and self.temperature_lr != type(self).model_fields["temperature_lr"].default:
+            yield ("algorithm.temperature_lr", "algorithm.target_kl"), "has no effect without algorithm.target_kl"
         if self.weighting == "batch":
+            if self.target_kl is not None:
+                text = f"{self.target_kl:g} has no effect with algorithm.weighting batch; leave it out or use samples"
+                yield ("algorithm.target_kl", "algorithm.weighting"), text
             return
         if self.samples == 1:
             text = "the softmax over a single sample is 1: no action is better; write at least 2, or weighting batch"

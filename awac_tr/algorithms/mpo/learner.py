@@ -29,6 +29,7 @@ def build(config: MPOConfig, parts: Parts) -> GradientLearner:
         policy,
         qvalues,
         temperature=config.temperature,
+        target_kl=config.target_kl,
         samples=config.samples,
         weighting=config.weighting,
         detach=config.detach,
@@ -39,17 +40,16 @@ def build(config: MPOConfig, parts: Parts) -> GradientLearner:
         deactivate_vmap=not parts.batch_critics,
     )
     loss.make_value_estimator(ValueEstimators.TD0, gamma=config.gamma)
-    step = GradientStep(
-        loss,
-        [
-            (trained(loss.actor_network_params), config.policy_lr, config.policy_weight_decay),
-            (trained(loss.qvalue_network_params), config.qvalue_lr, config.qvalue_weight_decay),
-        ],
-    )
+    groups = [
+        (trained(loss.actor_network_params), config.policy_lr, config.policy_weight_decay),
+        (trained(loss.qvalue_network_params), config.qvalue_lr, config.qvalue_weight_decay),
+    ]
+    if config.target_kl is not None:
+        groups.append(([loss.raw_temperature], config.temperature_lr, 0.0))
     return GradientLearner(
         policy,
         loss,
-        [step],
+        [GradientStep(loss, groups)],
         targets=ForeachSoftUpdate(loss, tau=config.tau),
         reward_scale=config.reward_scale,
         compile_update=parts.compile_update,
