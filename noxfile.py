@@ -96,7 +96,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Speed on this machine, beside d3rlpy's AWAC (not run by default); arguments go to ``awac-tr bench``."""
+    """Speed on this machine, beside d3rlpy (not run by default); arguments go to ``awac-tr bench``."""
     session.install(*wanted("-e", "."))
     # d3rlpy asks for gymnasium 1.0.0, with which this package does not run; its AWAC runs with a later one as well.
     # The file names all that d3rlpy needs beside the constraints file, so that pip has nothing to resolve.

@@ -1,8 +1,9 @@
-"""d3rlpy's AWAC on the recipe's shapes, batch and data, so that both are timed in one process, block by block."""
+"""d3rlpy's form of a method on the recipe's shapes, batch and data: both are timed in one process, block by block."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import warnings
@@ -13,12 +14,12 @@ from typing import Any, Final
 import torch
 from tensordict import TensorDictBase
 
-from awac_tr.algorithms.awac.config import AWACConfig
+from awac_tr.algorithms.peer_sizes import PeerSizes
 from awac_tr.errors import AwacError
 from awac_tr.keys import ACTION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 from awac_tr.recipes.schema import Recipe
 
-__all__ = ["PEERS", "PeerTasks", "require_peer"]
+__all__ = ["PEERS", "PeerTasks", "d3rlpy_tasks", "require_peer"]
 
 PEERS: Final = ("d3rlpy",)
 _HINT: Final = "nox -s bench makes an environment with it and runs this there (its requirements contradict ours)."
@@ -44,40 +45,31 @@ def require_peer(name: str, recipe: Recipe) -> None:
     Raises:
         AwacError: the package is not installed here, or has nothing to compare with.
     """
-    _awac_of(recipe, name)
+    _module_of(recipe, name)
     if importlib.util.find_spec(name) is None:
         raise AwacError(f"{name} is not installed here", _HINT)
 
 
-def _awac_of(recipe: Recipe, name: str) -> AWACConfig:
-    if not isinstance(recipe.algorithm, AWACConfig):
-        raise AwacError(f"--against {name} compares AWAC, and the recipe's algorithm is {recipe.algorithm.name}")
-    return recipe.algorithm
+def _module_of(recipe: Recipe, name: str) -> Any:
+    """``awac_tr/algorithms/NAME/peer.py``."""
+    algorithm = recipe.algorithm.name
+    module = f"awac_tr.algorithms.{algorithm}.peer"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise AwacError(f"{name} has nothing to compare {algorithm} with") from None
 
 
 def d3rlpy_tasks(recipe: Recipe, transitions: TensorDictBase, batch_size: int, device: torch.device) -> PeerTasks:
-    """Build d3rlpy's AWAC with the recipe's sizes and rates, and give it the data.
+    """Build d3rlpy's form of the recipe's algorithm with its sizes and rates, and give it the data.
 
     Raises:
-        AwacError: it does not import.
+        AwacError: it does not import, or has no such algorithm.
     """
+    module = _module_of(recipe, "d3rlpy")
     with _quietly():
         d3rlpy = _import()
-        encoder = d3rlpy.models.encoders.VectorEncoderFactory
-        policy, qvalue, section = recipe.policy, recipe.qvalue, _awac_of(recipe, "d3rlpy")
-        config = d3rlpy.algos.AWACConfig(
-            batch_size=batch_size,
-            actor_encoder_factory=encoder(list(policy.hidden_sizes), policy.activation),
-            critic_encoder_factory=encoder(list(qvalue.hidden_sizes), qvalue.activation),
-            n_critics=qvalue.count,
-            n_action_samples=section.value_samples,
-            lam=section.temperature,
-            gamma=section.gamma,
-            tau=section.tau,
-            actor_learning_rate=section.policy_lr,
-            critic_learning_rate=section.qvalue_lr,
-            compile_graph=device.type == "cuda",
-        )
+        config = module.config(d3rlpy, PeerSizes.of(d3rlpy, recipe, batch_size, device), recipe.algorithm)
         learner = config.create(device=f"{device.type}:{device.index or 0}")
         dataset = _dataset(d3rlpy, transitions)
         learner.build_with_dataset(dataset)
@@ -88,7 +80,8 @@ def d3rlpy_tasks(recipe: Recipe, transitions: TensorDictBase, batch_size: int, d
     batch = dataset.sample_transition_batch(batch_size)
     for _ in range(3):
         step()
-    return PeerTasks("d3rlpy", d3rlpy.__version__, step, lambda: learner.update(batch), _differences(recipe, device))
+    notes = _differences(module.WORK, device)
+    return PeerTasks("d3rlpy", d3rlpy.__version__, step, lambda: learner.update(batch), notes)
 
 
 def _import() -> Any:
@@ -118,13 +111,10 @@ def _dataset(d3rlpy: Any, transitions: TensorDictBase) -> Any:
     )
 
 
-def _differences(recipe: Recipe, device: torch.device) -> tuple[str, ...]:
-    work = "updates critics and actor in two passes, weights by softmax, bounds no values, standardises no observations"
-    notes = [f"d3rlpy {work}; sizes, batch, learning rates and data are the same"]
+def _differences(work: str, device: torch.device) -> tuple[str, ...]:
+    notes = [f"d3rlpy {work}; it standardises no observations. Sizes, batch, learning rates and data are the same"]
     if device.type == "cpu":
         notes.append("d3rlpy compiles on GPUs only: on this processor it runs eagerly")
-    if recipe.policy.distribution != "normal" or recipe.policy.std != "independent":
-        notes.append("d3rlpy's AWAC knows Gaussians with one deviation for all states only, the recipe's is another")
     return tuple(notes)
 
 

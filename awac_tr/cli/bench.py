@@ -36,7 +36,7 @@ __all__ = ["command"]
 @click.option("--steps", type=click.IntRange(min=1), help="Environment steps in a block  [default: 400, --quick 60].")
 @click.option("--blocks", type=click.IntRange(min=1), help="Blocks of everything  [default: 7, with --quick 5].")
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: short blocks, nothing compiled.")
-@click.option("--against", type=click.Choice(["d3rlpy"]), help="Also time this package's AWAC, in turns with ours.")
+@click.option("--against", type=click.Choice(["d3rlpy"]), help="Also time this package's form of the method.")
 @json_option
 def command(
     *, recipe: str, overrides: tuple[str, ...], method: str | None, updates: int | None, steps: int | None,

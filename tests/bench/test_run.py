@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
+from awac_tr.algorithms.peer_sizes import PeerSizes
 from awac_tr.bench import Options, Report, bench
 from awac_tr.bench.tables import print_report
 from awac_tr.errors import AwacError
@@ -241,7 +244,29 @@ def test_a_peer_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
         bench(load_recipe("quickstart", TINY).recipe, Options(against="d3rlpy"))
 
 
-def test_a_peer_has_nothing_to_compare_a_clone_with() -> None:
-    recipe = load_recipe("quickstart", ["algorithm.name=bc", "online.steps=0"]).recipe
-    with pytest.raises(AwacError, match="compares AWAC, and the recipe's algorithm is bc"):
+def test_a_method_that_the_peer_does_not_have() -> None:
+    recipe = load_recipe("quickstart", ["algorithm.name=mpo"]).recipe
+    with pytest.raises(AwacError, match="d3rlpy has nothing to compare mpo with"):
         bench(recipe, Options(against="d3rlpy"))
+
+
+@pytest.mark.parametrize("name", ["awac", "bc", "bcq", "bear", "iql", "sac"])
+def test_a_method_that_the_peer_has_is_made_at_our_sizes(name: str) -> None:
+    """By a stand-in that takes down what it is asked for: d3rlpy itself cannot be installed beside us."""
+    recipe = load_recipe("door", ["policy.hidden_sizes=[7]"], method=name).recipe
+    asked: dict[str, Any] = {}
+
+    def note(**keywords: Any) -> str:
+        asked.update(keywords)
+        return "made"
+
+    encoders = SimpleNamespace(VectorEncoderFactory=lambda sizes, *_: tuple(sizes))
+    kinds = {f"{kind}Config": note for kind in ("AWAC", "BC", "BCQ", "BEAR", "IQL", "SAC")}
+    d3rlpy = SimpleNamespace(models=SimpleNamespace(encoders=encoders), algos=SimpleNamespace(**kinds))
+    sizes = PeerSizes.of(d3rlpy, recipe, 12, torch.device("cpu"))
+    module = import_module(f"awac_tr.algorithms.{name}.peer")
+    assert module.config(d3rlpy, sizes, recipe.algorithm) == "made"
+    assert asked["batch_size"] == 12
+    network = "encoder_factory" if name == "bc" else "actor_encoder_factory"
+    assert asked[network] == ((400, 300) if name == "bcq" else (7,))
+    assert module.WORK
