@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "evaluation": (*BELOW_RECIPES, "recipes", "envs", "policies", "collectors"),
     "training": BELOW_TRAINING,
     **dict.fromkeys(VERBS, (*BELOW_TRAINING, "training", *VERBS)),
-    "cli": (*BELOW_TRAINING, "training", *VERBS),
+    "experiments": (*BELOW_TRAINING, "training"),
+    "cli": (*BELOW_TRAINING, "training", "experiments", *VERBS),
     "__main__": ("cli",),
 }
 """Part of the package -> the other parts it may import. It may always import itself, and the package's version."""
