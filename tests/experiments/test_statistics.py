@@ -1,7 +1,7 @@
 """Aggregates and intervals, against rliable 1.2.0's numbers and by hand.
 
 ``rliable.json`` holds scores, rliable's aggregates of them, resampled indices [40, runs, tasks] in order as one string
-of digits, and the interval that rliable makes of these very resamples (with pandas 2; beside pandas 3 it does not import).
+of digits, and the interval that rliable makes of these very resamples (with pandas 2: beside 3 it does not import).
 """
 
 from __future__ import annotations
