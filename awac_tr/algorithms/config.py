@@ -54,6 +54,8 @@ class AlgorithmConfig(Section):
 
     Class attributes:
         reads: what the algorithm reads of those recipe keys that not every algorithm reads (:data:`OPTIONAL`).
+        ignores: sections that every other algorithm reads, and this one does not.
+        distributions: of the policy, where not every one will do.
         presets: name -> nested recipe keys that it fills where the recipe says nothing.
     """
 
@@ -61,6 +63,8 @@ class AlgorithmConfig(Section):
     preset: str = "paper"
 
     reads: ClassVar[frozenset[str]] = frozenset()
+    ignores: ClassVar[frozenset[str]] = frozenset()
+    distributions: ClassVar[tuple[str, ...]] = ("normal", "tanh_normal")
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
 
     OPTIONAL: ClassVar[tuple[str, ...]] = ("qvalue", "hindsight", "compile", "buffer.n_steps")

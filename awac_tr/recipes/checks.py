@@ -31,7 +31,7 @@ def conflicts(recipe: Recipe) -> list[Conflict]:
 def is_unused(recipe: Recipe, path: KeyPath) -> bool:
     """Whether a key has no effect on training with the recipe's algorithm."""
     config, key = recipe.algorithm, dotted(path)
-    names = [name for name in config.OPTIONAL if key == name or key.startswith(f"{name}.")]
+    names = [name for name in (*config.OPTIONAL, *config.ignores) if key == name or key.startswith(f"{name}.")]
     return bool(names) and not config.reads.intersection(names)
 
 
@@ -68,6 +68,9 @@ def _policy(recipe: Recipe) -> Iterator[Conflict]:
     if policy.log_std_min >= policy.log_std_max:
         text = f"must be below policy.log_std_max: {policy.log_std_min:g} is not below {policy.log_std_max:g}"
         yield ("policy.log_std_min", "policy.log_std_max"), text
+    if policy.distribution not in recipe.algorithm.distributions:
+        text = f"{policy.distribution} with algorithm.name {recipe.algorithm.name}, which needs tanh_normal"
+        yield ("policy.distribution", "algorithm.name"), text
     if policy.distribution == "tanh_normal" and not policy.squash_mean:
         text = "false has no effect with policy.distribution tanh_normal, which squashes actions; leave it out"
         yield ("policy.squash_mean", "policy.distribution"), text

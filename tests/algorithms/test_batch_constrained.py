@@ -10,6 +10,7 @@ import torch
 from small_runs import stop_after, weights
 
 from awac_tr.algorithms.bear.learner import BEARLearner
+from awac_tr.errors import RecipeError
 from awac_tr.evaluation.evaluate import evaluate
 from awac_tr.models.best_of_samples import BestOfCVAE, BestOfPolicy
 from awac_tr.objectives.bcq import BCQLoss
@@ -105,6 +106,19 @@ def test_it_acts_and_is_evaluated_by_the_best_of_its_samples(
     assert again.measures["return"].mean == pytest.approx(last["return"], abs=1e-4)
     shared = evaluate(run / "checkpoints" / "last.pt", episodes=2, workers=2)
     assert shared.measures["return"].mean == again.measures["return"].mean
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "text"),
+    [
+        ("bear", "policy.distribution=normal", "which needs tanh_normal"),
+        ("bear", "algorithm.late_threshold=0.2", "no effect without algorithm.late_from"),
+        ("bcq", "policy.hidden_sizes=[3]", "no effect with algorithm bcq"),
+    ],
+)
+def test_settings_that_cannot_act_are_refused(name: str, setting: str, text: str, small: Any) -> None:
+    with pytest.raises(RecipeError, match=text):
+        small(name, setting)
 
 
 def test_both_targets_of_bcq_follow(small: Any) -> None:

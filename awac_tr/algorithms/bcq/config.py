@@ -34,6 +34,7 @@ class BCQConfig(CriticConfig):
     policy_weight_decay: Annotated[NonNegative, Field(description="of the perturbation")] = 0.0
     qvalue_lr: Positive = 1e-3
 
+    ignores: ClassVar[frozenset[str]] = frozenset({"policy"})
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "qvalue": {"hidden_sizes": [256, 256]},

@@ -59,6 +59,7 @@ class BEARConfig(CriticConfig):
     cvae_lr: Positive = 3e-4
     policy_weight_decay: NonNegative = 0.0
 
+    distributions: ClassVar[tuple[str, ...]] = ("tanh_normal",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": _SIZES,
         "loose": {**_SIZES, "algorithm": {"late_threshold": 0.15, "late_from": "online"}},
