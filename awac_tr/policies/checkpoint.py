@@ -29,7 +29,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from awac_tr.envs.action_units import ActionUnits
-from awac_tr.errors import CheckpointError
+from awac_tr.errors import CheckpointError, EnvError
 from awac_tr.policies.actor import Actor, actor_of
 from awac_tr.policies.archive import first_line, read_archive, require_room
 from awac_tr.policies.best_of_samples import build_acting
@@ -214,7 +214,7 @@ def load_policy(path: str | Path) -> LoadedPolicy:
             path=path,
             info=dict(payload.get("info", {})),
         )
-    except (ValidationError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except (EnvError, ValidationError, RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: the policy cannot be built from what the file says: {first_line(error)}",
             "the file was changed by hand or written by another version.",
@@ -278,6 +278,11 @@ def _require_format(path: Path, payload: object, kind: str | None) -> None:
         raise CheckpointError(
             f"{path} lacks {', '.join(missing)}", "the file was changed by hand or written by another version."
         )
+    # by its own mean such a policy is another one
+    acting = payload["policy"].get("acting") is not None
+    if acting != (version > _PLAIN_VERSION):
+        message = f"{path} has format version {version} {'with' if acting else 'without'} 'acting', how its policy acts"
+        raise CheckpointError(message, "the file was changed by hand or cut short.")
 
 
 def _require_plain(value: object, where: str) -> None:

@@ -148,3 +148,17 @@ def test_updates_have_actions_as_deterministic_as_their_noise(small: Any) -> Non
     actor = actor_of(learner.evaluate)
     state = torch.zeros(3).numpy()
     assert (actor.act(state) == actor.act(state)).all()
+
+
+@pytest.mark.parametrize("name", ["bear", "bcq"])
+def test_what_acts_has_the_weights_that_learn_also_after_they_are_loaded(name: str, small: Any) -> None:
+    """It is saved from there: networks of its own would leave it untrained, in the run and in its checkpoints."""
+    learning, other = (prepare(small(name, f"seed={seed}").recipe) for seed in (1, 2))
+    before = {key: value.clone() for key, value in learning.learner.act.state_dict().items()}
+    learning.learner.update(learning.buffer.sample(8))
+    learnt = learning.learner.act.state_dict()
+    weights = {key for key in learnt if key.endswith(("weight", "bias"))}
+    assert {key for key in weights if torch.equal(before[key], learnt[key])} == set()
+    other.learner.load_state_dict(learning.learner.state_dict())
+    loaded = other.learner.act.state_dict()
+    assert all(torch.equal(loaded[key], learnt[key]) for key in learnt)

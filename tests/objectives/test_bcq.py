@@ -152,3 +152,30 @@ def test_the_perturbation_climbs_the_first_critic(make_bcq: Any, transitions: An
     (actions,) = loss._perturbed(batch, 1, loss.actor_network_params)
     q = loss._qvalues(loss.qvalue_network_params, batch.clone().set("action", actions.detach()))[0][0]
     assert out["loss_actor"].detach().item() == pytest.approx(-q.mean().detach().item(), abs=1e-9)
+
+
+def test_the_perturbation_goes_to_the_better_actions_and_no_further_than_phi(make_bcq: Any, transitions: Any) -> None:
+    """Q is -(a - .3)^2 in each dimension: xi takes every action Phi nearer to .3, or onto it where it is nearer."""
+    loss, batch = make_bcq(), transitions("ordinary", "ordinary")
+    drawn = torch.tensor([[[-0.5, 0.9], [0.32, 0.3]]], dtype=torch.float64)
+    loss.cvae.sample = lambda *_: (None, drawn)
+
+    def values(_: Any, states: Any) -> tuple[torch.Tensor, ...]:
+        return (-(states["action"] - 0.3).square().sum(-1, keepdim=True).expand(2, -1, 1),)
+
+    loss._qvalues = values
+    optimizer = torch.optim.Adam(loss.actor_network_params.values(True, True), lr=0.02)
+    for _ in range(600):
+        optimizer.zero_grad()
+        loss.actor_losses(batch)["loss_actor"].backward()
+        optimizer.step()
+    (moved,) = loss._perturbed(batch, 1, loss.actor_network_params).detach()
+    expected = torch.tensor([[-0.45, 0.85], [0.3, 0.3]], dtype=torch.float64)
+    torch.testing.assert_close(moved, expected, atol=5e-3, rtol=0)
+    assert float((moved - drawn[0]).abs().max()) <= 0.05 + 1e-9
+
+
+@pytest.mark.parametrize("rows", [("ordinary",), ("ordinary", "terminal")])
+def test_batches_of_one_and_two(rows: tuple[str, ...], make_bcq: Any, transitions: Any) -> None:
+    out = make_bcq()(transitions(*rows))
+    assert all(value.shape == () and bool(torch.isfinite(value)) for value in out.values())

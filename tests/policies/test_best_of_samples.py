@@ -154,3 +154,26 @@ def test_a_part_that_cannot_be_is_refused(change: Callable[[Any], Any], text: st
     save_checkpoint(tmp_path / "a.pt", content)
     with pytest.raises(CheckpointError, match=text):
         load_policy(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("make", [best_of_policy, best_of_cvae])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"acting": None},
+        {"acting": 5},
+        {"action_low": [float("nan"), 0.0]},
+        {"action_low": [2.0, 0.0]},
+        {"action_low": [0.0]},
+        {"action_size": -2},
+        {"observation_size": -1},
+    ],
+    ids=str,
+)
+def test_a_policy_that_cannot_be_is_refused(make: Make, changes: dict[str, Any], tmp_path: Path) -> None:
+    """Nor does it act by its own mean where the entry that says otherwise is empty."""
+    content = payload(make())
+    content["policy"].update(changes)
+    save_checkpoint(tmp_path / "a.pt", content)
+    with pytest.raises(CheckpointError, match=r"cannot be built|without 'acting'"):
+        load_policy(tmp_path / "a.pt")

@@ -138,7 +138,7 @@ def test_a_flipped_byte_of_the_weights_is_noticed(tmp_path: Path) -> None:
 
 
 def write(path: Path, **changes: Any) -> Path:
-    torch.save({**payload(), "format": FORMAT, "version": VERSION, **changes}, path)
+    torch.save({**payload(), "format": FORMAT, "version": 1, **changes}, path)
     return path
 
 
@@ -148,6 +148,8 @@ def write(path: Path, **changes: Any) -> Path:
         ({"format": "something else"}, "was not written by awac-tr"),
         ({"version": VERSION + 1}, "upgrade awac-tr"),
         ({"version": "1"}, "no valid version"),
+        ({"version": VERSION}, "version 2 without 'acting'"),
+        ({"policy": {**payload()["policy"], "acting": {}}}, "version 1 with 'acting'"),
         ({"kind": "weights"}, "unknown kind 'weights'"),
         ({"policy": {"spec": {}}}, "lacks state, observation_size"),
         ({"env": None}, "lacks id, kwargs, horizon"),
