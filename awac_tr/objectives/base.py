@@ -38,6 +38,8 @@ class ActorLoss(LossModule):
     """Numbers that may change while the loss trains, each with what checks a value and makes it plain numbers."""
     _out_keys_reduced: ClassVar[tuple[str, ...]]
     _out_keys_per_row: ClassVar[tuple[str, ...]]
+    _further_keys: tuple[str, ...] = ()
+    """Reduced outputs of parts that are at work in this instance only."""
     _in_keys: list[NestedKey] | None = None
     _out_keys: list[NestedKey] | None = None
 
@@ -87,7 +89,9 @@ class ActorLoss(LossModule):
         """What ``forward`` gives, in the order of the tuple that a call by keywords returns."""
         if self._out_keys is not None:
             return self._out_keys
-        return list(self._out_keys_per_row if self.reduction == "none" else self._out_keys_reduced)
+        if self.reduction == "none":
+            return list(self._out_keys_per_row)
+        return [*self._out_keys_reduced, *self._further_keys]
 
     @out_keys.setter
     def out_keys(self, values: list[NestedKey]) -> None:

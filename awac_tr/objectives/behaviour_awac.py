@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule
 from torch import Tensor, nn
-from torch.distributions import Distribution, TransformedDistribution, kl_divergence
+from torch.distributions import Distribution
 
 from awac_tr.objectives.advantage import positive
 from awac_tr.objectives.awac import AWACLoss
@@ -38,9 +38,22 @@ def log_partition(advantage: Tensor, temperature: float | Tensor) -> Tensor:
 
 
 def gaussian_kl(policy: Distribution, model: Distribution) -> Tensor:
-    """``KL(pi || pi_b)`` of two Gaussians, [*B]; squashed alike by the same function, theirs is the same."""
-    gaussians = [each.base_dist if isinstance(each, TransformedDistribution) else each for each in (policy, model)]
-    return kl_divergence(*gaussians)
+    """``KL(pi || pi_b)`` of two Gaussians, [*B]; squashed alike by the same function, theirs is the same.
+
+    ``sum_j log(sigma_b / sigma) + (sigma^2 + (mu - mu_b)^2) / (2 sigma_b^2) - 1/2``; torch's own cannot be compiled.
+    """
+    mine, other = _normal(policy), _normal(model)
+    ratio = (mine.scale / other.scale).square()
+    distance = ((mine.loc - other.loc) / other.scale).square()
+    kl: Tensor = 0.5 * (ratio + distance - 1 - ratio.log()).sum(-1)
+    return kl
+
+
+def _normal(distribution: Any) -> Any:
+    """The Normal within ``IndependentNormal`` or ``TanhNormal``."""
+    while hasattr(distribution, "base_dist"):
+        distribution = distribution.base_dist
+    return distribution
 
 
 class BehaviourAWACLoss(AWACLoss):
@@ -94,19 +107,8 @@ class BehaviourAWACLoss(AWACLoss):
         self._register_coefficients(target_kl=target_kl)
         if self.adaptive:
             self.log_temperature = nn.Parameter(self.temperature.log())
-
-    @property
-    def out_keys(self) -> list[Any]:
-        """As of :class:`AWACLoss`, and those of the parts that are at work."""
-        keys = super().out_keys
-        if self._out_keys is not None:
-            return keys
-        further = ["log_partition"] if self.partition_samples else []
-        return [*keys, *further, *(["loss_temperature", "kl", "temperature"] if self.adaptive else [])]
-
-    @out_keys.setter
-    def out_keys(self, values: list[Any]) -> None:
-        self._out_keys = values
+        further = ("log_partition",) if partition_samples else ()
+        self._further_keys = (*further, *(("loss_temperature", "kl", "temperature") if self.adaptive else ()))
 
     def weighing_temperature(self) -> Tensor:
         """Lambda as it stands, without gradient."""

@@ -109,17 +109,7 @@ class MPOLoss(AdvantageLoss):
         self.target_kl = None if target_kl is None else positive("target_kl", target_kl)
         if target_kl is not None:
             self.raw_temperature = nn.Parameter(torch.log(torch.expm1(self.temperature)))
-
-    @property
-    def out_keys(self) -> list[Any]:
-        """Those of the class docstring, and with ``target_kl`` also ``loss_temperature`` and ``temperature``."""
-        keys = super().out_keys
-        learnt = self.target_kl is not None and self._out_keys is None
-        return [*keys, "loss_temperature", "temperature"] if learnt else keys
-
-    @out_keys.setter
-    def out_keys(self, values: list[Any]) -> None:
-        self._out_keys = values
+            self._further_keys = ("loss_temperature", "temperature")
 
     def sampling_temperature(self) -> Tensor:
         """T as it stands, a scalar."""
