@@ -8,7 +8,7 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -19,7 +19,7 @@ from awac_tr.errors import AwacError
 from awac_tr.keys import ACTION, OBSERVATION, REWARD, TERMINATED, TRUNCATED
 from awac_tr.recipes.schema import Recipe
 
-__all__ = ["PEERS", "PeerTasks", "d3rlpy_tasks", "require_peer"]
+__all__ = ["PEERS", "PeerTasks", "d3rlpy_learner", "d3rlpy_tasks", "require_peer"]
 
 PEERS: Final = ("d3rlpy",)
 _HINT: Final = "nox -s bench makes an environment with it and runs this there (its requirements contradict ours)."
@@ -66,13 +66,7 @@ def d3rlpy_tasks(recipe: Recipe, transitions: TensorDictBase, batch_size: int, d
     Raises:
         AwacError: it does not import, or has no such algorithm.
     """
-    module = _module_of(recipe, "d3rlpy")
-    with _quietly():
-        d3rlpy = _import()
-        config = module.config(d3rlpy, PeerSizes.of(d3rlpy, recipe, batch_size, device), recipe.algorithm)
-        learner = config.create(device=f"{device.type}:{device.index or 0}")
-        dataset = _dataset(d3rlpy, transitions)
-        learner.build_with_dataset(dataset)
+    learner, dataset, version = d3rlpy_learner(recipe, transitions, batch_size, device)
 
     def step() -> object:
         return learner.update(dataset.sample_transition_batch(batch_size))
@@ -80,8 +74,33 @@ def d3rlpy_tasks(recipe: Recipe, transitions: TensorDictBase, batch_size: int, d
     batch = dataset.sample_transition_batch(batch_size)
     for _ in range(3):
         step()
-    notes = _differences(module.WORK, device)
-    return PeerTasks("d3rlpy", d3rlpy.__version__, step, lambda: learner.update(batch), notes)
+    notes = _differences(_module_of(recipe, "d3rlpy").WORK, device)
+    return PeerTasks("d3rlpy", version, step, lambda: learner.update(batch), notes)
+
+
+def d3rlpy_learner(
+    recipe: Recipe, transitions: TensorDictBase, batch_size: int, device: torch.device, **others: Any
+) -> tuple[Any, Any, str]:
+    """d3rlpy's form of the recipe's algorithm, its dataset of the transitions [N], and its version.
+
+    Args:
+        recipe: its sizes and rates are taken.
+        transitions: in the order of their episodes.
+        batch_size: of an update.
+        device: where it learns.
+        others: fields of its configuration to change.
+
+    Raises:
+        AwacError: it does not import, or has no such algorithm.
+    """
+    module = _module_of(recipe, "d3rlpy")
+    with _quietly():
+        d3rlpy = _import()
+        config = module.config(d3rlpy, PeerSizes.of(d3rlpy, recipe, batch_size, device), recipe.algorithm)
+        learner = replace(config, **others).create(device=f"{device.type}:{device.index or 0}")
+        dataset = _dataset(d3rlpy, transitions)
+        learner.build_with_dataset(dataset)
+    return learner, dataset, d3rlpy.__version__
 
 
 def _import() -> Any:

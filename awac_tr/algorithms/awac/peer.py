@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WORK", "config"]
 
-WORK: Final = "updates critics and actor in two passes, weights by softmax, bounds no values"
+WORK: Final = (
+    "updates critics and actor in two passes, weights by softmax, bounds no values, and subtracts log pi of a squashed"
+    " action from its targets"
+)
 """In what its update differs from ours."""
 
 
