@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_runs import stop_after, weights
 
+from awac_tr.algorithms.bear.config import BEARConfig
 from awac_tr.algorithms.bear.learner import BEARLearner
 from awac_tr.errors import RecipeError
 from awac_tr.evaluation.evaluate import evaluate
@@ -69,6 +70,48 @@ def test_the_multiplier_stays_between_its_bounds(small: Any) -> None:
     learner, buffer = bear(small, "algorithm.multiplier_lr=100", "algorithm.threshold=1e-9")
     learner.update(buffer.sample(8))
     assert float(learner.loss.log_multiplier.detach()) == 10
+
+
+def test_keys_reach_the_loss_and_the_optimisers(small: Any) -> None:
+    keys: dict[str, Any] = {
+        "bandwidth": 7.0, "samples": 3, "next_samples": 4, "kernel": "gaussian", "minimum_weight": 0.5,
+    }  # fmt: skip
+    rates = {"cvae_lr": 1e-5, "qvalue_lr": 2e-5, "policy_lr": 3e-5, "multiplier_lr": 4e-5}
+    given = {**keys, **rates, "tau": 0.3, "acting_samples": 6}
+    learner, _ = bear(small, *(f"algorithm.{key}={value}" for key, value in given.items()))
+    assert {key: getattr(learner.loss, key) for key in keys} == keys
+    groups = [group for step in learner.steps for group in step.optimizer.param_groups]
+    assert [float(group["lr"]) for group in groups] == pytest.approx(list(rates.values()))
+    assert [group["weight_decay"] for group in groups] == [0, 0, 0, 0]
+    assert learner.targets is not None
+    assert learner.targets.eps == pytest.approx(0.7)
+    assert getattr(learner.act, "samples", None) == 6
+
+
+def test_what_the_paper_preset_sets() -> None:
+    preset, config = BEARConfig.presets["paper"], BEARConfig()
+    policy = preset["policy"]
+    assert (policy["log_std_min"], policy["log_std_max"], policy["hidden_sizes"]) == (-20, 2, [256, 256])
+    assert (config.kernel, config.bandwidth, config.samples, config.next_samples) == ("laplacian", 50, 10, 10)
+    assert (config.threshold, config.warm_start, config.minimum_weight) == (0.05, 20_000, 0.75)
+    assert (config.cvae_hidden_sizes, config.cvae_lr, config.multiplier_lr) == ((750, 750), 3e-4, 1e-3)
+
+
+@pytest.mark.parametrize("updates", [20, 31], ids=["at the border", "online"])
+def test_stopped_at_the_border_or_after_it_loose_bear_goes_on_to_the_bit(
+    updates: int, small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ("algorithm.preset=loose", "algorithm.warm_start=25")
+    whole = train(small("bear", *settings), run_dir=tmp_path / "whole", quiet=True)
+    stop_after(monkeypatch, updates=updates)
+    with pytest.raises(TrainingInterrupted):
+        train(small("bear", *settings), run_dir=tmp_path / "stopped", quiet=True)
+    monkeypatch.undo()
+    stopped = train(load_recipe(tmp_path / "stopped" / "recipe.yaml"), resume=tmp_path / "stopped", quiet=True)
+    one, other = weights(whole), weights(stopped)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    thresholds = [row["threshold"] for row in read_rows(stopped) if row["event"] == "train"]
+    assert (thresholds[0], thresholds[-1]) == (pytest.approx(0.05), pytest.approx(0.15))
 
 
 def test_stopped_within_the_warm_start_it_goes_on_to_the_bit(

@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 from torchrl.objectives import SoftUpdate, ValueEstimators
 
-from awac_tr.models.build import Keyed
+from awac_tr.models.build import Keyed, set_observation_statistics
 from awac_tr.models.cvae import PerturbationNet, build_cvae
 from awac_tr.objectives import BCQLoss
 from awac_tr.objectives.batch_constrained import best_mixed_value
@@ -65,6 +65,40 @@ def test_fitted_to_two_actions_the_cvae_draws_them() -> None:
         optimizer.step()
     _, drawn = model.sample(batch, 20)
     assert float((drawn - actions).abs().mean()) < 0.05
+
+
+def test_the_loss_is_the_error_and_half_the_divergence(transitions: Any) -> None:
+    out = CVAEModel(build_cvae(3, 2, (7, 6)).double()).fit(transitions("ordinary", "terminal"))
+    expected = out["cvae_error"] + 0.5 * out["cvae_kl"]
+    assert float(out["loss_cvae"].detach()) == pytest.approx(float(expected), abs=1e-12)
+    assert float(out["cvae_kl"]) > 0
+
+
+@pytest.mark.parametrize(("log_std", "expected"), [(-9.0, -4.0), (-1.0, -1.0), (9.0, 9.0), (30.0, 15.0)])
+def test_latents_are_drawn_by_the_clamped_deviation(
+    log_std: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder says mean 2 and this logarithm of the deviation, whatever it sees."""
+    cvae, seen = build_cvae(3, 2, (7, 6)).double(), []
+    constant = torch.tensor([2.0] * 4 + [log_std] * 4, dtype=torch.float64)
+    monkeypatch.setattr(cvae.encoder, "forward", lambda s, _: constant.expand(len(s), 8))
+    monkeypatch.setattr(cvae, "decode", lambda _, z: seen.append(z) or z[..., :2])
+    _, _, mean, std = cvae(torch.zeros(4000, 3).double(), torch.zeros(4000, 2).double())
+    assert float(mean[0, 0]) == 2
+    assert float(std.log()[0, 0]) == pytest.approx(expected)
+    assert float(((seen[0] - 2) / std).std()) == pytest.approx(1, abs=0.03)
+
+
+def test_the_cvae_sees_standardised_observations(transitions: Any) -> None:
+    """Observations moved and stretched make no difference, once the network knows by how much."""
+    batch, outputs = transitions("ordinary", "terminal"), []
+    for shift, scale in ((0.0, 1.0), (5.0, 3.0)):
+        torch.manual_seed(3)
+        cvae = build_cvae(3, 2, (7, 6)).double()
+        set_observation_statistics(cvae, [shift] * 3, [scale] * 3)
+        outputs.append(cvae(batch["observation"] * scale + shift, batch["action"]))
+    for one, other in zip(*outputs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_latents_that_are_decoded_are_clamped(monkeypatch: pytest.MonkeyPatch, transitions: Any) -> None:

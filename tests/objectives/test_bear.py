@@ -124,6 +124,52 @@ def test_target_takes_the_best_of_the_mixed_values(
     assert number(out["loss_qvalue"]) == pytest.approx(number((q - target).square().sum(0).mean()), abs=1e-9)
 
 
+def test_targets_come_from_the_target_critics_at_so_many_actions(make_bear: Any, transitions: Any) -> None:
+    loss, batch = make_bear(next_samples=3), transitions("ordinary", "truncated")
+    (policy,) = loss._policies(batch["next"])
+    assert loss.next_actions(batch["next"], policy).shape == (3, 2, 2)
+    torch.manual_seed(0)
+    before = float(loss.critic_losses(batch)["target_value"])
+    for key, leaf in loss.qvalue_network_params.items(include_nested=True, leaves_only=True):
+        if leaf.requires_grad:
+            loss.target_qvalue_network_params.get(key).data.zero_()
+    torch.manual_seed(0)
+    after = float(loss.critic_losses(batch)["target_value"])
+    assert after == pytest.approx(float(batch["next", "reward"].mean()), abs=1e-9)
+    assert before != pytest.approx(after)
+
+
+def test_the_actor_climbs_the_lowest_critic(make_bear: Any, transitions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Q_1 = a_1 + a_2 and Q_2 = Q_1 + 4: the loss is -Q_1 without discrepancy, and its gradient is that of -Q_1."""
+    loss, batch = make_bear(threshold=0.08), transitions("ordinary", "terminal")
+    with_constants(monkeypatch, loss, 0.08, 0.0)
+    seen: list[torch.Tensor] = []
+
+    def qvalues(_: Any, states: Any) -> tuple[torch.Tensor]:
+        seen.append(states["action"].sum(-1, keepdim=True))
+        return (torch.stack([seen[-1], seen[-1] + 4]),)
+
+    monkeypatch.setattr(loss, "_qvalues", qvalues)
+    parameters = [leaf for leaf in loss.actor_network_params.values(True, True) if leaf.requires_grad]
+    found = loss.actor_losses(batch)["loss_actor"]
+    expected = -seen[0].mean()
+    assert number(found) == pytest.approx(number(expected), abs=1e-6)
+    gradients = torch.autograd.grad(found, parameters, retain_graph=True)
+    wanted = torch.autograd.grad(expected, parameters)
+    assert any(bool(each.abs().max() > 0) for each in wanted)
+    for one, other in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_multiplier_climbs_the_mean_excess(
+    make_bear: Any, transitions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rows in (("ordinary",), ("ordinary", "terminal", "truncated")):
+        loss = make_bear(threshold=0.05)
+        with_constants(monkeypatch, loss, 0.08, 0.0)
+        assert number(loss.actor_losses(transitions(*rows))["loss_multiplier"]) == pytest.approx(-0.03, abs=1e-6)
+
+
 def test_each_loss_reaches_its_own_parameters(make_bear: Any, transitions: Any) -> None:
     loss, batch = make_bear(), transitions("ordinary", "terminal")
     own = {
