@@ -78,6 +78,13 @@ def test_they_change_nothing_that_is_learnt(tiny: Tiny, tmp_path: Path, monkeypa
     assert all(torch.equal(value, without[key]) for key, value in with_them.items())
 
 
+def test_the_model_changes_nothing_that_the_policy_learns(tiny: Tiny, tmp_path: Path) -> None:
+    """Nor which numbers are drawn for V(s) and in the environment: no stream is reseeded in between."""
+    with_it = weights(train(tiny(MODEL), run_dir=tmp_path / "with", quiet=True))
+    without = weights(train(tiny(), run_dir=tmp_path / "without", quiet=True))
+    assert all(torch.equal(value, with_it[key]) for key, value in without.items())
+
+
 def test_held_out_rows_are_in_no_buffer(tiny: Tiny) -> None:
     whole, part = prepare(tiny(MODEL).recipe), prepare(tiny(MODEL, "data.held_out=0.5").recipe)
     apart = part.buffer.held_out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torchrl.objectives import ValueEstimators
 
 from awac_tr.algorithms.gradient_learner import GradientLearner, GradientStep, trained
@@ -42,7 +43,9 @@ def build(config: AWACConfig, parts: Parts) -> GradientLearner:
     }
     if config.behaviour_model:
         options |= {"partition_samples": config.partition_samples, "target_kl": config.target_kl}
-        loss: AWACLoss = BehaviourAWACLoss(policy, parts.policy(), qvalues, **options)
+        with torch.random.fork_rng(devices=[]):  # AWAC draws the same numbers with the model as without
+            model = parts.policy()
+        loss: AWACLoss = BehaviourAWACLoss(policy, model, qvalues, **options)
     else:
         loss = AWACLoss(policy, qvalues, **options)
     loss.make_value_estimator(ValueEstimators.TD0, gamma=config.gamma)
