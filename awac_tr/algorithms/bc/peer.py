@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WORK", "config"]
 
-WORK: Final = "squashes its actions"
+WORK: Final = "has no likelihood: in place of nll it takes the squared error of a drawn action"
 """In what its update differs from ours."""
 
 

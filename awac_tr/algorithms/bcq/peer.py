@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WORK", "config"]
 
-WORK: Final = "has one decoder for actions before their tanh"
+WORK: Final = "decodes actions without their tanh, in the CVAE's error too"
 """In what its update differs from ours."""
 
 

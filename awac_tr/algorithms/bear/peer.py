@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WORK", "config"]
 
-WORK: Final = "has an entropy bonus in target and actor, and a temperature for it"
+WORK: Final = (
+    "has an entropy bonus in target and actor, and a temperature for it; decodes actions without their tanh for the"
+    " CVAE's error, and with it for the discrepancy to actions before theirs"
+)
 """In what its update differs from ours."""
 
 
